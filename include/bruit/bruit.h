@@ -1,0 +1,17 @@
+/* All of libbruit's core in one include. */
+#ifndef BRUIT_H
+#define BRUIT_H
+
+#include <bruit/cipher.h>
+#include <bruit/config.h>
+#include <bruit/engine.h>
+#include <bruit/env.h>
+#include <bruit/error.h>
+#include <bruit/member.h>
+#include <bruit/module.h>
+#include <bruit/stats.h>
+#include <bruit/status.h>
+#include <bruit/trace.h>
+#include <bruit/types.h>
+
+#endif

@@ -1,0 +1,121 @@
+/*
+ * The module door: how a feature is added to the engine without the engine knowing it.
+ *
+ * A module is a table of hooks and a state of fixed size. The engine calls the hooks; the module acts
+ * through the `struct bruit_host` services it was given at init, and through nothing else. Hooks may call
+ * every service. Modules do not know each other; an absent one costs nothing. examples/my_module.c is a
+ * whole module on one page.
+ *
+ * Threads and time are the engine's: hooks run inside an input or a pull, `bruit_host_now()` is its time.
+ */
+#ifndef BRUIT_MODULE_H
+#define BRUIT_MODULE_H
+
+#include <bruit/engine.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct bruit_host; /* the services; one per module and engine */
+
+/* A broadcast that is under way; 0 is none. */
+typedef uint64_t bruit_handle;
+
+/*
+ * The one document of Serf's push/pull (docs/wire/serf.md, section 6). Modules contribute to it by key;
+ * a merge finds the keys of the other side's.
+ */
+struct bruit_document;
+
+struct bruit_module {
+    size_t struct_size;
+    const char *name;  /* of its random stream and its trace; unique in an engine */
+    size_t state_size; /* bytes of state, zeroed before init */
+
+    /* First bytes of the user messages that are this module's. Two claims of one byte: configuration error. */
+    const uint8_t *message_types;
+    size_t message_type_count;
+
+    /* Keys of the push/pull document that export_section writes. Two claims of one key: error. */
+    const char *const *section_keys;
+    size_t section_key_count;
+
+    /* All hooks may be NULL. `self` is the module's state. */
+
+    int (*init)(void *self, struct bruit_host *host); /* 0, or an error that fails bruit_engine_new() */
+    void (*fini)(void *self);
+
+    /* A member changed (enum bruit_change bits). Called once the change is complete. */
+    void (*on_member)(void *self, bruit_node node, uint32_t changes);
+    /* A message of a claimed type: `body` is what follows the type byte, `message` is all of it. */
+    void (*on_message)(void *self, struct bruit_bytes message, struct bruit_bytes body,
+                       const struct bruit_addr *from);
+    /* A broadcast was sent as often as it will be (BRUIT_OK), or was given up (BRUIT_EFULL). */
+    void (*on_broadcast_done)(void *self, bruit_handle handle, int status);
+
+    /* Writes the msgpack value of `key` (a claimed one) with bruit_document_write(); `join` as in merge. */
+    int (*export_section)(void *self, struct bruit_document *document, const char *key, bool join);
+    /* The other side's document; `join`: the exchange is part of a join; `active`: and we asked for it. */
+    void (*merge_sections)(void *self, const struct bruit_document *document, bool join, bool active);
+
+    /* Bytes to put into acks (at most `room`; valid until the next call), and what came back in one. */
+    struct bruit_bytes (*ack_payload)(void *self, size_t room);
+    void (*on_ack)(void *self, bruit_node node, bruit_time rtt, struct bruit_bytes payload);
+
+    /* The module's own next deadline, and that it has come. */
+    bruit_time (*deadline)(const void *self);
+    void (*on_time)(void *self);
+
+    /* An explicit bruit_join() ended and reached `contacted` members. */
+    void (*on_joined)(void *self, uint32_t contacted, uint32_t flags);
+    /* bruit_leave() begins. True: hold membership's goodbye until bruit_host_leave_ready(). */
+    bool (*on_leave)(void *self);
+};
+
+/* ------------------------------------------------------------------ services */
+
+BRUIT_API bruit_time bruit_host_now(const struct bruit_host *host);
+BRUIT_API uint64_t bruit_host_random(struct bruit_host *host); /* the module's own stream */
+BRUIT_API uint64_t bruit_host_random_below(struct bruit_host *host, uint64_t bound); /* bound > 0 */
+
+/* Accounted memory: as env.resize, refused beyond memory_max. */
+BRUIT_API void *bruit_host_resize(struct bruit_host *host, void *old, size_t old_size, size_t new_size);
+
+/* The engine, for the read-only functions of <bruit/member.h>. */
+BRUIT_API const struct bruit_engine *bruit_host_engine(const struct bruit_host *host);
+
+/*
+ * Broadcasts `message` (its first byte is a claimed type, except when a received message is passed on)
+ * to the whole cluster by gossip. `order` 0 goes out before 1 before 2 when room is short (Serf: intents,
+ * queries, events). Copied. Returns a handle, or 0 when memory or the queue (4,096) is full.
+ */
+BRUIT_API bruit_handle bruit_host_broadcast(struct bruit_host *host, struct bruit_bytes message,
+                                            uint32_t order);
+
+/* How many broadcasts of `order` wait. */
+BRUIT_API size_t bruit_host_queued(const struct bruit_host *host, uint32_t order);
+
+/* Sends `message` to one address, as a datagram of its own, soon. Copied. 0, BRUIT_ENOMEM, BRUIT_EFULL. */
+BRUIT_API int bruit_host_send(struct bruit_host *host, const struct bruit_addr *to,
+                              struct bruit_bytes message);
+
+/* Syncs with a member that is thought dead, as a join does, but without on_joined(). */
+BRUIT_API int bruit_host_reconnect(struct bruit_host *host, bruit_node node);
+
+/* Hands an event to the program. `data` is copied. 0, BRUIT_ENOMEM, or BRUIT_EFULL (4,096 are waiting). */
+BRUIT_API int bruit_host_emit(struct bruit_host *host, const struct bruit_event *event);
+
+/* Ends the hold of on_leave(). */
+BRUIT_API void bruit_host_leave_ready(struct bruit_host *host);
+
+/* Writes raw msgpack into a document: only inside export_section(). */
+BRUIT_API int bruit_document_write(struct bruit_document *document, struct bruit_bytes msgpack);
+/* The raw msgpack value of `key` in the other side's document; empty when it is missing. */
+BRUIT_API struct bruit_bytes bruit_document_find(const struct bruit_document *document, const char *key);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

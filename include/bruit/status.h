@@ -1,0 +1,117 @@
+/*
+ * Serf's view of the members: a module over the engine's own.
+ *
+ * SWIM knows whether a member answers; Serf also knows whether it meant to go. Members announce joins
+ * and leaves with Lamport-timed *intents*, and from both follow Serf's five statuses and its events. A
+ * cluster that contains real Serf agents needs this module and the state module on every member.
+ *
+ * Rules: docs/wire/serf.md, sections 4 to 6 and 13.
+ */
+#ifndef BRUIT_STATUS_H
+#define BRUIT_STATUS_H
+
+#include <bruit/engine.h>
+#include <bruit/module.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The modules, for bruit_config.modules. `bruit_state_module` composes Serf's push/pull document. */
+BRUIT_API extern const struct bruit_module bruit_state_module;
+BRUIT_API extern const struct bruit_module bruit_status_module;
+
+enum bruit_status {
+    BRUIT_STATUS_NONE = 0,
+    BRUIT_STATUS_ALIVE = 1,
+    BRUIT_STATUS_LEAVING = 2,
+    BRUIT_STATUS_LEFT = 3,
+    BRUIT_STATUS_FAILED = 4,
+};
+
+/* `changes` of BRUIT_EVENT_STATUS: exactly one of these. */
+enum bruit_status_change {
+    BRUIT_MEMBER_JOIN = 1,
+    BRUIT_MEMBER_LEAVE = 2,
+    BRUIT_MEMBER_FAILED = 4,
+    BRUIT_MEMBER_UPDATE = 8,
+    BRUIT_MEMBER_REAP = 16,
+};
+
+/* "none", "alive", "leaving", "left", "failed". */
+BRUIT_API const char *bruit_status_text(enum bruit_status status);
+
+/* Timings of Serf's own (docs/wire/serf.md, section 14). Set them before bruit_engine_new returns events. */
+struct bruit_status_options {
+    size_t struct_size;
+    bruit_time reconnect_interval;    /* 30 s */
+    bruit_time reconnect_timeout;     /* failed members are forgotten after this; 24 h */
+    bruit_time tombstone_timeout;     /* left members are forgotten after this; 24 h */
+    bruit_time reap_interval;         /* 15 s */
+    bruit_time intent_timeout;        /* intents about unknown members are kept this long; 5 min */
+    bruit_time broadcast_timeout;     /* 5 s */
+    bruit_time leave_propagate_delay; /* 1 s */
+};
+
+BRUIT_API void bruit_status_options_default(struct bruit_status_options *options);
+/* Returns 0, or BRUIT_ENOENT when the engine has no status module. */
+BRUIT_API int bruit_status_configure(struct bruit_engine *engine, const struct bruit_status_options *options);
+
+/* Serf's record of a member. */
+struct bruit_status_info {
+    enum bruit_status status;
+    uint64_t status_time; /* Lamport */
+    bruit_time leave_time; /* when it left or failed, by our clock; 0: it did not */
+};
+
+BRUIT_API int bruit_status_get(const struct bruit_engine *engine, bruit_node node,
+                               struct bruit_status_info *out);
+
+/*
+ * Members as Serf counts them. A member that the engine has reaped (30 s after it died) stays in Serf's
+ * table for a day: such a one has no bruit_node, so Serf's table has an iteration of its own.
+ */
+struct bruit_status_member {
+    struct bruit_bytes name; /* these live until the next input */
+    struct bruit_bytes meta;
+    struct bruit_addr addr;
+    uint8_t versions[6];
+    enum bruit_status status;
+    uint64_t status_time;
+    bruit_time leave_time;
+    bool is_self;
+};
+
+BRUIT_API size_t bruit_status_count(const struct bruit_engine *engine);
+/* index 0 .. bruit_status_count() - 1; 0, or BRUIT_ENOENT. */
+BRUIT_API int bruit_status_at(const struct bruit_engine *engine, size_t index, struct bruit_status_member *out);
+BRUIT_API int bruit_status_find(const struct bruit_engine *engine, struct bruit_bytes name,
+                                struct bruit_status_member *out);
+
+/* `data` of BRUIT_EVENT_STATUS points to one of these (data.size == sizeof): the member at that time. */
+
+/* The member clock, and how many are failed and left. */
+struct bruit_status_counts {
+    uint64_t member_time;
+    size_t members;
+    size_t failed;
+    size_t left;
+};
+BRUIT_API void bruit_status_counts(const struct bruit_engine *engine, struct bruit_status_counts *out);
+
+/*
+ * Declares a failed member left, in the whole cluster; with `prune` it is forgotten at once. There is no
+ * check that it exists. BRUIT_EVENT_FORCE_LEAVE with *request follows when the news was sent (error 0) or
+ * not in time (BRUIT_ETIMEOUT). A member that is alive after all will refute it.
+ */
+BRUIT_API int bruit_force_leave(struct bruit_engine *engine, struct bruit_bytes name, bool prune,
+                                uint32_t *request, bruit_time now);
+
+/* A module event of status: `request`, `error`. */
+#define BRUIT_EVENT_FORCE_LEAVE (BRUIT_EVENT_MODULE + 0)
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
