@@ -1,0 +1,84 @@
+/*
+ * What an engine counts, and the names of everything it refuses.
+ *
+ * What a peer did wrong is never an error of ours: the packet, the message or the stream is dropped, and the
+ * drop is counted under one of the reasons below. Counters and trace share this list, so a number in the
+ * statistics and a line in the log always say the same thing.
+ */
+#ifndef BRUIT_STATS_H
+#define BRUIT_STATS_H
+
+#include <bruit/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Reasons to drop; new ones are added at the end. The sentence is for people: the log shows it, and where the
+ * protocol asks for an answer to a refused stream it is the answer's text, so it must betray nothing.
+ *
+ *        name                 sentence                                                                      */
+#define BRUIT_DROPS(X)                                                                                        \
+    /* --- the outside of a datagram or stream --- */                                                        \
+    X(EMPTY, "nothing inside: the packet, or what was left of it after unpacking, is empty")                  \
+    X(LABEL_MISSING, "no label, but this cluster has one")                                                    \
+    X(LABEL_WRONG, "the label of another cluster")                                                            \
+    X(LABEL_UNEXPECTED, "a label, but this member expects none")                                              \
+    X(LABEL_MALFORMED, "a label header that is empty or cut short")                                           \
+    X(NOT_SEALED, "not encrypted, but encryption is required here")                                           \
+    X(SEALED_WITHOUT_KEYS, "encrypted, but no key is installed here")                                         \
+    X(UNDECRYPTABLE, "no installed key opens it: another key, another label, or a changed byte")              \
+    X(CRC_MISMATCH, "the checksum does not match")                                                            \
+    X(FOREIGN_HTTP, "an HTTP request: this port speaks gossip")                                               \
+    X(FOREIGN_TLS, "a TLS client hello: this port speaks gossip")                                             \
+    /* --- the inside --- */                                                                                 \
+    X(UNKNOWN_TYPE, "a message of a type that does not exist, or does not belong here")                       \
+    X(MALFORMED, "a message that cannot be decoded")                                                          \
+    X(TRUNCATED_COMPOUND, "a compound whose parts are cut short")                                             \
+    X(COMPRESS_ALGO, "compressed in an unknown way")                                                          \
+    X(COMPRESS_BROKEN, "compressed bytes that cannot be expanded")                                            \
+    X(COMPRESS_BOMB, "compressed bytes that expand beyond the limit")                                         \
+    X(TOO_DEEP, "compound and compressed layers nested too deeply")                                           \
+    X(TOO_MANY_MESSAGES, "too many messages in one packet")                                                   \
+    X(FRAME_TOO_BIG, "an encrypted frame larger than the limit")                                              \
+    X(STREAM_TOO_BIG, "a stream larger than the limit")                                                       \
+    X(STREAM_TRUNCATED, "a stream that ended before its message did")
+
+enum bruit_drop {
+#define BRUIT_DROP_ENUM(name, text) BRUIT_DROP_##name,
+    BRUIT_DROPS(BRUIT_DROP_ENUM)
+#undef BRUIT_DROP_ENUM
+    BRUIT_DROP_COUNT,
+    BRUIT_DROP_NONE = 255, /* nothing was dropped */
+};
+
+/* Room for reasons to come: the struct below must not change its size with each. */
+#define BRUIT_DROP_MAX 96
+
+/* "EMPTY", "LABEL_MISSING", ...; "NONE" for anything else. A static string. */
+BRUIT_API const char *bruit_drop_name(enum bruit_drop reason);
+
+/* The sentence of a reason; a static string. */
+BRUIT_API const char *bruit_drop_text(enum bruit_drop reason);
+
+struct bruit_stats {
+    uint64_t datagrams_in;
+    uint64_t datagrams_out;
+    uint64_t bytes_in; /* of datagrams */
+    uint64_t bytes_out;
+    uint64_t messages_in; /* leaf messages that datagrams held */
+    uint64_t streams_in;
+    uint64_t streams_out;
+    uint64_t stream_bytes_in;
+    uint64_t stream_bytes_out;
+    uint64_t memory;      /* bytes allocated now */
+    uint64_t memory_peak; /* and at most so far */
+    uint64_t drops[BRUIT_DROP_MAX]; /* by enum bruit_drop */
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
