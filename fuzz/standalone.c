@@ -1,10 +1,10 @@
 /*
  * Runs a fuzz target over files instead of under libFuzzer.
  *
- * Every build but the fuzz preset links the targets with this main, so that compilers without libFuzzer (gcc) replay
- * the corpora as tests, and a finding can be looked at under any debugger. Arguments are files, or directories whose
- * files are taken in the order of their names. Finding no file at all is a failure: a corpus that went missing must
- * not pass for one that was run.
+ * Every build but the fuzz preset links the targets with this main, so that compilers without libFuzzer
+ * (gcc) replay the corpora as tests, and a finding can be looked at under any debugger. Arguments are files,
+ * or directories whose files are taken in the order of their names. Finding no file at all is a failure: a
+ * corpus that went missing must not pass for one that was run.
  */
 #include "fuzz.h"
 
