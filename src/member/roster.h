@@ -19,7 +19,6 @@ struct br_roster_name {
     uint8_t *text;       /* text_size bytes */
     uint32_t holders;    /* records count as holders */
     uint32_t first;      /* record, head of the chain of this name's records; of a free name: next free */
-    uint32_t hash_high;  /* upper half of the table's hash, which is all that the table wants back */
     uint8_t text_size;
 };
 
