@@ -38,7 +38,7 @@ struct bruit_trace_record {
  *
  * bruit_trace_text: the sentence, without time, level and component. One line: what a peer chose is
  * escaped. bruit_trace_json: one line of JSON, an object with "time" (ns), "level", "component", "event"
- * and one key for each field.
+ * and one key for each field: durations as numbers of nanoseconds (null for "never"), addresses as text.
  */
 BRUIT_API size_t bruit_trace_text(const struct bruit_trace_record *record, char *buffer, size_t size);
 BRUIT_API size_t bruit_trace_json(const struct bruit_trace_record *record, char *buffer, size_t size);
