@@ -117,6 +117,9 @@ struct br_user_header {
 /* memberlist's limit since July 2026; older ones have none. */
 #define BR_USER_SIZE_MAX 20971520
 
+/* The header map takes 13 to 18 bytes. One that has not ended here never will: whoever sends it plays for time. */
+#define BR_USER_HEADER_SIZE_MAX 1024
+
 /* Each returns 0, or BRUIT_EFORMAT and *out is then meaningless. */
 int br_ping_decode(struct br_ping *out, struct bruit_bytes body);
 int br_indirect_ping_decode(struct br_indirect_ping *out, struct bruit_bytes body);

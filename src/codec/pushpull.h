@@ -126,10 +126,10 @@ size_t br_fragment_alive_size(const struct br_fragment *fragment, uint32_t incar
 size_t br_fragment_entry_size(const struct br_fragment *fragment, uint32_t incarnation, uint8_t state);
 
 /* Borrowed from the fragment. `vsn` has six bytes. */
-struct bruit_bytes br_fragment_name(const struct br_fragment *fragment);
-struct bruit_bytes br_fragment_addr(const struct br_fragment *fragment);
-struct bruit_bytes br_fragment_meta(const struct br_fragment *fragment);
-struct bruit_bytes br_fragment_vsn(const struct br_fragment *fragment);
+static inline struct bruit_bytes br_fragment_name(const struct br_fragment *fragment);
+static inline struct bruit_bytes br_fragment_addr(const struct br_fragment *fragment);
+static inline struct bruit_bytes br_fragment_meta(const struct br_fragment *fragment);
+static inline struct bruit_bytes br_fragment_vsn(const struct br_fragment *fragment);
 
 /* All of it at once, with the incarnation given. */
 struct br_alive br_fragment_alive(const struct br_fragment *fragment, uint32_t incarnation);
@@ -142,5 +142,30 @@ bool br_fragment_matches_alive(const struct br_fragment *fragment, const struct 
 
 /* Whether address and port alone are those of the fragment (section 6.3 step 5: otherwise a conflict). */
 bool br_fragment_same_address(const struct br_fragment *fragment, const struct br_alive *alive);
+
+/* ---- bodies ---- */
+
+static inline struct bruit_bytes br_fragment_name(const struct br_fragment *fragment)
+{
+    return br_bytes(fragment->bytes + fragment->name, fragment->name_size);
+}
+
+/* Behind the key "Addr" and the header of a fixstr. */
+static inline struct bruit_bytes br_fragment_addr(const struct br_fragment *fragment)
+{
+    return br_bytes(fragment->bytes + 6, fragment->bytes[5] & 0x1f);
+}
+
+/* Behind the key "Meta" and the header of a fixstr, or of a string of two size bytes. */
+static inline struct bruit_bytes br_fragment_meta(const struct br_fragment *fragment)
+{
+    return br_bytes(fragment->bytes + fragment->body + (fragment->meta_size <= 31 ? 6 : 8), fragment->meta_size);
+}
+
+/* The last six bytes. */
+static inline struct bruit_bytes br_fragment_vsn(const struct br_fragment *fragment)
+{
+    return br_bytes(fragment->bytes + fragment->size - BR_VSN_SIZE, BR_VSN_SIZE);
+}
 
 #endif
