@@ -12,7 +12,8 @@
 
 static void *library_resize(void *context, void *old, size_t old_size, size_t new_size);
 
-void br_alloc_init(struct br_alloc *a, const struct bruit_env *env, size_t memory_max) {
+void br_alloc_init(struct br_alloc *a, const struct bruit_env *env, size_t memory_max)
+{
     bool is_own = env != NULL && env->resize != NULL;
     *a = (struct br_alloc){
         .resize = is_own ? env->resize : library_resize,
@@ -21,7 +22,8 @@ void br_alloc_init(struct br_alloc *a, const struct bruit_env *env, size_t memor
     };
 }
 
-void *br_alloc_resize(struct br_alloc *a, void *old, size_t old_size, size_t new_size) {
+void *br_alloc_resize(struct br_alloc *a, void *old, size_t old_size, size_t new_size)
+{
     BR_ASSERT(old_size <= a->in_use);
     if (new_size == 0) {
         br_alloc_free(a, old, old_size);
@@ -46,14 +48,16 @@ void *br_alloc_resize(struct br_alloc *a, void *old, size_t old_size, size_t new
     return p;
 }
 
-void *br_alloc_new(struct br_alloc *a, size_t size) {
+void *br_alloc_new(struct br_alloc *a, size_t size)
+{
     void *p = br_alloc_resize(a, NULL, 0, size);
     if (p != NULL)
         memset(p, 0, size);
     return p;
 }
 
-void *br_alloc_array(struct br_alloc *a, size_t count, size_t item_size) {
+void *br_alloc_array(struct br_alloc *a, size_t count, size_t item_size)
+{
     if (item_size != 0 && count > SIZE_MAX / item_size) {
         a->count++;
         a->refused++;
@@ -62,7 +66,8 @@ void *br_alloc_array(struct br_alloc *a, size_t count, size_t item_size) {
     return br_alloc_new(a, count * item_size);
 }
 
-void br_alloc_free(struct br_alloc *a, void *p, size_t size) {
+void br_alloc_free(struct br_alloc *a, void *p, size_t size)
+{
     if (p == NULL)
         return;
     BR_ASSERT(size <= a->in_use);
@@ -70,7 +75,8 @@ void br_alloc_free(struct br_alloc *a, void *p, size_t size) {
     a->in_use -= size;
 }
 
-static void *library_resize(void *context, void *old, size_t old_size, size_t new_size) {
+static void *library_resize(void *context, void *old, size_t old_size, size_t new_size)
+{
     (void)context;
     (void)old_size;
     if (new_size == 0) {

@@ -22,7 +22,8 @@ static void *take(struct br_arena_block *block, size_t size);
 static struct br_arena_block *find_block(struct br_arena *a, size_t size);
 static struct br_arena_block *add_block(struct br_arena *a, size_t size);
 
-void br_arena_init(struct br_arena *a, struct br_alloc *alloc, size_t block_size, size_t keep_max) {
+void br_arena_init(struct br_arena *a, struct br_alloc *alloc, size_t block_size, size_t keep_max)
+{
     BR_ASSERT(block_size >= 256);
     *a = (struct br_arena){
         .alloc = alloc,
@@ -31,11 +32,13 @@ void br_arena_init(struct br_arena *a, struct br_alloc *alloc, size_t block_size
     };
 }
 
-static size_t whole_size(const struct br_arena_block *block) {
+static size_t whole_size(const struct br_arena_block *block)
+{
     return sizeof *block + block->capacity;
 }
 
-void br_arena_fini(struct br_arena *a) {
+void br_arena_fini(struct br_arena *a)
+{
     while (a->blocks != NULL) {
         struct br_arena_block *block = a->blocks;
         a->blocks = block->next;
@@ -44,7 +47,8 @@ void br_arena_fini(struct br_arena *a) {
     a->current = NULL;
 }
 
-void *br_arena_new(struct br_arena *a, size_t size) {
+void *br_arena_new(struct br_arena *a, size_t size)
+{
     if (size > SIZE_MAX / 2)
         return NULL;
     size = size == 0 ? ALIGNMENT : (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
@@ -58,13 +62,13 @@ void *br_arena_new(struct br_arena *a, size_t size) {
         return NULL;
     void *p = take(block, size);
     /* A big piece in a block of its own is no reason to leave a block with room. */
-    if (a->current == NULL ||
-        block->capacity - block->used > a->current->capacity - a->current->used)
+    if (a->current == NULL || block->capacity - block->used > a->current->capacity - a->current->used)
         a->current = block;
     return p;
 }
 
-void *br_arena_array(struct br_arena *a, size_t count, size_t item_size) {
+void *br_arena_array(struct br_arena *a, size_t count, size_t item_size)
+{
     if (item_size != 0 && count > SIZE_MAX / 2 / item_size)
         return NULL;
     void *p = br_arena_new(a, count * item_size);
@@ -73,7 +77,8 @@ void *br_arena_array(struct br_arena *a, size_t count, size_t item_size) {
     return p;
 }
 
-void br_arena_reset(struct br_arena *a) {
+void br_arena_reset(struct br_arena *a)
+{
     size_t kept = 0;
     struct br_arena_block **place = &a->blocks;
     while (*place != NULL) {
@@ -90,13 +95,15 @@ void br_arena_reset(struct br_arena *a) {
     a->current = a->blocks;
 }
 
-static void *take(struct br_arena_block *block, size_t size) {
+static void *take(struct br_arena_block *block, size_t size)
+{
     uint8_t *data = (uint8_t *)(block + 1) + block->used;
     block->used += size;
     return data;
 }
 
-static struct br_arena_block *find_block(struct br_arena *a, size_t size) {
+static struct br_arena_block *find_block(struct br_arena *a, size_t size)
+{
     for (struct br_arena_block *block = a->blocks; block != NULL; block = block->next)
         if (block->capacity - block->used >= size)
             return block;
@@ -104,7 +111,8 @@ static struct br_arena_block *find_block(struct br_arena *a, size_t size) {
 }
 
 /* Behind the others, so that a reset keeps the oldest. */
-static struct br_arena_block *add_block(struct br_arena *a, size_t size) {
+static struct br_arena_block *add_block(struct br_arena *a, size_t size)
+{
     size_t capacity = size > a->block_size ? size : a->block_size;
     struct br_arena_block *block = br_alloc_resize(a->alloc, NULL, 0, sizeof *block + capacity);
     if (block == NULL)

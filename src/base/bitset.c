@@ -7,16 +7,19 @@
 
 #include <string.h>
 
-void br_bitset_init(struct br_bitset *b, struct br_alloc *alloc) {
+void br_bitset_init(struct br_bitset *b, struct br_alloc *alloc)
+{
     *b = (struct br_bitset){.alloc = alloc};
 }
 
-void br_bitset_fini(struct br_bitset *b) {
+void br_bitset_fini(struct br_bitset *b)
+{
     br_alloc_free(b->alloc, b->words, b->word_count * sizeof *b->words);
     br_bitset_init(b, b->alloc);
 }
 
-int br_bitset_reserve(struct br_bitset *b, uint32_t size) {
+int br_bitset_reserve(struct br_bitset *b, uint32_t size)
+{
     uint32_t need = size / 64 + (size % 64 != 0);
     if (need <= b->word_count)
         return 0;
@@ -34,19 +37,22 @@ int br_bitset_reserve(struct br_bitset *b, uint32_t size) {
     return 0;
 }
 
-void br_bitset_clear_all(struct br_bitset *b) {
+void br_bitset_clear_all(struct br_bitset *b)
+{
     if (b->word_count > 0)
         memset(b->words, 0, b->word_count * sizeof *b->words);
 }
 
-uint32_t br_bitset_count(const struct br_bitset *b) {
+uint32_t br_bitset_count(const struct br_bitset *b)
+{
     uint32_t count = 0;
     for (uint32_t i = 0; i < b->word_count; i++)
         count += (uint32_t)__builtin_popcountll(b->words[i]);
     return count;
 }
 
-uint32_t br_bitset_next(const struct br_bitset *b, uint32_t from) {
+uint32_t br_bitset_next(const struct br_bitset *b, uint32_t from)
+{
     uint32_t i = from / 64;
     if (i >= b->word_count)
         return BR_BITSET_NONE;

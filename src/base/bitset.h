@@ -29,16 +29,19 @@ uint32_t br_bitset_count(const struct br_bitset *b);
 /* The smallest member that is at least `from`, or BR_BITSET_NONE. */
 uint32_t br_bitset_next(const struct br_bitset *b, uint32_t from);
 
-static inline bool br_bitset_has(const struct br_bitset *b, uint32_t n) {
+static inline bool br_bitset_has(const struct br_bitset *b, uint32_t n)
+{
     return n / 64 < b->word_count && (b->words[n / 64] >> (n % 64) & 1) != 0;
 }
 
 /* Room must have been reserved. */
-static inline void br_bitset_set(struct br_bitset *b, uint32_t n) {
+static inline void br_bitset_set(struct br_bitset *b, uint32_t n)
+{
     b->words[n / 64] |= UINT64_C(1) << (n % 64);
 }
 
-static inline void br_bitset_clear(struct br_bitset *b, uint32_t n) {
+static inline void br_bitset_clear(struct br_bitset *b, uint32_t n)
+{
     if (n / 64 < b->word_count)
         b->words[n / 64] &= ~(UINT64_C(1) << (n % 64));
 }

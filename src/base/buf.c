@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-struct br_buf *br_buf_space(struct br_alloc *alloc, size_t size) {
+struct br_buf *br_buf_space(struct br_alloc *alloc, size_t size)
+{
     if (size > UINT32_MAX - sizeof(struct br_buf))
         return NULL;
     struct br_buf *buf = br_alloc_new(alloc, sizeof *buf + size);
@@ -18,14 +19,16 @@ struct br_buf *br_buf_space(struct br_alloc *alloc, size_t size) {
     return buf;
 }
 
-struct br_buf *br_buf_new(struct br_alloc *alloc, struct bruit_bytes bytes) {
+struct br_buf *br_buf_new(struct br_alloc *alloc, struct bruit_bytes bytes)
+{
     struct br_buf *buf = br_buf_space(alloc, bytes.size);
     if (buf != NULL && bytes.size != 0)
         memcpy(buf->data, bytes.data, bytes.size);
     return buf;
 }
 
-struct br_buf *br_buf_hold(struct br_buf *buf) {
+struct br_buf *br_buf_hold(struct br_buf *buf)
+{
     if (buf != NULL) {
         BR_ASSERT(buf->holders > 0 && buf->holders < UINT32_MAX);
         buf->holders++;
@@ -33,7 +36,8 @@ struct br_buf *br_buf_hold(struct br_buf *buf) {
     return buf;
 }
 
-void br_buf_drop(struct br_alloc *alloc, struct br_buf *buf) {
+void br_buf_drop(struct br_alloc *alloc, struct br_buf *buf)
+{
     if (buf == NULL)
         return;
     BR_ASSERT(buf->holders > 0);

@@ -24,7 +24,8 @@ struct br_buf *br_buf_hold(struct br_buf *buf);
 /* One holder less; the last one frees, with the allocator it came from. NULL is fine. */
 void br_buf_drop(struct br_alloc *alloc, struct br_buf *buf);
 
-static inline struct bruit_bytes br_buf_bytes(const struct br_buf *buf) {
+static inline struct bruit_bytes br_buf_bytes(const struct br_buf *buf)
+{
     return (struct bruit_bytes){.data = buf == NULL ? NULL : buf->data, .size = buf == NULL ? 0 : buf->size};
 }
 

@@ -17,28 +17,33 @@ static int reserve_ids(struct br_heap *h, uint32_t count);
 static void sift_up(struct br_heap *h, uint32_t at, struct br_heap_item item);
 static void sift_down(struct br_heap *h, uint32_t at, struct br_heap_item item);
 
-void br_heap_init(struct br_heap *h, struct br_alloc *alloc) {
+void br_heap_init(struct br_heap *h, struct br_alloc *alloc)
+{
     *h = (struct br_heap){.alloc = alloc};
 }
 
-void br_heap_fini(struct br_heap *h) {
+void br_heap_fini(struct br_heap *h)
+{
     br_alloc_free(h->alloc, h->items, (size_t)h->item_capacity * sizeof *h->items);
     br_alloc_free(h->alloc, h->where, (size_t)h->id_capacity * sizeof *h->where);
     br_heap_init(h, h->alloc);
 }
 
-int br_heap_reserve(struct br_heap *h, uint32_t items, uint32_t ids) {
+int br_heap_reserve(struct br_heap *h, uint32_t items, uint32_t ids)
+{
     int status = reserve_items(h, items);
     return status != 0 ? status : reserve_ids(h, ids);
 }
 
 /* At least half more than before, so that growing one by one stays cheap. */
-static uint32_t grown(uint32_t capacity, uint32_t need) {
+static uint32_t grown(uint32_t capacity, uint32_t need)
+{
     uint32_t larger = capacity > UINT32_MAX / 3 * 2 ? UINT32_MAX : capacity + capacity / 2;
     return need > larger ? need : larger;
 }
 
-static int reserve_items(struct br_heap *h, uint32_t count) {
+static int reserve_items(struct br_heap *h, uint32_t count)
+{
     if (count <= h->item_capacity)
         return 0;
     size_t size = sizeof *h->items;
@@ -53,7 +58,8 @@ static int reserve_items(struct br_heap *h, uint32_t count) {
     return 0;
 }
 
-static int reserve_ids(struct br_heap *h, uint32_t count) {
+static int reserve_ids(struct br_heap *h, uint32_t count)
+{
     if (count <= h->id_capacity)
         return 0;
     size_t size = sizeof *h->where;
@@ -69,15 +75,18 @@ static int reserve_ids(struct br_heap *h, uint32_t count) {
     return 0;
 }
 
-bool br_heap_has(const struct br_heap *h, uint32_t id) {
+bool br_heap_has(const struct br_heap *h, uint32_t id)
+{
     return id < h->id_capacity && h->where[id] != 0;
 }
 
-bruit_time br_heap_time(const struct br_heap *h, uint32_t id) {
+bruit_time br_heap_time(const struct br_heap *h, uint32_t id)
+{
     return br_heap_has(h, id) ? h->items[h->where[id] - 1].time : BRUIT_NEVER;
 }
 
-void br_heap_push(struct br_heap *h, uint32_t id, bruit_time time) {
+void br_heap_push(struct br_heap *h, uint32_t id, bruit_time time)
+{
     BR_ASSERT(h->count < h->item_capacity);
     BR_ASSERT(id < h->id_capacity);
     BR_ASSERT(h->where[id] == 0);
@@ -85,7 +94,8 @@ void br_heap_push(struct br_heap *h, uint32_t id, bruit_time time) {
     sift_up(h, h->count++, item);
 }
 
-void br_heap_set(struct br_heap *h, uint32_t id, bruit_time time) {
+void br_heap_set(struct br_heap *h, uint32_t id, bruit_time time)
+{
     if (!br_heap_has(h, id)) {
         br_heap_push(h, id, time);
         return;
@@ -98,7 +108,8 @@ void br_heap_set(struct br_heap *h, uint32_t id, bruit_time time) {
         sift_down(h, at, item);
 }
 
-bool br_heap_remove(struct br_heap *h, uint32_t id) {
+bool br_heap_remove(struct br_heap *h, uint32_t id)
+{
     if (!br_heap_has(h, id))
         return false;
     uint32_t at = h->where[id] - 1;
@@ -113,14 +124,16 @@ bool br_heap_remove(struct br_heap *h, uint32_t id) {
     return true;
 }
 
-uint32_t br_heap_pop(struct br_heap *h) {
+uint32_t br_heap_pop(struct br_heap *h)
+{
     BR_ASSERT(h->count > 0);
     uint32_t id = h->items[0].id;
     (void)br_heap_remove(h, id); /* it is in */
     return id;
 }
 
-bool br_heap_pop_due(struct br_heap *h, bruit_time now, uint32_t *id) {
+bool br_heap_pop_due(struct br_heap *h, bruit_time now, uint32_t *id)
+{
     if (h->count == 0 || h->items[0].time > now)
         return false;
     *id = br_heap_pop(h);
@@ -128,24 +141,28 @@ bool br_heap_pop_due(struct br_heap *h, bruit_time now, uint32_t *id) {
 }
 
 /* Items that meet at BRUIT_NEVER become equals, whose order is that of their sequence: sort them anew. */
-void br_heap_delay(struct br_heap *h, bruit_time by) {
+void br_heap_delay(struct br_heap *h, bruit_time by)
+{
     for (uint32_t i = 0; i < h->count; i++)
         h->items[i].time = br_time_add(h->items[i].time, by);
     for (uint32_t i = h->count; i-- > 0;)
         sift_down(h, i, h->items[i]);
 }
 
-static bool is_before(const struct br_heap_item *a, const struct br_heap_item *b) {
+static bool is_before(const struct br_heap_item *a, const struct br_heap_item *b)
+{
     return a->time != b->time ? a->time < b->time : a->sequence < b->sequence;
 }
 
-static void settle(struct br_heap *h, uint32_t at, const struct br_heap_item *item) {
+static void settle(struct br_heap *h, uint32_t at, const struct br_heap_item *item)
+{
     h->items[at] = *item;
     h->where[item->id] = at + 1;
 }
 
 /* Puts `item` into the hole at `at`, or higher. */
-static void sift_up(struct br_heap *h, uint32_t at, struct br_heap_item item) {
+static void sift_up(struct br_heap *h, uint32_t at, struct br_heap_item item)
+{
     while (at > 0) {
         uint32_t parent = (at - 1) / CHILDREN;
         if (!is_before(&item, &h->items[parent]))
@@ -157,7 +174,8 @@ static void sift_up(struct br_heap *h, uint32_t at, struct br_heap_item item) {
 }
 
 /* Puts `item` into the hole at `at`, or lower. */
-static void sift_down(struct br_heap *h, uint32_t at, struct br_heap_item item) {
+static void sift_down(struct br_heap *h, uint32_t at, struct br_heap_item item)
+{
     for (;;) {
         uint64_t first = (uint64_t)at * CHILDREN + 1;
         if (first >= h->count)

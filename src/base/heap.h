@@ -46,10 +46,12 @@ bool br_heap_has(const struct br_heap *h, uint32_t id);
 bruit_time br_heap_time(const struct br_heap *h, uint32_t id);
 
 /* The earliest time, or BRUIT_NEVER; its id, which needs a non-empty heap. */
-static inline bruit_time br_heap_min_time(const struct br_heap *h) {
+static inline bruit_time br_heap_min_time(const struct br_heap *h)
+{
     return h->count == 0 ? BRUIT_NEVER : h->items[0].time;
 }
-static inline uint32_t br_heap_min(const struct br_heap *h) {
+static inline uint32_t br_heap_min(const struct br_heap *h)
+{
     return h->items[0].id;
 }
 

@@ -41,14 +41,16 @@ static double split(double x, int *exponent);
 static double power_of_two(int exponent);
 static double seconds(bruit_time duration);
 
-uint32_t br_num_retransmit_limit(uint32_t mult, uint32_t n) {
+uint32_t br_num_retransmit_limit(uint32_t mult, uint32_t n)
+{
     /* At most 10 for any n: the product is cut only for a mult nobody means. */
     double scale = br_num_ceil(br_num_log10((double)n + 1.0));
     uint64_t limit = (uint64_t)mult * (uint64_t)scale;
     return limit > UINT32_MAX ? UINT32_MAX : (uint32_t)limit;
 }
 
-bruit_time br_num_suspicion_timeout(uint32_t mult, uint32_t n, bruit_time probe_interval_ns) {
+bruit_time br_num_suspicion_timeout(uint32_t mult, uint32_t n, bruit_time probe_interval_ns)
+{
     double scale = n <= 1 ? 1.0 : br_num_log10((double)n);
     if (scale < 1.0)
         scale = 1.0;
@@ -58,7 +60,8 @@ bruit_time br_num_suspicion_timeout(uint32_t mult, uint32_t n, bruit_time probe_
     return timeout == BRUIT_NEVER ? BRUIT_NEVER : timeout / 1000;
 }
 
-bruit_time br_num_push_pull_scale(bruit_time interval_ns, uint32_t n) {
+bruit_time br_num_push_pull_scale(bruit_time interval_ns, uint32_t n)
+{
     if (n <= 32)
         return interval_ns;
     double doublings = br_num_ceil(br_num_log2((double)n) - 5.0);
@@ -66,7 +69,8 @@ bruit_time br_num_push_pull_scale(bruit_time interval_ns, uint32_t n) {
 }
 
 int64_t br_num_remaining_suspicion(uint32_t confirmations, uint32_t k, bruit_time elapsed_ns,
-                                   bruit_time min_ns, bruit_time max_ns) {
+                                   bruit_time min_ns, bruit_time max_ns)
+{
     /* Some 146 years: keeps every sum and difference below in range. */
     const bruit_time limit = INT64_MAX / 2;
     int64_t elapsed = (int64_t)br_time_min(elapsed_ns, limit);
@@ -86,29 +90,34 @@ int64_t br_num_remaining_suspicion(uint32_t confirmations, uint32_t k, bruit_tim
 }
 
 /* Whole seconds and the rest are converted apart: what Go's Duration.Seconds rounds to. */
-static double seconds(bruit_time duration) {
+static double seconds(bruit_time duration)
+{
     double whole = (double)(duration / NS_PER_SECOND);
     double rest = (double)(duration % NS_PER_SECOND) / 1e9;
     return whole + rest;
 }
 
-static double double_of_bits(uint64_t bits) {
+static double double_of_bits(uint64_t bits)
+{
     double x;
     memcpy(&x, &bits, sizeof x);
     return x;
 }
 
-static uint64_t bits_of_double(double x) {
+static uint64_t bits_of_double(double x)
+{
     uint64_t bits;
     memcpy(&bits, &x, sizeof bits);
     return bits;
 }
 
-static double infinity(void) {
+static double infinity(void)
+{
     return double_of_bits(UINT64_C(0x7ff0000000000000));
 }
 
-static double not_a_number(void) {
+static double not_a_number(void)
+{
     return double_of_bits(UINT64_C(0x7ff8000000000000));
 }
 
@@ -118,7 +127,8 @@ static double not_a_number(void) {
  * (Sun, 1993), odd and even terms summed apart. Coefficients and order of operations are theirs because
  * Go's are: the formulas above have to fall on the same side of an integer as a Go peer's do.
  */
-double br_num_log(double x) {
+double br_num_log(double x)
+{
     if (x != x || x == infinity())
         return x;
     if (x < 0.0)
@@ -151,7 +161,8 @@ double br_num_log(double x) {
 }
 
 /* Exact for powers of two. */
-double br_num_log2(double x) {
+double br_num_log2(double x)
+{
     if (!(x > 0.0) || x == infinity())
         return br_num_log(x);
     int exponent;
@@ -161,7 +172,8 @@ double br_num_log2(double x) {
     return br_num_log(fraction) * ONE_OVER_LN2 + (double)exponent;
 }
 
-double br_num_log10(double x) {
+double br_num_log10(double x)
+{
     return br_num_log2(x) * LN2_OVER_LN10;
 }
 
@@ -169,7 +181,8 @@ double br_num_log10(double x) {
  * e^x = 2^k e^r, k the integer nearest to x / ln 2, so that |r| <= 0.35; e^r by its Taylor series, whose
  * term 14 is below 2^-57.
  */
-double br_num_exp(double x) {
+double br_num_exp(double x)
+{
     if (x != x)
         return x;
     if (x > 0x1.62e42fefa39efp+9) /* ln of the largest double */
@@ -188,7 +201,8 @@ double br_num_exp(double x) {
 
 /* Newton's iteration for the fraction in [1/2, 2), from a straight line that is within 6 %: the error
  * squares each time, so four steps pass the last bit. */
-double br_num_sqrt(double x) {
+double br_num_sqrt(double x)
+{
     if (x != x || x == 0.0 || x == infinity())
         return x;
     if (x < 0.0)
@@ -205,7 +219,8 @@ double br_num_sqrt(double x) {
     return root * power_of_two(exponent / 2);
 }
 
-double br_num_floor(double x) {
+double br_num_floor(double x)
+{
     /* From 2^52 on every double is an integer; this passes infinities and NaNs too. */
     if (!(x > -0x1p52 && x < 0x1p52))
         return x;
@@ -213,12 +228,14 @@ double br_num_floor(double x) {
     return cut > x ? cut - 1.0 : cut;
 }
 
-double br_num_ceil(double x) {
+double br_num_ceil(double x)
+{
     return -br_num_floor(-x);
 }
 
 /* x > 0, finite: x = fraction * 2^exponent with the fraction in [1/2, 1). */
-static double split(double x, int *exponent) {
+static double split(double x, int *exponent)
+{
     int extra = 0;
     if (x < DBL_MIN) {
         x = x * 0x1p54; /* denormal */
@@ -230,6 +247,7 @@ static double split(double x, int *exponent) {
 }
 
 /* -1022 <= exponent <= 1023. */
-static double power_of_two(int exponent) {
+static double power_of_two(int exponent)
+{
     return double_of_bits((uint64_t)(exponent + 1023) << 52);
 }

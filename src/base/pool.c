@@ -22,7 +22,8 @@ struct br_pool_block {
 static int add_objects(struct br_pool *p);
 static void give_back_all(struct br_pool *p);
 
-void br_pool_init(struct br_pool *p, struct br_alloc *alloc, size_t object_size, uint32_t per_block) {
+void br_pool_init(struct br_pool *p, struct br_alloc *alloc, size_t object_size, uint32_t per_block)
+{
     BR_ASSERT(object_size > 0 && object_size <= SIZE_MAX / 2);
     BR_ASSERT(per_block > 0);
     /* A type's size is a multiple of its alignment, so whole words keep every type aligned. */
@@ -34,13 +35,15 @@ void br_pool_init(struct br_pool *p, struct br_alloc *alloc, size_t object_size,
     };
 }
 
-void br_pool_fini(struct br_pool *p) {
+void br_pool_fini(struct br_pool *p)
+{
     BR_ASSERT(p->used_count == 0);
     give_back_all(p);
     br_pool_init(p, p->alloc, p->object_size, p->per_block);
 }
 
-int br_pool_reserve(struct br_pool *p, uint32_t count) {
+int br_pool_reserve(struct br_pool *p, uint32_t count)
+{
     while (p->free_count < count) {
         int status = add_objects(p);
         if (status != 0)
@@ -49,7 +52,8 @@ int br_pool_reserve(struct br_pool *p, uint32_t count) {
     return 0;
 }
 
-void *br_pool_new(struct br_pool *p) {
+void *br_pool_new(struct br_pool *p)
+{
     if (p->free == NULL && add_objects(p) != 0)
         return NULL;
     struct br_pool_free *object = p->free;
@@ -60,7 +64,8 @@ void *br_pool_new(struct br_pool *p) {
     return object;
 }
 
-static void put_in_front(struct br_pool *p, void *object) {
+static void put_in_front(struct br_pool *p, void *object)
+{
     struct br_pool_free *link = object;
     link->next = p->free;
     p->free = link;
@@ -69,7 +74,8 @@ static void put_in_front(struct br_pool *p, void *object) {
 
 #ifdef BRUIT_NO_POOL
 
-void br_pool_free(struct br_pool *p, void *object) {
+void br_pool_free(struct br_pool *p, void *object)
+{
     if (object == NULL)
         return;
     BR_ASSERT(p->used_count > 0);
@@ -77,7 +83,8 @@ void br_pool_free(struct br_pool *p, void *object) {
     br_alloc_free(p->alloc, object, p->object_size);
 }
 
-static int add_objects(struct br_pool *p) {
+static int add_objects(struct br_pool *p)
+{
     void *object = br_alloc_new(p->alloc, p->object_size);
     if (object == NULL)
         return BRUIT_ENOMEM;
@@ -85,7 +92,8 @@ static int add_objects(struct br_pool *p) {
     return 0;
 }
 
-static void give_back_all(struct br_pool *p) {
+static void give_back_all(struct br_pool *p)
+{
     while (p->free != NULL) {
         struct br_pool_free *object = p->free;
         p->free = object->next;
@@ -95,7 +103,8 @@ static void give_back_all(struct br_pool *p) {
 
 #else
 
-void br_pool_free(struct br_pool *p, void *object) {
+void br_pool_free(struct br_pool *p, void *object)
+{
     if (object == NULL)
         return;
     BR_ASSERT(p->used_count > 0);
@@ -103,11 +112,13 @@ void br_pool_free(struct br_pool *p, void *object) {
     put_in_front(p, object);
 }
 
-static size_t block_size(const struct br_pool *p) {
+static size_t block_size(const struct br_pool *p)
+{
     return sizeof(struct br_pool_block) + p->object_size * p->per_block;
 }
 
-static int add_objects(struct br_pool *p) {
+static int add_objects(struct br_pool *p)
+{
     if (p->object_size > (SIZE_MAX - sizeof(struct br_pool_block)) / p->per_block)
         return BRUIT_ENOMEM;
     struct br_pool_block *block = br_alloc_resize(p->alloc, NULL, 0, block_size(p));
@@ -122,7 +133,8 @@ static int add_objects(struct br_pool *p) {
     return 0;
 }
 
-static void give_back_all(struct br_pool *p) {
+static void give_back_all(struct br_pool *p)
+{
     while (p->blocks != NULL) {
         struct br_pool_block *block = p->blocks;
         p->blocks = block->next;

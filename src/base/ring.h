@@ -38,13 +38,16 @@ void *br_ring_front(const struct br_ring *r);
 /* Drops the first item; false when there is none. Its memory stays readable until the next push. */
 bool br_ring_pop(struct br_ring *r);
 
-static inline uint32_t br_ring_count(const struct br_ring *r) {
+static inline uint32_t br_ring_count(const struct br_ring *r)
+{
     return r->count;
 }
-static inline bool br_ring_is_full(const struct br_ring *r) {
+static inline bool br_ring_is_full(const struct br_ring *r)
+{
     return r->count == r->max;
 }
-static inline void br_ring_clear(struct br_ring *r) {
+static inline void br_ring_clear(struct br_ring *r)
+{
     r->first = 0;
     r->count = 0;
 }

@@ -32,11 +32,13 @@ void br_rng_shuffle(struct br_rng *rng, uint32_t *items, uint32_t count);
 
 /* ---- bodies ---- */
 
-static inline uint64_t br_rotl64(uint64_t x, unsigned by) {
+static inline uint64_t br_rotl64(uint64_t x, unsigned by)
+{
     return x << by | x >> (64 - by);
 }
 
-static inline uint64_t br_rng_u64(struct br_rng *rng) {
+static inline uint64_t br_rng_u64(struct br_rng *rng)
+{
     uint64_t *s = rng->state;
     uint64_t result = br_rotl64(s[1] * 5, 7) * 9;
     uint64_t t = s[1] << 17;

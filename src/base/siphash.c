@@ -12,21 +12,25 @@ struct state {
     uint64_t v0, v1, v2, v3;
 };
 
-static inline uint64_t rotl(uint64_t x, unsigned by) {
+static inline uint64_t rotl(uint64_t x, unsigned by)
+{
     return x << by | x >> (64 - by);
 }
 
 /* Written out so that every compiler makes one load of it on little-endian machines. */
-static inline uint64_t load_little(const uint8_t *p) {
+static inline uint64_t load_little(const uint8_t *p)
+{
     return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24 |
            (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
 }
 
-static inline uint64_t load_little_u32(const uint8_t *p) {
+static inline uint64_t load_little_u32(const uint8_t *p)
+{
     return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24;
 }
 
-static inline void sip_round(struct state *s) {
+static inline void sip_round(struct state *s)
+{
     s->v0 += s->v1;
     s->v1 = rotl(s->v1, 13) ^ s->v0;
     s->v0 = rotl(s->v0, 32);
@@ -40,7 +44,8 @@ static inline void sip_round(struct state *s) {
 }
 
 /* The last 0 to 7 bytes, without reading past them: two overlapping loads from 4 bytes up. */
-static inline uint64_t load_tail(const uint8_t *p, size_t size) {
+static inline uint64_t load_tail(const uint8_t *p, size_t size)
+{
     if (size >= 4)
         return load_little_u32(p) | load_little_u32(p + size - 4) << 8 * (size - 4);
     if (size == 0)
@@ -48,7 +53,8 @@ static inline uint64_t load_tail(const uint8_t *p, size_t size) {
     return (uint64_t)p[0] | (uint64_t)p[size / 2] << 8 * (size / 2) | (uint64_t)p[size - 1] << 8 * (size - 1);
 }
 
-static inline uint64_t siphash(const uint8_t key[16], struct bruit_bytes input, int c, int d) {
+static inline uint64_t siphash(const uint8_t key[16], struct bruit_bytes input, int c, int d)
+{
     uint64_t k0 = load_little(key);
     uint64_t k1 = load_little(key + 8);
     struct state s = {
@@ -78,10 +84,12 @@ static inline uint64_t siphash(const uint8_t key[16], struct bruit_bytes input, 
     return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }
 
-uint64_t br_siphash13(const uint8_t key[16], struct bruit_bytes input) {
+uint64_t br_siphash13(const uint8_t key[16], struct bruit_bytes input)
+{
     return siphash(key, input, 1, 3);
 }
 
-uint64_t br_siphash24(const uint8_t key[16], struct bruit_bytes input) {
+uint64_t br_siphash24(const uint8_t key[16], struct bruit_bytes input)
+{
     return siphash(key, input, 2, 4);
 }

@@ -18,16 +18,19 @@ static int grow(struct br_table *t, uint64_t capacity);
 static void place(struct br_table *t, uint32_t hash, uint32_t index);
 static uint32_t find_slot(const struct br_table *t, uint64_t hash, uint32_t index);
 
-void br_table_init(struct br_table *t, struct br_alloc *alloc) {
+void br_table_init(struct br_table *t, struct br_alloc *alloc)
+{
     *t = (struct br_table){.alloc = alloc};
 }
 
-void br_table_fini(struct br_table *t) {
+void br_table_fini(struct br_table *t)
+{
     br_alloc_free(t->alloc, t->slots, (size_t)t->capacity * sizeof *t->slots);
     br_table_init(t, t->alloc);
 }
 
-int br_table_reserve(struct br_table *t, uint32_t extra) {
+int br_table_reserve(struct br_table *t, uint32_t extra)
+{
     uint64_t count = (uint64_t)t->count + extra;
     if (count * LOAD_OF <= (uint64_t)t->capacity * LOAD_PARTS)
         return 0;
@@ -39,7 +42,8 @@ int br_table_reserve(struct br_table *t, uint32_t extra) {
     return grow(t, capacity < CAPACITY_MIN ? CAPACITY_MIN : capacity);
 }
 
-static int grow(struct br_table *t, uint64_t capacity) {
+static int grow(struct br_table *t, uint64_t capacity)
+{
     if (capacity >= UINT32_MAX)
         return BRUIT_ENOMEM;
     struct br_table old = *t;
@@ -57,24 +61,28 @@ static int grow(struct br_table *t, uint64_t capacity) {
     return 0;
 }
 
-static inline uint32_t next_slot(const struct br_table *t, uint32_t at) {
+static inline uint32_t next_slot(const struct br_table *t, uint32_t at)
+{
     return at + 1 == t->capacity ? 0 : at + 1;
 }
 
 /* How far the entry in slot `at` is from its home. */
-static inline uint32_t distance_at(const struct br_table *t, uint32_t at) {
+static inline uint32_t distance_at(const struct br_table *t, uint32_t at)
+{
     uint32_t home = br_table_home(t, t->slots[at].hash);
     return at >= home ? at - home : at + t->capacity - home;
 }
 
-void br_table_insert(struct br_table *t, uint64_t hash, uint32_t index) {
+void br_table_insert(struct br_table *t, uint64_t hash, uint32_t index)
+{
     BR_ASSERT(index != BR_TABLE_NONE);
     BR_ASSERT((uint64_t)(t->count + 1) * LOAD_OF <= (uint64_t)t->capacity * LOAD_PARTS);
     place(t, (uint32_t)(hash >> 32), index);
     t->count++;
 }
 
-static void place(struct br_table *t, uint32_t hash, uint32_t index) {
+static void place(struct br_table *t, uint32_t hash, uint32_t index)
+{
     struct br_table_slot homeless = {.hash = hash, .index = index};
     uint32_t at = br_table_home(t, hash);
     uint32_t distance = 0;
@@ -92,7 +100,8 @@ static void place(struct br_table *t, uint32_t hash, uint32_t index) {
     t->slots[at] = homeless;
 }
 
-bool br_table_remove(struct br_table *t, uint64_t hash, uint32_t index) {
+bool br_table_remove(struct br_table *t, uint64_t hash, uint32_t index)
+{
     uint32_t at = find_slot(t, hash, index);
     if (at == BR_TABLE_NONE)
         return false;
@@ -107,7 +116,8 @@ bool br_table_remove(struct br_table *t, uint64_t hash, uint32_t index) {
     return true;
 }
 
-bool br_table_replace(struct br_table *t, uint64_t hash, uint32_t index, uint32_t new_index) {
+bool br_table_replace(struct br_table *t, uint64_t hash, uint32_t index, uint32_t new_index)
+{
     BR_ASSERT(new_index != BR_TABLE_NONE);
     uint32_t at = find_slot(t, hash, index);
     if (at == BR_TABLE_NONE)
@@ -116,7 +126,8 @@ bool br_table_replace(struct br_table *t, uint64_t hash, uint32_t index, uint32_
     return true;
 }
 
-static uint32_t find_slot(const struct br_table *t, uint64_t hash, uint32_t index) {
+static uint32_t find_slot(const struct br_table *t, uint64_t hash, uint32_t index)
+{
     if (t->count == 0 || index == BR_TABLE_NONE)
         return BR_TABLE_NONE;
     uint32_t want = (uint32_t)(hash >> 32);

@@ -49,19 +49,22 @@ bool br_table_remove(struct br_table *t, uint64_t hash, uint32_t index);
 /* Lets the index of an entry become another, when the caller moved the thing. */
 bool br_table_replace(struct br_table *t, uint64_t hash, uint32_t index, uint32_t new_index);
 
-static inline uint32_t br_table_count(const struct br_table *t) {
+static inline uint32_t br_table_count(const struct br_table *t)
+{
     return t->count;
 }
 
 /* ---- bodies ---- */
 
 /* The upper half of the hash, scaled: order of homes is order of hashes. */
-static inline uint32_t br_table_home(const struct br_table *t, uint32_t hash) {
+static inline uint32_t br_table_home(const struct br_table *t, uint32_t hash)
+{
     return (uint32_t)((uint64_t)hash * t->capacity >> 32);
 }
 
 static inline uint32_t br_table_find(const struct br_table *t, uint64_t hash, br_table_eq eq,
-                                     const void *context) {
+                                     const void *context)
+{
     if (t->count == 0)
         return BR_TABLE_NONE;
     uint32_t want = (uint32_t)(hash >> 32);

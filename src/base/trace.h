@@ -18,22 +18,22 @@ struct br_tracer {
 };
 
 /* `fn` NULL: no trace. */
-void br_tracer_init(struct br_tracer *tracer, void (*fn)(void *, const struct bruit_trace_record *), void *ctx,
-                    int level_max);
+void br_tracer_init(struct br_tracer *tracer, void (*fn)(void *, const struct bruit_trace_record *),
+                    void *ctx, int level_max);
 
 /* A record with fields. */
-#define BR_TRACE(tracer, name, ...)                                                                       \
-    do {                                                                                                  \
-        if (BR_TRACE_WANTS((tracer), br_trace_level_##name))                                              \
-            br_trace_emit((tracer), br_trace_id_##name, br_trace_level_##name,                            \
-                          &(const struct br_trace_##name){.br_unused = 0, __VA_ARGS__});                  \
+#define BR_TRACE(tracer, name, ...)                                                      \
+    do {                                                                                 \
+        if (BR_TRACE_WANTS((tracer), br_trace_level_##name))                             \
+            br_trace_emit((tracer), br_trace_id_##name, br_trace_level_##name,           \
+                          &(const struct br_trace_##name){.br_unused = 0, __VA_ARGS__}); \
     } while (0)
 
 /* A record without fields. */
-#define BR_TRACE_BARE(tracer, name)                                                                       \
-    do {                                                                                                  \
-        if (BR_TRACE_WANTS((tracer), br_trace_level_##name))                                              \
-            br_trace_emit((tracer), br_trace_id_##name, br_trace_level_##name, NULL);                     \
+#define BR_TRACE_BARE(tracer, name)                                                   \
+    do {                                                                              \
+        if (BR_TRACE_WANTS((tracer), br_trace_level_##name))                          \
+            br_trace_emit((tracer), br_trace_id_##name, br_trace_level_##name, NULL); \
     } while (0)
 
 /* Is a record worth gathering what it needs? BR_TRACE_IS_WANTED(tracer, name) is for an `if`. */
