@@ -1,0 +1,69 @@
+/*
+ * What `bruit agent` can be told on its command line, and what becomes of it.
+ *
+ * Flags are Serf's, with Serf's meanings (docs/wire/serf-agent.md section 2); the table in options.c is
+ * the one place that knows them. Those whose feature does not exist yet are refused by name. Checks and
+ * their order are section 3.4's, the sentences begin with Serf's words and go on with what to do.
+ */
+#ifndef BR_AGENT_OPTIONS_H
+#define BR_AGENT_OPTIONS_H
+
+#include "agent/flags.h"
+#include "agent/tags.h"
+
+#include <bruit/config.h>
+
+/* The port of gossip when none is given. */
+#define BR_GOSSIP_PORT 7946
+
+struct br_options {
+    /* As typed. */
+    const char *node, *bind, *advertise, *iface, *profile, *encrypt, *log_level, *role, *rpc_addr, *rpc_auth,
+        *label;
+    struct br_values join, retry_join, tags;
+    int64_t protocol, retry_max;
+    bruit_time retry_interval, broadcast_timeout;
+    bool disable_compression, rejoin, leave_on_terminate, skip_leave_on_interrupt;
+
+    /* What br_options_check makes of it. */
+    char name[BRUIT_NAME_MAX + 1];
+    struct bruit_addr bind_addr, advertise_addr; /* advertise_addr.size 0: not given */
+    struct bruit_addr rpc_bind;
+    int level; /* enum bruit_trace_level */
+    uint8_t key[BRUIT_KEY_MAX];
+    size_t key_size; /* 0: no encryption */
+    uint8_t meta[BRUIT_META_MAX];
+    size_t meta_size;
+};
+
+/*
+ * Reads the words behind `bruit agent`. On failure `why` is the sentence; call br_options_release in any
+ * case.
+ */
+enum br_flags_result br_options_parse(struct br_options *options, int argc, char **argv,
+                                      char why[BR_WHY_MAX]);
+void br_options_release(struct br_options *options);
+
+/* What is said while checking: warnings, each a sentence. */
+typedef void (*br_options_note_fn)(void *context, const char *sentence);
+
+/*
+ * Checks and completes; blocks while it resolves names. Returns 0, or an error with a sentence in `why`.
+ * br_options_check stops before anything is opened; br_options_check_start makes the checks that Serf
+ * makes after it has said that it starts.
+ */
+int br_options_check(struct br_options *options, br_options_note_fn note, void *context,
+                     char why[BR_WHY_MAX]);
+int br_options_check_start(struct br_options *options, char why[BR_WHY_MAX]);
+
+/* Where to listen for RPC clients, into rpc_bind: Serf looks at it last of all. */
+int br_options_check_rpc(struct br_options *options, char why[BR_WHY_MAX]);
+
+/* Fills the engine's configuration: the profile, and what was asked for. `config` borrows from `options`. */
+void br_options_config(const struct br_options *options, struct bruit_config *config,
+                       struct bruit_bytes *key);
+
+struct br_buffer;
+void br_options_help(struct br_buffer *out);
+
+#endif
