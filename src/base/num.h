@@ -30,8 +30,10 @@ int64_t br_num_remaining_suspicion(uint32_t confirmations, uint32_t k, bruit_tim
                                    bruit_time min_ns, bruit_time max_ns);
 
 /*
- * log, exp and sqrt of the reals, to within 1e-14 of the true value, relative. Domain as in C: log of 0
- * is -infinity, of a negative a NaN; exp overflows to infinity and underflows to 0 (without denormals).
+ * log, exp and sqrt of the reals, to within 1e-14 of the true value, relative. Domain as in C: log of 0 is
+ * -infinity, of a negative a NaN; exp overflows to infinity and underflows to 0 (without denormals).
+ * log2 and log10 are computed as Go does, in two parts that cancel near 1: there they are within 1e-14
+ * absolutely.
  */
 double br_num_log(double x);
 double br_num_log2(double x);
