@@ -30,7 +30,7 @@ sys.modules.setdefault("run", sys.modules[__name__])
 import support  # noqa: E402  (the path above comes first)
 
 SKIPPED = 77        # the exit code of a test process that cannot run here, as automake has it
-LOG_LINES = 25      # of each agent, in the output of a failure
+LOG_LINES = 20      # of each agent, in the output of a failure
 
 
 def main():
@@ -55,7 +55,7 @@ def parse_options():
                         help="the real one (environment SERF; default: serf in PATH)")
     parser.add_argument("--only", metavar="PATTERN", help="run only tests whose name contains this")
     parser.add_argument("--long", action="store_true", help="run the long tests too")
-    parser.add_argument("--jobs", type=int, default=4, help="how many tests run side by side (default 4)")
+    parser.add_argument("--jobs", type=int, default=6, help="how many tests run side by side (default 6)")
     parser.add_argument("--list", action="store_true", help="list the tests and stop")
     parser.add_argument("--verbose", action="store_true", help="show the steps of tests that pass, too")
     parser.add_argument("--require-serf", action="store_true", help="without serf, or namespaces, fail instead of skip")
@@ -93,7 +93,7 @@ def run_one(options):
     test = next(test for test in support.TESTS if test.name == options.one)
     lab = None
     try:
-        if test.area == "partition":
+        if test.area == "network":
             # Before the first thread: a process with threads cannot get a user namespace.
             test.arguments = dict(test.arguments, network=support.Network())
         lab = support.Lab({"real": options.serf, "ours": options.bruit})

@@ -55,7 +55,8 @@ class Test:
         self.name = "%s: %s" % (self.area, function.__name__) + ("[%s]" % case if case else "")
         self.function = function
         self.arguments = arguments
-        self.is_long = options.get("long", False)
+        long = options.get("long", False)
+        self.is_long = long if isinstance(long, bool) else case in long
         self.is_alone = options.get("alone", False)
         self.is_ours_only = options.get("ours_only", False)
         self.needs_serf = options.get("needs_serf", True)
@@ -65,7 +66,7 @@ class Test:
 def interop(cases=None, **options):
     """Registers a test, once per case. A case's value is the dict of keyword arguments it is called with.
 
-    long: only with --long. alone: never beside another test. ours_only: says nothing when serf plays our part.
+    long: only with --long; or the cases that are. alone: never beside another test. ours_only: says nothing when serf plays our part.
     needs_serf=False: runs without the real program. seconds_max: killed after that.
     """
     def register(function):
@@ -684,7 +685,7 @@ class Network:
     def add_address(self, number, host):
         """Gives side `number` (1 or 2) another address and returns it."""
         address = "10.81.%d.%d" % (number, host)
-        self.ip(self.sides[number - 1], "addr add %s/24 dev net" % address)
+        self.ip(self.sides[number - 1], "addr replace %s/24 dev net" % address)
         self.ip(self.sides[number - 1], "route replace default via 10.81.%d.254" % number)
         return address
 

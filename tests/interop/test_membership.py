@@ -132,7 +132,7 @@ def test_newcomer_is_not_told_of_the_left_and_the_failed(lab, kind):
     lab.agree(20, "the newcomers are in")
     # Gossip to the dead goes on for a while, and with it talk about them: nothing of it may change the picture.
     since = now()
-    hold(8, lambda: lab.nobody_reported(("failed", "leave", "suspect"), since))
+    hold(8, lambda: lab.nobody_reported(("failed", "leave"), since))
     lab.agree(10, "the picture is the same")
 
 

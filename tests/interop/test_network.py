@@ -1,0 +1,163 @@
+"""Two networks with a router between them: cut, healed; and agents that listen on every address of their host.
+
+Every test here gets a Network, made before the test process has threads (run.py).
+"""
+import json
+import os
+import tempfile
+
+from story import kill_and_see_failed, leave_and_see_left, restart_and_see_alive
+from support import Failure, hold, interop, now, random_key, step, until
+
+CUT_SECONDS = 40
+GIVE_UP_SECONDS = 60        # three of six fall silent at once: with probes and confirmations lost, that takes its time
+
+
+def agent_on(lab, network, number, host, kind, **options):
+    """An agent on one side. Its RPC is at that side's own loopback, so that a cut does not blind the test."""
+    return lab.agent(kind, address=network.add_address(number, host), namespace=network.sides[number - 1],
+                     rpc_address=("127.0.0.1", 7373 + host), **options)
+
+
+def settle(lab, network, sides, **options):
+    """Starts agents of the given kinds on the two sides, all joining the first, and waits until all agree."""
+    groups = [[], []]
+    for number, kinds in enumerate(sides, 1):
+        for host, kind in enumerate(kinds, 1):
+            seed = groups[0][0] if groups[0] else None
+            groups[number - 1].append(agent_on(lab, network, number, host, kind, join=seed, **options))
+    lab.agree(30, "both sides together")
+    return groups
+
+
+def cut_and_heal(lab, network, left, right, meanwhile=lambda: None):
+    """Cuts for 40 s; each side must call the other failed and nobody of its own; heals; all must be alive again."""
+    since = now()
+    network.cut()
+    step("cut")
+    for here, there in ((left, right), (right, left)):
+        set_expected(there, "failed")
+        lab.agree(GIVE_UP_SECONDS, "the side of %s gives up the other" % here[0], among=here)
+        set_expected(there, "alive")
+    meanwhile()
+    hold(max(0.0, CUT_SECONDS - (now() - since)), lambda: nobody_accused_his_own(lab, (left, right), since))
+    network.heal()
+    step("healed after %.1f s" % (now() - since))
+    lab.agree(120, "both sides together again")
+    nobody_accused_his_own(lab, (left, right), since)
+    since = now()
+    hold(5, lambda: lab.nobody_reported("failed", since))
+
+
+def set_expected(agents, status):
+    for agent in agents:
+        if agent.is_running:
+            agent.expected = status
+
+
+def nobody_accused_his_own(lab, sides, since):
+    for side in sides:
+        names = {agent.name for agent in side}
+        for report in lab.reports("failed", since, names):
+            if report.observer in names:
+                raise Failure("a side called one of its own failed: %s" % report)
+
+
+# Who: three agents on each side of a line, kinds mixed on both, or apart. The line is dead for 40 s: each side reports
+# the other failed. Then it works again: gossip to the dead, or a reconnect, must bring all six together, without help.
+@interop({"kinds-mixed": {"sides": (["real", "ours", "real"], ["ours", "real", "ours"])},
+          "kinds-apart": {"sides": (["real", "real", "real"], ["ours", "ours", "ours"])}},
+         long={"kinds-apart"}, seconds_max=300)
+def test_healed_partition_brings_all_back(lab, network, sides):
+    left, right = settle(lab, network, sides)
+    cut_and_heal(lab, network, left, right)
+
+
+# Who: a member leaves on one side while the line is cut. The other side calls it failed, as it must; after the heal it
+# has to be left there too, which only the list of left members in a sync can tell.
+@interop({"real": {"kind": "real"}, "ours": {"kind": "ours"}}, long={"real"}, seconds_max=300)
+# conformance: serf 24
+def test_leave_during_a_partition_is_known_after_it(lab, network, kind):
+    left, right = settle(lab, network, (["real", "ours"], ["ours", "real", kind]))
+    cut_and_heal(lab, network, left, right, lambda: right[-1].leave("signal"))
+
+
+# Who: two of ours and three real ones live through all of it: kill, restart, leave and return, a new key brought in by
+# restarts in turn (the old first, then the new first, then the new alone), and a partition. They converge after each.
+@interop(seconds_max=400)
+# conformance: memberlist 70
+def test_two_of_ours_and_three_real_converge_after_everything(lab, network):
+    with tempfile.TemporaryDirectory() as folder:
+        old, new = random_key(16), random_key(32)
+        path = os.path.join(folder, "keys")
+        write_keys(path, old)
+        left, right = settle(lab, network, (["real", "ours", "real"], ["ours", "real"]), flags=["-keyring-file=" + path])
+        kill_and_see_failed(lab, left[1])
+        restart_and_see_alive(lab, right[0], left[1])
+        leave_and_see_left(lab, "rpc", right[0])
+        restart_and_see_alive(lab, left[0], right[0])
+        for keys in ([old, new], [new, old], [new]):
+            write_keys(path, *keys)
+            for agent in lab.agents:
+                agent.kill()
+                agent.start(join=next(other for other in lab.agents if other is not agent))
+            lab.agree(30, "all restarted with %d keys" % len(keys))
+        cut_and_heal(lab, network, left, right)
+
+
+def write_keys(path, *keys):
+    with open(path, "w", encoding="ascii") as file:
+        json.dump(keys, file)
+
+
+# Who: an agent bound to 0.0.0.0, as in the distribution's service file, is replaced by one of the other kind with the
+# same name on the same host: at once after a kill, after it was found failed, or after it left. The real one advertises
+# its IPv4 address in 16 bytes: if ours advertised 4, everybody would call it a conflict and keep the dead one.
+@interop({"%s-by-%s-%s" % (first, second, how): {"first": first, "second": second, "how": how}
+          for first, second in (("real", "ours"), ("ours", "real")) for how in ("killed", "failed", "left")})
+def test_replacement_bound_to_every_address_is_no_conflict(lab, network, first, second, how):
+    bystanders = [agent_on(lab, network, 2, 1, "real")]
+    bystanders += [agent_on(lab, network, 2, host, kind, join=bystanders[0]) for host, kind in ((2, "ours"), (3, "real"))]
+    old = agent_on(lab, network, 1, 1, first, name="everywhere", bind="0.0.0.0:7946", join=bystanders[0])
+    lab.agree(30, "the first is in")
+    since = now()
+    if how == "killed":
+        old.kill()
+    elif how == "failed":
+        kill_and_see_failed(lab, old)
+    else:
+        leave_and_see_left(lab, "signal", old)
+    lab.agents.remove(old)
+    agent_on(lab, network, 1, 1, second, name="everywhere", bind="0.0.0.0:7946", join=bystanders[0])
+    lab.agree(30, "the second is in")
+    hold(6, lambda: lab.nobody_reported(("conflict", "conflict-own"), since))
+    lab.agree(10, "the second stays")
+
+
+# Who: the same, but the second is bound to the host's address itself and so advertises 4 bytes where the first had 16.
+# That is another address to memberlist: each bystander, ours too, must call it a conflict.
+@interop({"real-by-ours": {"first": "real", "second": "ours"}, "ours-by-real": {"first": "ours", "second": "real"}})
+# conformance: memberlist 39
+def test_four_byte_form_of_a_sixteen_byte_address_is_a_conflict(lab, network, first, second):
+    bystanders = [agent_on(lab, network, 2, 1, "real")]
+    bystanders += [agent_on(lab, network, 2, host, kind, join=bystanders[0]) for host, kind in ((2, "ours"), (3, "real"))]
+    old = agent_on(lab, network, 1, 1, first, name="everywhere", bind="0.0.0.0:7946", join=bystanders[0])
+    lab.agree(30, "the first is in")
+    since = now()
+    old.kill()
+    agent_on(lab, network, 1, 1, second, name="everywhere", join=bystanders[0], wait=False)
+    for bystander in bystanders:
+        until(lambda: lab.reports("conflict", since, {"everywhere"}, by=bystander.name), 20,
+              "%s calls it a conflict" % bystander)
+
+
+# Who: an agent bound to 0.0.0.0 on a host that has no address but its loopback. There is nothing it could advertise, and
+# 0.0.0.0 is no address anybody can send to: it must say so and end.
+@interop({"real": {"kind": "real"}, "ours": {"kind": "ours"}})
+def test_host_without_an_address_is_refused(lab, network, kind):
+    side = network.sides[0]
+    network.ip(side, "link set net down")
+    agent = lab.agent(kind, address="127.0.0.1", namespace=side, bind="0.0.0.0:7946", wait=False)
+    until(lambda: not agent.is_running, 15, "%s ends" % agent)
+    if agent.process.returncode != 1:
+        raise Failure("%s ended with exit code %s" % (agent, agent.process.returncode))
