@@ -1,6 +1,7 @@
 /* Gathering member events; see coalesce.h. */
 #include "agent/coalesce.h"
 
+#include "base/bytes.h"
 #include "base/siphash.h"
 #include "base/time.h"
 
