@@ -43,7 +43,12 @@ extern "C" {
     X(TOO_MANY_MESSAGES, "too many messages in one packet")                                                   \
     X(FRAME_TOO_BIG, "an encrypted frame larger than the limit")                                              \
     X(STREAM_TOO_BIG, "a stream larger than the limit")                                                       \
-    X(STREAM_TRUNCATED, "a stream that ended before its message did")
+    X(STREAM_TRUNCATED, "a stream that ended before its message did")                                        \
+    /* --- probes --- */                                                                                     \
+    X(NOT_FOR_US, "a ping that is meant for another member")                                                 \
+    X(ANSWERS_FULL, "more answers are owed than are kept: the newest is not given")                          \
+    X(RELAYS_FULL, "more pings are relayed than are kept: the newest is not sent")                           \
+    X(RELAY_REFUSED, "a ping to be relayed to an address that is not the known member's")
 
 enum bruit_drop {
 #define BRUIT_DROP_ENUM(name, text) BRUIT_DROP_##name,
