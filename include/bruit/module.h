@@ -23,8 +23,9 @@ struct bruit_host; /* the services; one per module and engine */
 typedef uint64_t bruit_handle;
 
 /*
- * The one document of Serf's push/pull (docs/wire/serf.md, section 6). Modules contribute to it by key;
- * a merge finds the keys of the other side's.
+ * The one document of Serf's push/pull (docs/wire/serf.md, section 6). Modules contribute values to it by
+ * key; a merge finds the keys of the other side's. It is exchanged when at least one module claims a key;
+ * keys that nobody claims get the value of a Serf that never saw an event.
  */
 struct bruit_document;
 
@@ -100,8 +101,8 @@ BRUIT_API size_t bruit_host_queued(const struct bruit_host *host, uint32_t order
 BRUIT_API int bruit_host_send(struct bruit_host *host, const struct bruit_addr *to,
                               struct bruit_bytes message);
 
-/* Syncs with a member that is thought dead, as a join does, but without on_joined(). */
-BRUIT_API int bruit_host_reconnect(struct bruit_host *host, bruit_node node);
+/* Syncs with whoever is at `addr`, as a join does, but without on_joined() and without an event. */
+BRUIT_API int bruit_host_reconnect(struct bruit_host *host, const struct bruit_addr *addr);
 
 /* Hands an event to the program. `data` is copied. 0, BRUIT_ENOMEM, or BRUIT_EFULL (4,096 are waiting). */
 BRUIT_API int bruit_host_emit(struct bruit_host *host, const struct bruit_event *event);

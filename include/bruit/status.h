@@ -3,7 +3,7 @@
  *
  * SWIM knows whether a member answers; Serf also knows whether it meant to go. Members announce joins
  * and leaves with Lamport-timed *intents*, and from both follow Serf's five statuses and its events. A
- * cluster that contains real Serf agents needs this module and the state module on every member.
+ * cluster that contains real Serf agents needs this module on every member.
  *
  * Rules: docs/wire/serf.md, sections 4 to 6 and 13.
  */
@@ -17,8 +17,7 @@
 extern "C" {
 #endif
 
-/* The modules, for bruit_config.modules. `bruit_state_module` composes Serf's push/pull document. */
-BRUIT_API extern const struct bruit_module bruit_state_module;
+/* For bruit_config.modules. */
 BRUIT_API extern const struct bruit_module bruit_status_module;
 
 enum bruit_status {
@@ -50,7 +49,7 @@ struct bruit_status_options {
     bruit_time reap_interval;         /* 15 s */
     bruit_time intent_timeout;        /* intents about unknown members are kept this long; 5 min */
     bruit_time broadcast_timeout;     /* 5 s */
-    bruit_time leave_propagate_delay; /* 1 s */
+    bruit_time leave_propagate_delay; /* 1 s; prune waits for it, and programs after BRUIT_EVENT_LEAVE_DONE */
 };
 
 BRUIT_API void bruit_status_options_default(struct bruit_status_options *options);
@@ -83,12 +82,20 @@ struct bruit_status_member {
 };
 
 BRUIT_API size_t bruit_status_count(const struct bruit_engine *engine);
-/* index 0 .. bruit_status_count() - 1; 0, or BRUIT_ENOENT. */
-BRUIT_API int bruit_status_at(const struct bruit_engine *engine, size_t index, struct bruit_status_member *out);
+/*
+ * Walks over the table: start with *position 0, stop at false. The walk is valid until the next input.
+ */
+BRUIT_API bool bruit_status_next(const struct bruit_engine *engine, size_t *position,
+                                 struct bruit_status_member *out);
+/* The member called `name`: 0, or BRUIT_ENOENT. */
 BRUIT_API int bruit_status_find(const struct bruit_engine *engine, struct bruit_bytes name,
                                 struct bruit_status_member *out);
 
-/* `data` of BRUIT_EVENT_STATUS points to one of these (data.size == sizeof): the member at that time. */
+/*
+ * Reads what a BRUIT_EVENT_STATUS carries: the member as it was at that time. The bytes live as long as the
+ * event. Returns 0, or BRUIT_EINVAL for another event.
+ */
+BRUIT_API int bruit_status_event(const struct bruit_event *event, struct bruit_status_member *out);
 
 /* The member clock, and how many are failed and left. */
 struct bruit_status_counts {
@@ -102,7 +109,8 @@ BRUIT_API void bruit_status_counts(const struct bruit_engine *engine, struct bru
 /*
  * Declares a failed member left, in the whole cluster; with `prune` it is forgotten at once. There is no
  * check that it exists. BRUIT_EVENT_FORCE_LEAVE with *request follows when the news was sent (error 0) or
- * not in time (BRUIT_ETIMEOUT). A member that is alive after all will refute it.
+ * not in time (BRUIT_ETIMEOUT). A member that is alive after all will refute it. Returns 0, or BRUIT_EINVAL
+ * (a name of 1 to BRUIT_NAME_MAX bytes), BRUIT_ENOENT without the module, BRUIT_EBUSY (16 are under way).
  */
 BRUIT_API int bruit_force_leave(struct bruit_engine *engine, struct bruit_bytes name, bool prune,
                                 uint32_t *request, bruit_time now);
