@@ -17,21 +17,19 @@
 #define BR_LZW_CODES 4096 /* 12 bits, the widest code */
 
 /*
- * A decoder and what it has learned: 16 KiB. A learned string is a piece of the output already written plus
- * the byte that followed it, so all there is to remember of string k is where in the output it began; it ends
- * one byte after the place where string k + 1 begins. Hence the output must stay together in one buffer.
+ * A decoder and what it has learned: 16 KiB. A learned string is a piece of the output already written and the
+ * byte that followed it there, so all there is to remember of string k is where it begins: it ends with the byte
+ * at which string k + 1 begins. Hence the output must stay together in one buffer.
  */
 struct br_lzw_decoder {
-    const uint8_t *next; /* first unread input byte */
+    const uint8_t *next; /* first input byte not read */
     const uint8_t *end;
     uint64_t bits; /* read ahead, the next code in the lowest bits */
     uint32_t bit_count;
-    uint32_t width;    /* of the next code */
-    uint32_t learned;  /* the code that the string being completed will get */
-    bool has_last;     /* a string is being completed: not after a clear, not once the table is full */
-    uint32_t last;     /* where in the output the last string began */
-    size_t size;       /* output bytes written */
-    uint32_t begin[BR_LZW_CODES + 1];
+    uint32_t width;   /* of the next code */
+    uint32_t highest; /* the highest code that may come next */
+    size_t size;      /* output bytes written */
+    uint32_t begin[BR_LZW_CODES + 2];
 };
 
 /* Before the first call of br_lzw_decode. `in` is borrowed until the last. */

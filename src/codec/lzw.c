@@ -1,0 +1,240 @@
+/*
+ * LZW, least significant bit first, 8-bit literals (lzw.h).
+ *
+ * Both directions count codes the same way: after each data code the highest code in use goes up by one, from 257
+ * after a clear; when it reaches 512, 1024 or 2048 the next code is one bit wider. The decoder lags one string
+ * behind the encoder, because it learns the last byte of a string only from the code that follows. Encoders clear at
+ * 4095; decoders must also bear one that does not: then nothing more is learned, and the width stays 12.
+ */
+#include "codec/lzw.h"
+
+#include "base/bytes.h"
+#include "base/check.h"
+
+enum {
+    CODE_CLEAR = 256,
+    CODE_END = 257,
+    WIDTH_FIRST = 9,
+    WIDTH_MAX = 12,
+    ENCODER_FULL = 4095, /* Go's encoder never uses the last code: it clears instead */
+};
+
+static uint64_t load_little(const uint8_t *p) {
+    return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24 |
+           (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
+}
+
+static void store_little(uint8_t *p, uint32_t v) {
+    p[0] = (uint8_t)v;
+    p[1] = (uint8_t)(v >> 8);
+    p[2] = (uint8_t)(v >> 16);
+    p[3] = (uint8_t)(v >> 24);
+}
+
+/* ---- decoding ------------------------------------------------------------------------------------------- */
+
+void br_lzw_decode_begin(struct br_lzw_decoder *d, struct bruit_bytes in) {
+    d->next = in.size == 0 ? br_bytes_nothing : in.data;
+    d->end = d->next + in.size;
+    d->bits = 0;
+    d->bit_count = 0;
+    d->width = WIDTH_FIRST;
+    d->highest = CODE_END;
+    d->size = 0;
+}
+
+/* Reads ahead as many whole bytes as fit. What is read ahead twice is the same bits twice: OR does no harm. */
+static inline void refill(struct br_lzw_decoder *d) {
+    if (d->end - d->next >= 8) {
+        d->bits |= load_little(d->next) << d->bit_count;
+        d->next += (63 - d->bit_count) >> 3;
+        d->bit_count |= 56;
+        return;
+    }
+    while (d->bit_count <= 56 && d->next < d->end) {
+        d->bits |= (uint64_t)*d->next++ << d->bit_count;
+        d->bit_count += 8;
+    }
+}
+
+/*
+ * Writes a learned string of `size` bytes, which begins at `from` in the output, at the output's end `to`. The string
+ * being learned right now ends with its own first byte, which is the first one written here: hence the last byte
+ * is copied last. Everything before it lies before `to`, so pieces of eight never overtake themselves; the pieces may
+ * spill over the string's end if there is room.
+ */
+static inline void copy_string(uint8_t *to, const uint8_t *from, size_t size, size_t room) {
+    if (BR_LIKELY(room >= size + 8)) {
+        for (size_t i = 0; i < size; i += 8)
+            memcpy(to + i, from + i, 8);
+        to[size - 1] = from[size - 1];
+        return;
+    }
+    for (size_t i = 0; i < size; i++)
+        to[i] = from[i];
+}
+
+/*
+ * begin[highest + 1] is where the string of the code at hand begins. That is all the learning there is: string k
+ * runs from begin[k] to begin[k + 1], both included, and k is `highest` while its last byte is being learned. Once the
+ * table is full the entry behind its end is written again and again, and read by nobody.
+ */
+int br_lzw_decode(struct br_lzw_decoder *decoder, uint8_t *out, size_t capacity) {
+    BR_ASSERT(capacity <= UINT32_MAX);
+    BR_ASSERT(decoder->size <= capacity);
+    uint32_t *begin = decoder->begin;
+    uint32_t width = decoder->width;
+    uint32_t highest = decoder->highest;
+    size_t size = decoder->size;
+    int result;
+
+    for (;;) {
+        if (decoder->bit_count < width)
+            refill(decoder);
+        if (BR_UNLIKELY(decoder->bit_count < width)) {
+            result = BRUIT_EFORMAT;
+            break;
+        }
+        uint32_t code = (uint32_t)decoder->bits & ((1u << width) - 1);
+
+        begin[highest + 1] = (uint32_t)size;
+        if (code < CODE_CLEAR) {
+            if (BR_UNLIKELY(size == capacity)) {
+                result = BRUIT_ETOOBIG;
+                break;
+            }
+            out[size++] = (uint8_t)code;
+        } else if (BR_LIKELY(code > CODE_END)) {
+            if (BR_UNLIKELY(code > highest)) {
+                result = BRUIT_EFORMAT;
+                break;
+            }
+            size_t string_size = begin[code + 1] - begin[code] + 1;
+            if (BR_UNLIKELY(string_size > capacity - size)) {
+                result = BRUIT_ETOOBIG;
+                break;
+            }
+            copy_string(out + size, out + begin[code], string_size, capacity - size);
+            size += string_size;
+        } else if (code == CODE_END) {
+            result = 0;
+            break;
+        }
+        decoder->bits >>= width;
+        decoder->bit_count -= width;
+        if (BR_UNLIKELY(code == CODE_CLEAR)) {
+            width = WIDTH_FIRST;
+            highest = CODE_END;
+        } else if (highest < BR_LZW_CODES) {
+            highest++;
+            if (highest >> width != 0 && width < WIDTH_MAX)
+                width++;
+        }
+    }
+    decoder->width = width;
+    decoder->highest = highest;
+    decoder->size = size;
+    return result;
+}
+
+/* ---- encoding ------------------------------------------------------------------------------------------- */
+
+/* Codes being packed into bytes. */
+struct packer {
+    uint8_t *at;
+    uint8_t *end;
+    uint64_t bits;
+    uint32_t bit_count;
+};
+
+/* False when there is no room for bytes that are certain by now. */
+static inline bool put(struct packer *p, uint32_t code, uint32_t width) {
+    p->bits |= (uint64_t)code << p->bit_count;
+    p->bit_count += width;
+    if (p->bit_count < 32)
+        return true;
+    if (BR_UNLIKELY(p->end - p->at < 4))
+        return false;
+    store_little(p->at, (uint32_t)p->bits);
+    p->at += 4;
+    p->bits >>= 32;
+    p->bit_count -= 32;
+    return true;
+}
+
+static bool flush(struct packer *p) {
+    for (; p->bit_count > 0; p->bits >>= 8) {
+        if (p->at == p->end)
+            return false;
+        *p->at++ = (uint8_t)p->bits;
+        p->bit_count -= p->bit_count < 8 ? p->bit_count : 8;
+    }
+    return true;
+}
+
+/*
+ * At most one string is learned for each byte, so a table of twice as many slots stays half empty; the smaller it is
+ * the less there is to clear and the more of it stays in the first cache.
+ */
+static uint32_t slot_count(size_t size) {
+    uint32_t count = 256;
+
+    while (count < BR_LZW_SLOTS && count < 2 * size)
+        count *= 2;
+    return count;
+}
+
+/*
+ * Slot for `string` followed by `byte`. The byte's share does not wait for the string's, which comes out of the slot
+ * before: that load is what the speed of the encoder hangs on.
+ */
+static inline uint32_t slot_of(uint32_t string, uint32_t byte) {
+    return string << 1 ^ byte * 37;
+}
+
+int br_lzw_encode(struct br_lzw_encoder *encoder, struct bruit_bytes in, uint8_t *out, size_t capacity,
+                  size_t *out_size) {
+    uint32_t *slots = encoder->slots;
+    uint32_t count = slot_count(in.size);
+    uint32_t mask = count - 1;
+    uint32_t width = WIDTH_FIRST;
+    uint32_t highest = CODE_END;
+    struct packer p = {.at = out, .end = out + capacity};
+
+    memset(slots, 0, count * sizeof *slots);
+    bool fits = put(&p, CODE_CLEAR, width);
+    uint32_t string = in.size > 0 ? in.data[0] : 0;
+    for (size_t i = 1; i <= in.size && fits; i++) {
+        /* Behind the last byte there is a byte that no string goes on with: it flushes the string at hand. */
+        uint32_t byte = i < in.size ? in.data[i] : 256;
+        uint32_t key = string << 8 | byte;
+        uint32_t slot = slot_of(string, byte) & mask;
+        uint32_t entry = byte == 256 ? 0 : slots[slot];
+
+        while (entry != 0 && entry >> 12 != key) {
+            slot = (slot + 1) & mask;
+            entry = slots[slot];
+        }
+        if (entry != 0) {
+            string = entry & 4095;
+            continue;
+        }
+        fits = put(&p, string, width);
+        string = byte;
+        highest++;
+        if (highest >> width != 0)
+            width++;
+        if (BR_UNLIKELY(highest == ENCODER_FULL)) {
+            fits = fits && put(&p, CODE_CLEAR, width);
+            width = WIDTH_FIRST;
+            highest = CODE_END;
+            memset(slots, 0, count * sizeof *slots);
+        } else if (byte != 256) {
+            slots[slot] = key << 12 | highest;
+        }
+    }
+    if (!fits || !put(&p, CODE_END, width) || !flush(&p))
+        return BRUIT_ETOOBIG;
+    *out_size = (size_t)(p.at - out);
+    return 0;
+}
