@@ -2,8 +2,8 @@
  * Addresses as memberlist carries them: to and from raw bytes, compared byte for byte, shown, parsed.
  *
  * An IPv4 address may come in 4 bytes or in its 16-byte mapped form, and to peers these are two addresses
- * (docs/wire/memberlist.md section 1): what arrived is kept and sent on unchanged; br_addr_unmapped gives a copy
- * for the socket and for people. Nothing here resolves names.
+ * (docs/wire/memberlist.md section 1): what arrived is kept and sent on unchanged; br_addr_unmapped gives a
+ * copy for the socket and for people. Nothing here resolves names.
  */
 #ifndef BR_CODEC_ADDR_H
 #define BR_CODEC_ADDR_H

@@ -3,8 +3,8 @@
  *
  * Nearly all that ever arrives has its keys sorted and its numbers and strings in their shortest form. Here
  * such bytes are compared with what they must be, one piece after the other, without looking any key up. A
- * mismatch means nothing but "not this form": the caller then decodes the general way from the start. Whatever
- * both ways accept, they read the same (fuzz/fuzz_memberlist.c compares them).
+ * mismatch means nothing but "not this form": the caller then decodes the general way from the start.
+ * Whatever both ways accept, they read the same (fuzz/fuzz_memberlist.c compares them).
  */
 #ifndef BR_CODEC_CANONICAL_H
 #define BR_CODEC_CANONICAL_H
@@ -13,7 +13,10 @@
 #include "base/check.h"
 #include "codec/memberlist.h"
 
-/* Consumes exactly these bytes, or nothing. */
+/*
+ * Consumes exactly these bytes, or nothing. Headers in the literals are octal, \244 for a4, since a
+ * hexadecimal escape would swallow the letters behind it.
+ */
 #define br_canon_literal(r, literal) br_canon_match((r), (literal), sizeof(literal) - 1)
 
 static inline bool br_canon_match(struct br_reader *r, const char *expected, size_t size)
@@ -71,16 +74,16 @@ static inline bool br_canon_bytes(struct br_reader *r, struct bruit_bytes *value
  */
 static inline bool br_canon_identity(struct br_reader *r, const char name_key[5], struct br_alive *out)
 {
-    return br_canon_literal(r, "\xa4" "Addr") && br_canon_bytes(r, &out->addr) &&
-           br_canon_literal(r, "\xab" "Incarnation") && br_canon_uint(r, &out->incarnation) &&
-           br_canon_literal(r, "\xa4" "Meta") && br_canon_bytes(r, &out->meta) &&
+    return br_canon_literal(r, "\244Addr") && br_canon_bytes(r, &out->addr) &&
+           br_canon_literal(r, "\253Incarnation") && br_canon_uint(r, &out->incarnation) &&
+           br_canon_literal(r, "\244Meta") && br_canon_bytes(r, &out->meta) &&
            br_canon_match(r, name_key, 5) && br_canon_bytes(r, &out->node) &&
-           br_canon_literal(r, "\xa4" "Port") && br_canon_u16(r, &out->port);
+           br_canon_literal(r, "\244Port") && br_canon_u16(r, &out->port);
 }
 
 static inline bool br_canon_vsn(struct br_reader *r, struct br_alive *out)
 {
-    if (!br_canon_literal(r, "\xa3" "Vsn" "\xa6"))
+    if (!br_canon_literal(r, "\243Vsn\246"))
         return false;
     out->vsn = br_read_bytes(r, BR_VSN_SIZE);
     return !r->failed;

@@ -1,10 +1,10 @@
 /*
  * memberlist's leaf messages: docs/wire/memberlist.md sections 2.1 and 2.2.
  *
- * One table a message serves its reader and its writer. The rows stand in ascending order of the keys, which is
- * the order on the wire; the number in a row is the field's place in upstream's declaration, which counts only
- * when a struct comes as an array. Pings, acks and alives, the bulk of all traffic, are first matched against
- * the form that Go's encoder gives them (canonical.h).
+ * One table a message serves its reader and its writer. The rows stand in ascending order of the keys, which
+ * is the order on the wire; the number in a row is the field's place in upstream's declaration, which counts
+ * only when a struct comes as an array. Pings, acks and alives, the bulk of all traffic, are first matched
+ * against the form that Go's encoder gives them (canonical.h).
  */
 #include "codec/memberlist.h"
 
@@ -21,14 +21,14 @@ static int decode(struct bruit_bytes body, const struct br_mp_field *fields, siz
     return r.failed ? BRUIT_EFORMAT : 0;
 }
 
-static void encode(struct br_writer *w, enum br_message_type type, const struct br_mp_field *fields, size_t count,
-                   const void *in)
+static void encode(struct br_writer *w, enum br_message_type type, const struct br_mp_field *fields,
+                   size_t count, const void *in)
 {
     br_write_u8(w, (uint8_t)type);
     br_mp_write_struct(w, fields, count, in);
 }
 
-/* ---- ping ----------------------------------------------------------------------------------------------- */
+/* ---- ping ---------------------------------------------------------------------------------------------- */
 
 static const struct br_mp_field ping_fields[] = {
     BR_MP_FIELD(struct br_ping, node, "Node", BR_MP_TEXT, 1, false),
@@ -43,11 +43,11 @@ static bool decode_canonical_ping(struct br_ping *out, struct bruit_bytes body)
 {
     struct br_reader r;
     br_reader_init(&r, body);
-    return br_canon_literal(&r, "\x85\xa4" "Node") && br_canon_bytes(&r, &out->node) &&
-           br_canon_literal(&r, "\xa5" "SeqNo") && br_canon_uint(&r, &out->seq) &&
-           br_canon_literal(&r, "\xaa" "SourceAddr") && br_canon_bytes(&r, &out->source_addr) &&
-           br_canon_literal(&r, "\xaa" "SourceNode") && br_canon_bytes(&r, &out->source_node) &&
-           br_canon_literal(&r, "\xaa" "SourcePort") && br_canon_u16(&r, &out->source_port);
+    return br_canon_literal(&r, "\205\244Node") && br_canon_bytes(&r, &out->node) &&
+           br_canon_literal(&r, "\245SeqNo") && br_canon_uint(&r, &out->seq) &&
+           br_canon_literal(&r, "\252SourceAddr") && br_canon_bytes(&r, &out->source_addr) &&
+           br_canon_literal(&r, "\252SourceNode") && br_canon_bytes(&r, &out->source_node) &&
+           br_canon_literal(&r, "\252SourcePort") && br_canon_u16(&r, &out->source_port);
 }
 
 int br_ping_decode(struct br_ping *out, struct bruit_bytes body)
@@ -62,7 +62,7 @@ void br_ping_encode(struct br_writer *w, const struct br_ping *ping)
     encode(w, BR_PING, ping_fields, COUNT(ping_fields), ping);
 }
 
-/* ---- indirect ping -------------------------------------------------------------------------------------- */
+/* ---- indirect ping ------------------------------------------------------------------------------------- */
 
 static const struct br_mp_field indirect_ping_fields[] = {
     BR_MP_FIELD(struct br_indirect_ping, nack, "Nack", BR_MP_FLAG, 4, false),
@@ -85,7 +85,7 @@ void br_indirect_ping_encode(struct br_writer *w, const struct br_indirect_ping 
     encode(w, BR_INDIRECT_PING, indirect_ping_fields, COUNT(indirect_ping_fields), ping);
 }
 
-/* ---- ack and nack --------------------------------------------------------------------------------------- */
+/* ---- ack and nack -------------------------------------------------------------------------------------- */
 
 static const struct br_mp_field ack_fields[] = {
     BR_MP_FIELD(struct br_ack, payload, "Payload", BR_MP_BYTES, 1, false),
@@ -96,8 +96,8 @@ static bool decode_canonical_ack(struct br_ack *out, struct bruit_bytes body)
 {
     struct br_reader r;
     br_reader_init(&r, body);
-    return br_canon_literal(&r, "\x82\xa7" "Payload") && br_canon_bytes(&r, &out->payload) &&
-           br_canon_literal(&r, "\xa5" "SeqNo") && br_canon_uint(&r, &out->seq);
+    return br_canon_literal(&r, "\202\247Payload") && br_canon_bytes(&r, &out->payload) &&
+           br_canon_literal(&r, "\245SeqNo") && br_canon_uint(&r, &out->seq);
 }
 
 int br_ack_decode(struct br_ack *out, struct bruit_bytes body)
@@ -126,7 +126,7 @@ void br_nack_encode(struct br_writer *w, const struct br_nack *nack)
     encode(w, BR_NACK, nack_fields, COUNT(nack_fields), nack);
 }
 
-/* ---- suspect and dead ----------------------------------------------------------------------------------- */
+/* ---- suspect and dead ---------------------------------------------------------------------------------- */
 
 static const struct br_mp_field suspect_fields[] = {
     BR_MP_FIELD(struct br_suspect, from, "From", BR_MP_TEXT, 2, false),
@@ -160,7 +160,7 @@ void br_dead_encode(struct br_writer *w, const struct br_dead *dead)
     encode(w, BR_DEAD, dead_fields, COUNT(dead_fields), dead);
 }
 
-/* ---- alive ---------------------------------------------------------------------------------------------- */
+/* ---- alive --------------------------------------------------------------------------------------------- */
 
 /* Vsn is bytes, not text: none at all is nil, as upstream writes an absent slice. */
 static const struct br_mp_field alive_fields[] = {
@@ -176,7 +176,7 @@ static bool decode_canonical_alive(struct br_alive *out, struct bruit_bytes body
 {
     struct br_reader r;
     br_reader_init(&r, body);
-    return br_canon_literal(&r, "\x86") && br_canon_identity(&r, "\xa4" "Node", out) && br_canon_vsn(&r, out);
+    return br_canon_literal(&r, "\206") && br_canon_identity(&r, "\244Node", out) && br_canon_vsn(&r, out);
 }
 
 int br_alive_decode(struct br_alive *out, struct bruit_bytes body)
@@ -200,11 +200,12 @@ bool br_alive_is_sane(const struct br_alive *alive)
     if (alive->vsn.size < BR_VSN_SIZE)
         return false;
     const uint8_t *vsn = alive->vsn.data;
-    return vsn[BR_VSN_PMIN] > 0 && vsn[BR_VSN_PMIN] <= vsn[BR_VSN_PCUR] && vsn[BR_VSN_PCUR] <= vsn[BR_VSN_PMAX] &&
-           vsn[BR_VSN_DMIN] <= vsn[BR_VSN_DCUR] && vsn[BR_VSN_DCUR] <= vsn[BR_VSN_DMAX];
+    return vsn[BR_VSN_PMIN] > 0 && vsn[BR_VSN_PMIN] <= vsn[BR_VSN_PCUR] &&
+           vsn[BR_VSN_PCUR] <= vsn[BR_VSN_PMAX] && vsn[BR_VSN_DMIN] <= vsn[BR_VSN_DCUR] &&
+           vsn[BR_VSN_DCUR] <= vsn[BR_VSN_DMAX];
 }
 
-/* ---- err, compress, user -------------------------------------------------------------------------------- */
+/* ---- err, compress, user ------------------------------------------------------------------------------- */
 
 static const struct br_mp_field err_fields[] = {
     BR_MP_FIELD(struct br_err, error, "Error", BR_MP_TEXT, 0, false),

@@ -90,7 +90,9 @@ struct br_dead {
     struct bruit_bytes from;
 };
 
-/* Who a member says it is. Everything but the incarnation is its identity (pushpull.h: struct br_fragment). */
+/*
+ * Who a member says it is. Everything but the incarnation is its identity (pushpull.h: struct br_fragment).
+ */
 struct br_alive {
     uint32_t incarnation;
     uint16_t port; /* 0: the receiver's own bind port */
@@ -117,7 +119,10 @@ struct br_user_header {
 /* memberlist's limit since July 2026; older ones have none. */
 #define BR_USER_SIZE_MAX 20971520
 
-/* The header map takes 13 to 18 bytes. One that has not ended here never will: whoever sends it plays for time. */
+/*
+ * The header map takes 13 to 18 bytes. One that has not ended here never will: whoever sends it plays for
+ * time.
+ */
 #define BR_USER_HEADER_SIZE_MAX 1024
 
 /* Each returns 0, or BRUIT_EFORMAT and *out is then meaningless. */

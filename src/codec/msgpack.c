@@ -3,12 +3,13 @@
  *
  * The first byte of a value says its type and, for short values, its size:
  *
- *     00..7f  the number itself     80..8f  map of n pairs    90..9f  array of n     a0..bf  string of n bytes
+ *     00..7f  the number itself     80..8f  map of n pairs    90..9f  array of n   a0..bf  string of n bytes
  *     c0 nil  c1 never used  c2 c3 false true   c4 c5 c6 bytes   c7 c8 c9 extension   ca cb float
  *     cc..cf unsigned  d0..d3 signed  d4..d8 extension of 1 2 4 8 16   d9 da db string
  *     dc dd array  de df map     e0..ff  the number less 256
  *
- * Those in groups of three or four come with a size (or value) of 1, 2, 4, 8 bytes; nothing here is recursive.
+ * Those in groups of three or four come with a size (or value) of 1, 2, 4, 8 bytes; nothing here is
+ * recursive.
  */
 #include "codec/msgpack.h"
 
@@ -47,7 +48,7 @@ enum {
     NEGATIVE_FIXINT = 0xe0,
 };
 
-/* ---- reading -------------------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------------------- */
 
 enum br_mp_type br_mp_peek(const struct br_reader *r)
 {
@@ -196,17 +197,23 @@ uint32_t br_mp_read_array(struct br_reader *r)
     }
 }
 
-uint32_t br_mp_read_map(struct br_reader *r)
+uint32_t br_mp_read_map_claim(struct br_reader *r)
 {
     uint8_t first = br_read_u8(r);
     if ((first & 0xf0) == 0x80)
-        return believe_count(r, first & 0x0f, 2);
+        return first & 0x0f;
     switch (first) {
-    case MAP16: return believe_count(r, br_read_u16(r), 2);
-    case MAP32: return believe_count(r, br_read_u32(r), 2);
+    case MAP16: return br_read_u16(r);
+    case MAP32: return br_read_u32(r);
     case NIL: return 0;
     default: br_reader_fail(r); return 0;
     }
+}
+
+uint32_t br_mp_read_map(struct br_reader *r)
+{
+    uint32_t count = br_mp_read_map_claim(r);
+    return believe_count(r, count, 2);
 }
 
 void br_mp_skip(struct br_reader *r)
@@ -281,7 +288,7 @@ bool br_mp_find(struct bruit_bytes map, struct bruit_bytes key, struct bruit_byt
     return found && !r.failed;
 }
 
-/* ---- structs -------------------------------------------------------------------------------------------- */
+/* ---- structs ------------------------------------------------------------------------------------------- */
 
 static size_t kind_size(enum br_mp_kind kind)
 {
@@ -458,7 +465,7 @@ void br_mp_write_struct(struct br_writer *w, const struct br_mp_field *fields, s
     }
 }
 
-/* ---- growing input -------------------------------------------------------------------------------------- */
+/* ---- growing input ------------------------------------------------------------------------------------- */
 
 void br_mp_scanner_init(struct br_mp_scanner *scanner)
 {
@@ -551,7 +558,7 @@ int br_mp_scan(struct bruit_bytes bytes, size_t *size)
     return br_mp_scanner_feed(&scanner, bytes, size);
 }
 
-/* ---- writing -------------------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------------------------- */
 
 void br_mp_write_nil(struct br_writer *w)
 {

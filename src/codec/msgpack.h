@@ -3,12 +3,12 @@
  * writer of the forms their encoders produce (docs/wire/memberlist.md section 2.3, serf.md section 2).
  *
  * Reading: any integer width and sign that fits; fixstr, str8/16/32 and bin8/16/32 alike for text and for
- * bytes; nil as the zero of whatever is wanted; structs as maps in any key order, with unknown keys skipped and
- * the last of duplicate keys winning, or as arrays in declaration order. Byte fields as arrays of small
+ * bytes; nil as the zero of whatever is wanted; structs as maps in any key order, with unknown keys skipped
+ * and the last of duplicate keys winning, or as arrays in declaration order. Byte fields as arrays of small
  * integers, which Go also accepts and nobody sends, are refused: a borrowed slice cannot point at them.
  *
- * Nothing here allocates or recurses. A declared length is believed only as far as bytes are there; nesting is
- * followed to BR_MP_DEPTH_MAX levels. Errors stick to the cursor (base/bytes.h): read all, check once.
+ * Nothing here allocates or recurses. A declared length is believed only as far as bytes are there; nesting
+ * is followed to BR_MP_DEPTH_MAX levels. Errors stick to the cursor (base/bytes.h): read all, check once.
  */
 #ifndef BR_CODEC_MSGPACK_H
 #define BR_CODEC_MSGPACK_H
@@ -39,15 +39,16 @@ enum br_mp_type {
 };
 
 /*
- * A list (or map) that has been checked and is walked later: its elements, still encoded, one after the other.
- * `items.data` is NULL for nil, which Go tells from an empty list when it writes, never when it reads.
+ * A list (or map) that has been checked and is walked later: its elements, still encoded, one after the
+ * other. `items.data` is NULL for nil, which Go tells from an empty list when it writes, never when it
+ * reads.
  */
 struct br_mp_list {
     struct bruit_bytes items;
     uint32_t count; /* elements; of a map: pairs */
 };
 
-/* ---- reading -------------------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------------------- */
 
 /* The type of the value the cursor stands before; consumes nothing. */
 enum br_mp_type br_mp_peek(const struct br_reader *r);
@@ -74,13 +75,19 @@ struct bruit_bytes br_mp_read_bytes(struct br_reader *r);
 uint32_t br_mp_read_array(struct br_reader *r);
 uint32_t br_mp_read_map(struct br_reader *r);
 
+/* The same for a map whose first pairs count even when later ones are cut off: the number as claimed. */
+uint32_t br_mp_read_map_claim(struct br_reader *r);
+
 /* Any one value, nested ones included. Fails the reader beyond BR_MP_DEPTH_MAX. */
 void br_mp_skip(struct br_reader *r);
 
 /* Any one value, returned as its encoded bytes. */
 struct bruit_bytes br_mp_read_raw(struct br_reader *r);
 
-/* An array (a map) whose elements are whole values, for a later walk. The elements' own types are not checked. */
+/*
+ * An array (a map) whose elements are whole values, for a later walk. The elements' own types are not
+ * checked.
+ */
 struct br_mp_list br_mp_read_list(struct br_reader *r);
 struct br_mp_list br_mp_read_pairs(struct br_reader *r);
 
@@ -94,27 +101,27 @@ struct br_mp_list br_mp_pairs_of(struct bruit_bytes raw);
  */
 bool br_mp_find(struct bruit_bytes map, struct bruit_bytes key, struct bruit_bytes *value);
 
-/* ---- structs -------------------------------------------------------------------------------------------- */
+/* ---- structs ------------------------------------------------------------------------------------------- */
 
 enum br_mp_kind {
-    BR_MP_U8,       /* uint8_t */
-    BR_MP_U16,      /* uint16_t */
-    BR_MP_U32,      /* uint32_t */
-    BR_MP_U64,      /* uint64_t */
-    BR_MP_I64,      /* int64_t, a Go int: written unsigned when it is not negative, read in every form */
-    BR_MP_FLAG,     /* bool */
-    BR_MP_F64,      /* double */
-    BR_MP_BYTES,    /* struct bruit_bytes; empty is written as nil */
-    BR_MP_TEXT,     /* struct bruit_bytes; empty is written as "" */
-    BR_MP_LIST,     /* struct br_mp_list of anything */
-    BR_MP_PAIRS,    /* struct br_mp_list of a map's pairs */
-    BR_MP_RAW,      /* struct bruit_bytes: one encoded value; written as nil when empty */
+    BR_MP_U8,    /* uint8_t */
+    BR_MP_U16,   /* uint16_t */
+    BR_MP_U32,   /* uint32_t */
+    BR_MP_U64,   /* uint64_t */
+    BR_MP_I64,   /* int64_t, a Go int: written unsigned when it is not negative, read in every form */
+    BR_MP_FLAG,  /* bool */
+    BR_MP_F64,   /* double */
+    BR_MP_BYTES, /* struct bruit_bytes; empty is written as nil */
+    BR_MP_TEXT,  /* struct bruit_bytes; empty is written as "" */
+    BR_MP_LIST,  /* struct br_mp_list of anything */
+    BR_MP_PAIRS, /* struct br_mp_list of a map's pairs */
+    BR_MP_RAW,   /* struct bruit_bytes: one encoded value; written as nil when empty */
 };
 
 /*
- * One field of a Go struct: the row serves reader and writer alike. A table lists the fields in ascending byte
- * order of their keys, as upstream writes them; `position` is the field's place in the declaration, which is
- * its place when the struct comes as an array. `omit`: left out when zero or empty.
+ * One field of a Go struct: the row serves reader and writer alike. A table lists the fields in ascending
+ * byte order of their keys, as upstream writes them; `position` is the field's place in the declaration,
+ * which is its place when the struct comes as an array. `omit`: left out when zero or empty.
  */
 struct br_mp_field {
     const char *key;
@@ -126,7 +133,9 @@ struct br_mp_field {
 };
 
 #define BR_MP_FIELD(type, member, name, kind_, position_, omit_)                                     \
-    {name, (uint8_t)(sizeof(name) - 1), kind_, position_, omit_, (uint16_t)offsetof(type, member)}
+    {                                                                                                \
+        name, (uint8_t)(sizeof(name) - 1), kind_, position_, omit_, (uint16_t)offsetof(type, member) \
+    }
 
 /*
  * Reads one struct, map or array or nil, into `out`, whose described members start out zero. Borrowed slices
@@ -137,7 +146,7 @@ void br_mp_read_struct(struct br_reader *r, const struct br_mp_field *fields, si
 /* Writes `in` as a map with sorted keys, without the omitted fields. At most 15 fields. */
 void br_mp_write_struct(struct br_writer *w, const struct br_mp_field *fields, size_t count, const void *in);
 
-/* ---- growing input -------------------------------------------------------------------------------------- */
+/* ---- growing input ------------------------------------------------------------------------------------- */
 
 /*
  * Finds where one value ends in bytes that are still arriving. The scanner remembers how far it came, so a
@@ -160,13 +169,13 @@ int br_mp_scanner_feed(struct br_mp_scanner *scanner, struct bruit_bytes bytes, 
 /* The same for bytes seen once: 0, BR_MP_MORE or BRUIT_EFORMAT. */
 int br_mp_scan(struct bruit_bytes bytes, size_t *size);
 
-/* ---- writing -------------------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------------------------- */
 
 void br_mp_write_nil(struct br_writer *w);
 void br_mp_write_bool(struct br_writer *w, bool value);
 void br_mp_write_uint(struct br_writer *w, uint64_t value); /* the smallest unsigned form */
-void br_mp_write_int(struct br_writer *w, int64_t value);   /* unsigned form unless negative: the old codec's way */
-void br_mp_write_float(struct br_writer *w, double value);  /* always float64 */
+void br_mp_write_int(struct br_writer *w, int64_t value);  /* the same unless negative: the old codec's way */
+void br_mp_write_float(struct br_writer *w, double value); /* always float64 */
 void br_mp_write_array(struct br_writer *w, uint32_t count);
 void br_mp_write_map(struct br_writer *w, uint32_t count);
 

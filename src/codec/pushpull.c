@@ -1,5 +1,6 @@
 /*
- * The full state exchange (docs/wire/memberlist.md sections 2.2 and 5.2), and members' identities encoded once.
+ * The full state exchange (docs/wire/memberlist.md sections 2.2 and 5.2), and members' identities encoded
+ * once.
  *
  * An entry is an alive message with two differences, the key of the name and the State before Vsn, which is
  * what lets one fragment serve both. Entries are first matched against the form that Go's encoder gives them;
@@ -12,7 +13,7 @@
 
 #define COUNT(fields) (sizeof(fields) / sizeof(fields)[0])
 
-/* ---- header and entry ----------------------------------------------------------------------------------- */
+/* ---- header and entry ---------------------------------------------------------------------------------- */
 
 /* As sent: Go ints, which may be anything. */
 struct wire_header {
@@ -73,8 +74,8 @@ static size_t decode_canonical_entry(struct br_entry *out, struct bruit_bytes by
 {
     struct br_reader r;
     br_reader_init(&r, bytes);
-    if (!br_canon_literal(&r, "\x87") || !br_canon_identity(&r, "\xa4" "Name", &out->alive) ||
-        !br_canon_literal(&r, "\xa5" "State"))
+    if (!br_canon_literal(&r, "\207") || !br_canon_identity(&r, "\244Name", &out->alive) ||
+        !br_canon_literal(&r, "\245State"))
         return 0;
     out->state = br_read_u8(&r);
     if (out->state > BR_ENTRY_LEFT || !br_canon_vsn(&r, &out->alive))
@@ -108,7 +109,7 @@ void br_entry_encode(struct br_writer *w, const struct br_entry *entry)
     br_mp_write_struct(w, entry_fields, COUNT(entry_fields), &wire);
 }
 
-/* ---- reading what still arrives ------------------------------------------------------------------------- */
+/* ---- reading what still arrives ------------------------------------------------------------------------ */
 
 void br_pushpull_reader_init(struct br_pushpull_reader *reader)
 {
@@ -178,7 +179,7 @@ int br_pushpull_read(struct br_pushpull_reader *reader, struct bruit_bytes unrea
     }
 }
 
-/* ---- fragments ------------------------------------------------------------------------------------------ */
+/* ---- fragments ----------------------------------------------------------------------------------------- */
 
 /* Sizes of the constant parts: Addr and its header, the key Incarnation; Vsn with its header and value. */
 enum {
@@ -313,7 +314,7 @@ void br_fragment_write_entry(struct br_writer *w, const struct br_fragment *frag
     size_t name_key = (size_t)fragment->name - fragment->body - (fragment->name_size <= 31 ? 1 : 3) - 4;
     memcpy(p + name_key, "Name", 4);
     p += body_size;
-    memcpy(p, "\xa5" "State", 6);
+    memcpy(p, "\245State", 6);
     p = put_uint(p + 6, state);
     memcpy(p, fragment->bytes + fragment->size - TAIL_SIZE, TAIL_SIZE);
 }
@@ -337,6 +338,7 @@ bool br_fragment_same_address(const struct br_fragment *fragment, const struct b
 
 bool br_fragment_matches_alive(const struct br_fragment *fragment, const struct br_alive *alive)
 {
-    return br_fragment_same_address(fragment, alive) && br_bytes_equal(br_fragment_meta(fragment), alive->meta) &&
+    return br_fragment_same_address(fragment, alive) &&
+           br_bytes_equal(br_fragment_meta(fragment), alive->meta) &&
            br_bytes_equal(br_fragment_vsn(fragment), alive->vsn);
 }

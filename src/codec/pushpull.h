@@ -4,9 +4,10 @@
  *
  *     06  header map  entry map * Nodes  UserStateLen raw bytes
  *
- * Nothing but MessagePack itself says where a piece ends, so the reader works on a prefix that grows: it takes
- * piece by piece and says when it needs more. Merging before all of it is read is wrong (one bad version
- * vector spoils the whole): run the reader twice over a complete body, once to judge and once to merge.
+ * Nothing but MessagePack itself says where a piece ends, so the reader works on a prefix that grows: it
+ * takes piece by piece and says when it needs more. Merging before all of it is read is wrong (one bad
+ * version vector spoils the whole): run the reader twice over a complete body, once to judge and once to
+ * merge.
  */
 #ifndef BR_CODEC_PUSHPULL_H
 #define BR_CODEC_PUSHPULL_H
@@ -39,7 +40,7 @@ struct br_entry {
     uint8_t state;         /* enum br_entry_state */
 };
 
-/* ---- reading -------------------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------------------- */
 
 enum br_pushpull_step {
     BR_PUSHPULL_NEED_MORE = BR_MP_MORE, /* the next piece is not all there */
@@ -72,14 +73,14 @@ int br_pushpull_read(struct br_pushpull_reader *reader, struct bruit_bytes unrea
 /* One entry from the start of `bytes`, complete: 0 with its size in *size, or BRUIT_EFORMAT. */
 int br_entry_decode(struct br_entry *out, struct bruit_bytes bytes, size_t *size);
 
-/* ---- writing -------------------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------------------------- */
 
 /* The type byte and the header map. */
 void br_pushpull_header_encode(struct br_writer *w, const struct br_pushpull_header *header);
 
 void br_entry_encode(struct br_writer *w, const struct br_entry *entry);
 
-/* ---- fragments ------------------------------------------------------------------------------------------ */
+/* ---- fragments ----------------------------------------------------------------------------------------- */
 
 /*
  * The identity of a member (name, address, port, metadata, versions) as it goes over the wire, encoded once.
@@ -94,9 +95,9 @@ void br_entry_encode(struct br_writer *w, const struct br_entry *entry);
  * offsets and 63 to 86 bytes of keys and numbers come on top of name and metadata.
  */
 struct br_fragment {
-    uint16_t size;      /* of `bytes` */
-    uint16_t body;      /* offset of the body, which is the size of the head */
-    uint16_t name;      /* offset of the name's first byte */
+    uint16_t size; /* of `bytes` */
+    uint16_t body; /* offset of the body, which is the size of the head */
+    uint16_t name; /* offset of the name's first byte */
     uint16_t name_size;
     uint16_t meta_size;
     uint16_t port;
@@ -104,9 +105,9 @@ struct br_fragment {
 };
 
 /*
- * What a fragment of this identity takes, its offsets included; 0 when it has none: the address is not of 4 or
- * 16 bytes, the version vector is not six bytes at least, or name and metadata pass what offsets can count
- * (some 65,000 bytes). The incarnation is not looked at.
+ * What a fragment of this identity takes, its offsets included; 0 when it has none: the address is not of 4
+ * or 16 bytes, the version vector is not six bytes at least, or name and metadata pass what offsets can
+ * count (some 65,000 bytes). The incarnation is not looked at.
  */
 size_t br_fragment_size(const struct br_alive *identity);
 
@@ -159,7 +160,8 @@ static inline struct bruit_bytes br_fragment_addr(const struct br_fragment *frag
 /* Behind the key "Meta" and the header of a fixstr, or of a string of two size bytes. */
 static inline struct bruit_bytes br_fragment_meta(const struct br_fragment *fragment)
 {
-    return br_bytes(fragment->bytes + fragment->body + (fragment->meta_size <= 31 ? 6 : 8), fragment->meta_size);
+    return br_bytes(fragment->bytes + fragment->body + (fragment->meta_size <= 31 ? 6 : 8),
+                    fragment->meta_size);
 }
 
 /* The last six bytes. */

@@ -1,9 +1,10 @@
 /*
  * Serf's messages, which travel inside memberlist's (docs/wire/serf.md sections 3, 9 and 10.1).
  *
- * Each is one type byte and one MessagePack struct in the old-spec profile. Decoders take the body, what follows
- * the type byte; encoders write the type byte too; slices are borrowed. What has a Lamport time is rebroadcast
- * as the bytes that came, never re-encoded: that is the caller's job. Meaning belongs to the modules.
+ * Each is one type byte and one MessagePack struct in the old-spec profile. Decoders take the body, what
+ * follows the type byte; encoders write the type byte too; slices are borrowed. What has a Lamport time is
+ * rebroadcast as the bytes that came, never re-encoded: that is the caller's job. Meaning belongs to the
+ * modules.
  */
 #ifndef BR_CODEC_SERF_H
 #define BR_CODEC_SERF_H
@@ -24,7 +25,7 @@ enum br_serf_type {
     BR_SERF_RELAY = 9,
 };
 
-/* ---- intents -------------------------------------------------------------------------------------------- */
+/* ---- intents ------------------------------------------------------------------------------------------- */
 
 struct br_serf_join {
     uint64_t ltime;
@@ -42,18 +43,18 @@ int br_serf_leave_decode(struct br_serf_leave *out, struct bruit_bytes body);
 void br_serf_join_encode(struct br_writer *w, const struct br_serf_join *join);
 void br_serf_leave_encode(struct br_writer *w, const struct br_serf_leave *leave);
 
-/* ---- the push/pull document ----------------------------------------------------------------------------- */
+/* ---- the push/pull document ---------------------------------------------------------------------------- */
 
 /* The sender's event ring always travels with all its slots, nil where unused; slot = LTime mod 512. */
 #define BR_SERF_EVENT_SLOTS 512
 
 /*
- * Its six keys in the order in which they are written. Modules contribute values, the document is one: begin it,
- * then for each key in turn br_serf_state_write_key and exactly one value.
+ * Its six keys in the order in which they are written. Modules contribute values, the document is one: begin
+ * it, then for each key in turn br_serf_state_write_key and exactly one value.
  */
 enum br_serf_state_key {
     BR_SERF_STATE_EVENT_LTIME,   /* uint */
-    BR_SERF_STATE_EVENTS,        /* array of BR_SERF_EVENT_SLOTS: nil, or what br_serf_state_write_slot begins */
+    BR_SERF_STATE_EVENTS,        /* array of BR_SERF_EVENT_SLOTS: each nil, or a slot (see below) */
     BR_SERF_STATE_LTIME,         /* uint */
     BR_SERF_STATE_LEFT_MEMBERS,  /* array of names */
     BR_SERF_STATE_QUERY_LTIME,   /* uint */
@@ -68,24 +69,24 @@ void br_serf_state_write_key(struct br_writer *w, enum br_serf_state_key key);
 void br_serf_state_write_no_events(struct br_writer *w);
 
 /*
- * A used slot: its time, and `count` events, which must follow as br_serf_state_write_slot_event each. Upstream's
- * key order puts the events first, so the time is written by br_serf_state_end_slot after them.
+ * A used slot: its time, and `count` events, which must follow as br_serf_state_write_slot_event each.
+ * Upstream's key order puts the events first, so the time is written by br_serf_state_end_slot after them.
  */
 void br_serf_state_begin_slot(struct br_writer *w, uint32_t count);
 void br_serf_state_write_slot_event(struct br_writer *w, struct bruit_bytes name, struct bruit_bytes payload);
 void br_serf_state_end_slot(struct br_writer *w, uint64_t ltime);
 
 /*
- * A received document. Decoding checks all of it, elements included, so the walks below cannot fail: they end.
- * Take a copy of a list to walk it, since walking consumes.
+ * A received document. Decoding checks all of it, elements included, so the walks below cannot fail: they
+ * end. Take a copy of a list to walk it, since walking consumes.
  */
 struct br_serf_state {
     uint64_t ltime;
     uint64_t event_ltime;
     uint64_t query_ltime;
-    struct br_mp_list status_ltimes; /* pairs: name, LTime */
-    struct br_mp_list left_members;  /* names */
-    struct br_mp_list events;        /* slots, nil or {Events, LTime}; any length */
+    struct br_mp_list status_ltimes;            /* pairs: name, LTime */
+    struct br_mp_list left_members;             /* names */
+    struct br_mp_list events;                   /* slots, nil or {Events, LTime}; any length */
     struct bruit_bytes raw[BR_SERF_STATE_KEYS]; /* each value as it came, empty when missing */
 };
 
@@ -107,9 +108,10 @@ bool br_serf_next_status(struct br_mp_list *status_ltimes, struct bruit_bytes *n
 bool br_serf_next_name(struct br_mp_list *names, struct bruit_bytes *name);
 /* Skips slots that are nil. */
 bool br_serf_next_slot(struct br_mp_list *events, struct br_serf_slot *slot);
-bool br_serf_next_slot_event(struct br_mp_list *events, struct bruit_bytes *name, struct bruit_bytes *payload);
+bool br_serf_next_slot_event(struct br_mp_list *events, struct bruit_bytes *name,
+                             struct bruit_bytes *payload);
 
-/* ---- tags ----------------------------------------------------------------------------------------------- */
+/* ---- tags ---------------------------------------------------------------------------------------------- */
 
 /* The first byte of metadata that holds a map of tags; anything else is a bare role (Serf protocol 2). */
 #define BR_SERF_TAGS_MAGIC 0xff
@@ -144,7 +146,7 @@ int br_serf_tags_encode(struct br_writer *w, const struct br_serf_tag *tags, siz
 /* The same for protocol 2: the value of the tag `role` and nothing else. */
 int br_serf_role_encode(struct br_writer *w, const struct br_serf_tag *tags, size_t count);
 
-/* ---- events and queries --------------------------------------------------------------------------------- */
+/* ---- events and queries -------------------------------------------------------------------------------- */
 
 struct br_serf_event {
     uint64_t ltime;
@@ -200,15 +202,21 @@ void br_serf_event_encode(struct br_writer *w, const struct br_serf_event *event
 void br_serf_query_encode(struct br_writer *w, const struct br_serf_query *query);
 void br_serf_response_encode(struct br_writer *w, const struct br_serf_response *response);
 
-/* The next element of a query's Filters (walk a copy), then its inside: 0, or BRUIT_EFORMAT: the filter fails. */
+/*
+ * The next element of a query's Filters (walk a copy), then its inside: 0, or BRUIT_EFORMAT: the filter
+ * fails.
+ */
 bool br_serf_next_filter(struct br_mp_list *filters, struct bruit_bytes *filter);
 int br_serf_filter_decode(struct br_serf_filter *out, struct bruit_bytes filter);
 /* Writes kind byte and body; as an element of Filters it still wants br_mp_write_str around it. */
 void br_serf_filter_encode(struct br_writer *w, const struct br_serf_filter *filter);
 
-/* ---- answers to internal queries ------------------------------------------------------------------------ */
+/* ---- answers to internal queries ----------------------------------------------------------------------- */
 
-/* Section 3.7: a full member. An unknown name is answered with nil, which decodes as all zero, `known` false. */
+/*
+ * Section 3.7: a full member. An unknown name is answered with nil, which decodes as all zero, `known`
+ * false.
+ */
 struct br_serf_member {
     bool known;
     struct bruit_bytes name;
@@ -241,7 +249,7 @@ void br_serf_key_response_encode(struct br_writer *w, const struct br_serf_key_r
 /* The next pair of text, of a member's tags. */
 bool br_serf_next_tag(struct br_mp_list *pairs, struct br_serf_tag *tag);
 
-/* ---- relays --------------------------------------------------------------------------------------------- */
+/* ---- relays -------------------------------------------------------------------------------------------- */
 
 /* Section 3.10: forward `message`, all that follows the header, unchanged to ip:port. */
 struct br_serf_relay {
@@ -255,7 +263,7 @@ struct br_serf_relay {
 int br_serf_relay_decode(struct br_serf_relay *out, struct bruit_bytes body);
 void br_serf_relay_encode(struct br_writer *w, const struct br_serf_relay *relay);
 
-/* ---- coordinates ---------------------------------------------------------------------------------------- */
+/* ---- coordinates --------------------------------------------------------------------------------------- */
 
 #define BR_SERF_DIMENSIONS 8
 #define BR_SERF_PING_VERSION 1
@@ -266,10 +274,13 @@ struct br_serf_coordinate {
     double error;
     double height;
     double vec[BR_SERF_DIMENSIONS];
-    uint32_t dimensions; /* as sent; beyond BR_SERF_DIMENSIONS the rest was dropped, and it is to be rejected */
+    uint32_t dimensions; /* as sent; above BR_SERF_DIMENSIONS the rest was dropped: reject it */
 };
 
-/* The payload of an ack: 0, BRUIT_EVERSION when the first byte is not BR_SERF_PING_VERSION, or BRUIT_EFORMAT. */
+/*
+ * The payload of an ack: 0, BRUIT_EVERSION when the first byte is not BR_SERF_PING_VERSION, or
+ * BRUIT_EFORMAT.
+ */
 int br_serf_coordinate_decode(struct br_serf_coordinate *out, struct bruit_bytes payload);
 void br_serf_coordinate_encode(struct br_writer *w, const struct br_serf_coordinate *coordinate);
 
