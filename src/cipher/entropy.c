@@ -1,13 +1,14 @@
 /*
- * Entropy from the operating system (<bruit/cipher.h>). Nonces must never repeat under one key, so this and nothing
- * deterministic belongs into a program that talks to others.
+ * Entropy from the operating system (<bruit/cipher.h>). Nonces must never repeat under one key, so this
+ * and nothing deterministic belongs into a program that talks to others.
  */
 #include <bruit/cipher.h>
 
 #include <errno.h>
 #include <sys/random.h>
 
-int bruit_entropy_os(void *context, uint8_t *out, size_t size) {
+int bruit_entropy_os(void *context, uint8_t *out, size_t size)
+{
     (void)context;
     while (size > 0) {
         ssize_t got = getrandom(out, size, 0);

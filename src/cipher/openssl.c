@@ -1,12 +1,12 @@
 /*
  * AES-GCM by OpenSSL's libcrypto (<bruit/cipher.h>).
  *
- * The library is looked up when a cipher is asked for: an agent without keys must not pay for it, and it is by far the
- * largest thing that an agent could load. Only functions that 1.1 and 3 share are used, and they are declared here, so
- * that building needs no OpenSSL at all.
+ * The library is looked up when a cipher is asked for: an agent without keys must not pay for it, and it
+ * is by far the largest thing that an agent could load. Only functions that 1.1 and 3 share are used, and
+ * they are declared here, so that building needs no OpenSSL at all.
  *
- * A key keeps two contexts, one for each direction, with the key schedule done; a packet sets the nonce and goes.
- * Nothing is allocated once a key is made.
+ * A key keeps two contexts, one for each direction, with the key schedule done; a packet sets the nonce
+ * and goes. Nothing is allocated once a key is made.
  */
 #include <bruit/cipher.h>
 
@@ -38,20 +38,20 @@ typedef void *allocate_fn(size_t size, const char *file, int line);
 typedef void release_fn(void *memory, const char *file, int line);
 
 /* The functions of libcrypto in use: type, our name, its name. */
-#define FUNCTIONS(X)                                                                                          \
-    X(context_new_fn, context_new, "EVP_CIPHER_CTX_new")                                                      \
-    X(context_free_fn, context_free, "EVP_CIPHER_CTX_free")                                                   \
-    X(control_fn, control, "EVP_CIPHER_CTX_ctrl")                                                             \
-    X(cipher_fn, aes_128_gcm, "EVP_aes_128_gcm")                                                              \
-    X(cipher_fn, aes_192_gcm, "EVP_aes_192_gcm")                                                              \
-    X(cipher_fn, aes_256_gcm, "EVP_aes_256_gcm")                                                              \
-    X(init_fn, encrypt_init, "EVP_EncryptInit_ex")                                                            \
-    X(update_fn, encrypt_update, "EVP_EncryptUpdate")                                                         \
-    X(final_fn, encrypt_final, "EVP_EncryptFinal_ex")                                                         \
-    X(init_fn, decrypt_init, "EVP_DecryptInit_ex")                                                            \
-    X(update_fn, decrypt_update, "EVP_DecryptUpdate")                                                         \
-    X(final_fn, decrypt_final, "EVP_DecryptFinal_ex")                                                         \
-    X(allocate_fn, allocate, "CRYPTO_zalloc")                                                                 \
+#define FUNCTIONS(X)                                        \
+    X(context_new_fn, context_new, "EVP_CIPHER_CTX_new")    \
+    X(context_free_fn, context_free, "EVP_CIPHER_CTX_free") \
+    X(control_fn, control, "EVP_CIPHER_CTX_ctrl")           \
+    X(cipher_fn, aes_128_gcm, "EVP_aes_128_gcm")            \
+    X(cipher_fn, aes_192_gcm, "EVP_aes_192_gcm")            \
+    X(cipher_fn, aes_256_gcm, "EVP_aes_256_gcm")            \
+    X(init_fn, encrypt_init, "EVP_EncryptInit_ex")          \
+    X(update_fn, encrypt_update, "EVP_EncryptUpdate")       \
+    X(final_fn, encrypt_final, "EVP_EncryptFinal_ex")       \
+    X(init_fn, decrypt_init, "EVP_DecryptInit_ex")          \
+    X(update_fn, decrypt_update, "EVP_DecryptUpdate")       \
+    X(final_fn, decrypt_final, "EVP_DecryptFinal_ex")       \
+    X(allocate_fn, allocate, "CRYPTO_zalloc")               \
     X(release_fn, release, "CRYPTO_free")
 
 struct library {
@@ -70,18 +70,22 @@ static int load(struct library *library);
 static bool resolve(struct library *library);
 static void *key_new(void *context, const uint8_t *key, size_t key_size);
 static void key_free(void *context, void *key);
-static int seal(void *context, void *key, const uint8_t nonce[12], struct bruit_bytes aad, const uint8_t *plain,
-                size_t size, uint8_t *out);
+static int seal(void *context, void *key, const uint8_t nonce[12], struct bruit_bytes aad,
+                const uint8_t *plain, size_t size, uint8_t *out);
 static int open_sealed(void *context, void *key, const uint8_t nonce[12], struct bruit_bytes aad,
                        const uint8_t *sealed, size_t size, uint8_t *out);
 
-int bruit_cipher_openssl(struct bruit_cipher *out) {
+int bruit_cipher_openssl(struct bruit_cipher *out)
+{
     struct library found;
     int error = load(&found);
 
     if (error != 0)
         return error;
-    /* libcrypto's allocator: this file is linked beside the engine, whose accounted memory it has no part in. */
+    /*
+     * libcrypto's allocator: this file is linked beside the engine, whose accounted memory it has no part
+     * in.
+     */
     struct library *library = found.allocate(sizeof *library, __FILE__, __LINE__);
     if (library == NULL) {
         (void)dlclose(found.handle);
@@ -99,7 +103,8 @@ int bruit_cipher_openssl(struct bruit_cipher *out) {
     return 0;
 }
 
-void bruit_cipher_openssl_close(struct bruit_cipher *cipher) {
+void bruit_cipher_openssl_close(struct bruit_cipher *cipher)
+{
     struct library *library = cipher->context;
 
     cipher->context = NULL;
@@ -110,13 +115,15 @@ void bruit_cipher_openssl_close(struct bruit_cipher *cipher) {
     (void)dlclose(handle); /* nothing to be done about a failure, and nothing lost */
 }
 
-const char *bruit_cipher_openssl_hint(void) {
+const char *bruit_cipher_openssl_hint(void)
+{
     return "encryption keys need OpenSSL's libcrypto, version 3 or 1.1, which was not found: install it "
            "(on Debian and Ubuntu: apt-get install libssl3), or run without keys";
 }
 
 /* The name the build chose first, then others under which a usable libcrypto may be installed. */
-static int load(struct library *library) {
+static int load(struct library *library)
+{
     static const char *const names[] = {BRUIT_LIBCRYPTO_SONAME, "libcrypto.so.3", "libcrypto.so.1.1",
                                         "libcrypto.so"};
 
@@ -132,20 +139,22 @@ static int load(struct library *library) {
 }
 
 /* C has no cast from what dlsym returns to a function pointer; POSIX promises that the bytes are the same. */
-static bool resolve(struct library *library) {
+static bool resolve(struct library *library)
+{
     void *address;
 
-#define RESOLVE(type, member, name)                                                                           \
-    address = dlsym(library->handle, name);                                                                   \
-    if (address == NULL)                                                                                      \
-        return false;                                                                                         \
+#define RESOLVE(type, member, name)         \
+    address = dlsym(library->handle, name); \
+    if (address == NULL)                    \
+        return false;                       \
     memcpy(&library->member, &address, sizeof address);
     FUNCTIONS(RESOLVE)
 #undef RESOLVE
     return true;
 }
 
-static void *key_new(void *context, const uint8_t *bytes, size_t size) {
+static void *key_new(void *context, const uint8_t *bytes, size_t size)
+{
     struct library *library = context;
     const struct evp_cipher *cipher = size == 16   ? library->aes_128_gcm()
                                       : size == 24 ? library->aes_192_gcm()
@@ -167,7 +176,8 @@ static void *key_new(void *context, const uint8_t *bytes, size_t size) {
 }
 
 /* libcrypto wipes the key schedules itself; the contexts are all that knows the key. */
-static void key_free(void *context, void *opaque) {
+static void key_free(void *context, void *opaque)
+{
     struct library *library = context;
     struct key *key = opaque;
 
@@ -176,8 +186,9 @@ static void key_free(void *context, void *opaque) {
     library->release(key, __FILE__, __LINE__);
 }
 
-static int seal(void *context, void *opaque, const uint8_t nonce[12], struct bruit_bytes aad, const uint8_t *plain,
-                size_t size, uint8_t *out) {
+static int seal(void *context, void *opaque, const uint8_t nonce[12], struct bruit_bytes aad,
+                const uint8_t *plain, size_t size, uint8_t *out)
+{
     struct library *library = context;
     struct evp_context *evp = ((struct key *)opaque)->sealing;
     int written = 0;
@@ -197,7 +208,8 @@ static int seal(void *context, void *opaque, const uint8_t nonce[12], struct bru
 
 /* decrypt_final compares the tags, in constant time. */
 static int open_sealed(void *context, void *opaque, const uint8_t nonce[12], struct bruit_bytes aad,
-                       const uint8_t *sealed, size_t size, uint8_t *out) {
+                       const uint8_t *sealed, size_t size, uint8_t *out)
+{
     struct library *library = context;
     struct evp_context *evp = ((struct key *)opaque)->opening;
     uint8_t tag[TAG_SIZE];

@@ -7,7 +7,8 @@
 #include "base/check.h"
 #include "codec/memberlist.h"
 
-int br_compound_begin(struct br_compound *walk, struct bruit_bytes body) {
+int br_compound_begin(struct br_compound *walk, struct bruit_bytes body)
+{
     struct br_reader r;
 
     br_reader_init(&r, body);
@@ -19,7 +20,8 @@ int br_compound_begin(struct br_compound *walk, struct bruit_bytes body) {
     return 0;
 }
 
-int br_compound_next(struct br_compound *walk, struct bruit_bytes *part) {
+int br_compound_next(struct br_compound *walk, struct bruit_bytes *part)
+{
     struct br_reader lengths;
     struct br_reader parts;
 
@@ -35,7 +37,8 @@ int br_compound_next(struct br_compound *walk, struct bruit_bytes *part) {
     return 1;
 }
 
-void br_compound_write_head(uint8_t *out, const uint16_t *sizes, size_t count) {
+void br_compound_write_head(uint8_t *out, const uint16_t *sizes, size_t count)
+{
     struct br_writer w;
 
     BR_ASSERT(count <= BR_COMPOUND_PARTS_MAX);

@@ -3,7 +3,8 @@
  */
 #include <bruit/stats.h>
 
-const char *bruit_drop_name(enum bruit_drop reason) {
+const char *bruit_drop_name(enum bruit_drop reason)
+{
     static const char *const names[] = {
 #define NAME(name, text) #name,
         BRUIT_DROPS(NAME)
@@ -14,7 +15,8 @@ const char *bruit_drop_name(enum bruit_drop reason) {
     return (size_t)reason < BRUIT_DROP_COUNT ? names[reason] : "NONE";
 }
 
-const char *bruit_drop_text(enum bruit_drop reason) {
+const char *bruit_drop_text(enum bruit_drop reason)
+{
     static const char *const texts[] = {
 #define TEXT(name, text) text,
         BRUIT_DROPS(TEXT)

@@ -7,8 +7,8 @@
  *                   -> compress -> message     (09: plain, compressed)
  *                   -> growing                 (plain: handed on as it comes)
  *
- * What is wrong before the message's own type is known is answered with an err message when the stream was dialled by
- * the other side; label trouble, strangers and unknown types are not (section 5.1).
+ * What is wrong before the message's own type is known is answered with an err message when the stream
+ * was dialled by the other side; label trouble, strangers and unknown types are not (section 5.1).
  */
 #include "codec/frame.h"
 
@@ -31,7 +31,7 @@ enum stage {
 /* A stage is done, go on with the next; not one of enum br_frame_step. */
 #define NEXT 0
 
-/* ---- in ------------------------------------------------------------------------------------------------- */
+/* ---- in ---------------------------------------------------------------------------------------------- */
 
 static int step(struct br_frame_reader *reader, struct bruit_bytes received);
 static int read_label(struct br_frame_reader *reader, struct bruit_bytes received);
@@ -46,8 +46,9 @@ static bool may_become_foreign(struct bruit_bytes bytes);
 static int answer(struct br_frame_reader *reader, enum bruit_drop reason);
 static int refuse(struct br_frame_reader *reader, enum bruit_drop reason);
 
-void br_frame_reader_init(struct br_frame_reader *reader, const struct br_wire *wire, struct br_scratch *scratch,
-                          bool accepted) {
+void br_frame_reader_init(struct br_frame_reader *reader, const struct br_wire *wire,
+                          struct br_scratch *scratch, bool accepted)
+{
     *reader = (struct br_frame_reader){
         .wire = wire,
         .scratch = scratch,
@@ -57,12 +58,15 @@ void br_frame_reader_init(struct br_frame_reader *reader, const struct br_wire *
     };
 }
 
-void br_frame_reader_fini(struct br_frame_reader *reader) {
+void br_frame_reader_fini(struct br_frame_reader *reader)
+{
     br_buffer_free(&reader->plain, reader->scratch->alloc);
     br_buffer_free(&reader->inflated, reader->scratch->alloc);
 }
 
-int br_frame_read(struct br_frame_reader *reader, struct bruit_bytes received, struct br_frame_message *message) {
+int br_frame_read(struct br_frame_reader *reader, struct bruit_bytes received,
+                  struct br_frame_message *message)
+{
     int result;
 
     do
@@ -73,32 +77,28 @@ int br_frame_read(struct br_frame_reader *reader, struct bruit_bytes received, s
     return result;
 }
 
-size_t br_frame_expected(const struct br_frame_reader *reader) {
+size_t br_frame_expected(const struct br_frame_reader *reader)
+{
     return reader->stage == STAGE_FRAME ? reader->offset + FRAME_HEAD + reader->frame_size : 0;
 }
 
-static int step(struct br_frame_reader *reader, struct bruit_bytes received) {
+static int step(struct br_frame_reader *reader, struct bruit_bytes received)
+{
     switch ((enum stage)reader->stage) {
-    case STAGE_LABEL:
-        return read_label(reader, received);
-    case STAGE_TYPE:
-        return read_type(reader, received);
-    case STAGE_FRAME:
-        return read_frame(reader, received);
-    case STAGE_COMPRESS:
-        return read_compress(reader, received);
-    case STAGE_GROWING:
-        return read_growing(reader, received);
-    case STAGE_MESSAGE:
-        return BR_FRAME_MESSAGE;
-    case STAGE_REFUSED:
-        break;
+    case STAGE_LABEL: return read_label(reader, received);
+    case STAGE_TYPE: return read_type(reader, received);
+    case STAGE_FRAME: return read_frame(reader, received);
+    case STAGE_COMPRESS: return read_compress(reader, received);
+    case STAGE_GROWING: return read_growing(reader, received);
+    case STAGE_MESSAGE: return BR_FRAME_MESSAGE;
+    case STAGE_REFUSED: break;
     }
     return BR_FRAME_REFUSED;
 }
 
 /* Only who dials sends a label header. In an answer, it would be a message of an unknown type. */
-static int read_label(struct br_frame_reader *reader, struct bruit_bytes received) {
+static int read_label(struct br_frame_reader *reader, struct bruit_bytes received)
+{
     size_t header = 0;
     size_t needed = 0;
     enum bruit_drop reason = BRUIT_DROP_NONE;
@@ -120,7 +120,8 @@ static int read_label(struct br_frame_reader *reader, struct bruit_bytes receive
 }
 
 /* The outermost type decides: sealed, compressed, or plain. */
-static int read_type(struct br_frame_reader *reader, struct bruit_bytes received) {
+static int read_type(struct br_frame_reader *reader, struct bruit_bytes received)
+{
     if (received.size == reader->offset)
         return BR_FRAME_MORE;
     uint8_t type = received.data[reader->offset];
@@ -135,7 +136,8 @@ static int read_type(struct br_frame_reader *reader, struct bruit_bytes received
 }
 
 /* A frame that is too large is refused here, before any of it is kept. */
-static int read_frame_head(struct br_frame_reader *reader, struct bruit_bytes received) {
+static int read_frame_head(struct br_frame_reader *reader, struct bruit_bytes received)
+{
     struct br_reader r;
 
     br_reader_init(&r, br_bytes(received.data + reader->offset, received.size - reader->offset));
@@ -149,7 +151,8 @@ static int read_frame_head(struct br_frame_reader *reader, struct bruit_bytes re
     return NEXT;
 }
 
-static int read_frame(struct br_frame_reader *reader, struct bruit_bytes received) {
+static int read_frame(struct br_frame_reader *reader, struct bruit_bytes received)
+{
     const struct bruit_bytes label = reader->wire->label.label;
     uint8_t aad[FRAME_HEAD + BRUIT_LABEL_MAX];
     struct br_unsealed unsealed;
@@ -179,8 +182,10 @@ static int read_frame(struct br_frame_reader *reader, struct bruit_bytes receive
 }
 
 /* A compress message without a frame: its map says where it ends. */
-static int read_compress(struct br_frame_reader *reader, struct bruit_bytes received) {
-    struct bruit_bytes body = br_bytes(received.data + reader->offset + 1, received.size - reader->offset - 1);
+static int read_compress(struct br_frame_reader *reader, struct bruit_bytes received)
+{
+    struct bruit_bytes body =
+        br_bytes(received.data + reader->offset + 1, received.size - reader->offset - 1);
     size_t size = 0;
     int result = br_mp_scanner_feed(&reader->scanner, body, &size);
 
@@ -191,13 +196,16 @@ static int read_compress(struct br_frame_reader *reader, struct bruit_bytes rece
     return received.size > BR_STREAM_SIZE_MAX ? refuse(reader, BRUIT_DROP_STREAM_TOO_BIG) : BR_FRAME_MORE;
 }
 
-static int read_growing(struct br_frame_reader *reader, struct bruit_bytes received) {
+static int read_growing(struct br_frame_reader *reader, struct bruit_bytes received)
+{
     if (received.size > BR_STREAM_SIZE_MAX)
         return refuse(reader, BRUIT_DROP_STREAM_TOO_BIG);
-    return take_message(reader, br_bytes(received.data + reader->offset, received.size - reader->offset), false);
+    return take_message(reader, br_bytes(received.data + reader->offset, received.size - reader->offset),
+                        false);
 }
 
-static int inflate(struct br_frame_reader *reader, struct bruit_bytes body) {
+static int inflate(struct br_frame_reader *reader, struct bruit_bytes body)
+{
     enum bruit_drop reason = BRUIT_DROP_NONE;
     struct bruit_bytes whole = {.data = NULL};
     int error = br_inflate(reader->scratch, &reader->inflated, body, BR_STREAM_INFLATE_MAX, &whole, &reason);
@@ -212,7 +220,8 @@ static int inflate(struct br_frame_reader *reader, struct bruit_bytes body) {
 }
 
 /* One compress layer is taken off a stream, and no other container may come. */
-static int take_message(struct br_frame_reader *reader, struct bruit_bytes whole, bool complete) {
+static int take_message(struct br_frame_reader *reader, struct bruit_bytes whole, bool complete)
+{
     uint8_t type = whole.data[0];
 
     if (type != BR_PING && type != BR_ACK && type != BR_PUSHPULL && type != BR_USER && type != BR_ERR)
@@ -225,49 +234,55 @@ static int take_message(struct br_frame_reader *reader, struct bruit_bytes whole
 }
 
 /* Too short to tell, and no gossip: a capital letter, or the first byte of a TLS record. */
-static bool may_become_foreign(struct bruit_bytes bytes) {
+static bool may_become_foreign(struct bruit_bytes bytes)
+{
     uint8_t first = bytes.data[0];
 
     return bytes.size < 4 && ((first >= 'A' && first <= 'Z') || first == 0x15 || first == 0x16);
 }
 
-static int answer(struct br_frame_reader *reader, enum bruit_drop reason) {
+static int answer(struct br_frame_reader *reader, enum bruit_drop reason)
+{
     reader->answer = reader->accepted;
     return refuse(reader, reason);
 }
 
-static int refuse(struct br_frame_reader *reader, enum bruit_drop reason) {
+static int refuse(struct br_frame_reader *reader, enum bruit_drop reason)
+{
     br_frame_reader_fini(reader);
     reader->drop = reason;
     reader->stage = STAGE_REFUSED;
     return BR_FRAME_REFUSED;
 }
 
-/* ---- out ------------------------------------------------------------------------------------------------ */
+/* ---- out --------------------------------------------------------------------------------------------- */
 
 /* The most that stands around Buf in a compress message: br_compress_overhead() of the largest size. */
 #define COMPRESS_HEAD_MAX 17
 
-static int lay_out(const struct br_wire *wire, struct br_scratch *scratch, struct bruit_bytes message, size_t head,
-                   size_t tail, struct br_frame *out);
+static int lay_out(const struct br_wire *wire, struct br_scratch *scratch, struct bruit_bytes message,
+                   size_t head, size_t tail, struct br_frame *out);
 static void write_compress_head(uint8_t *end, size_t packed_size);
 static int seal_frame(const struct br_wire *wire, struct br_frame *out);
 static void trim(struct br_frame *out, struct br_alloc *alloc);
 
-bool br_frame_is_plain(const struct br_wire *wire) {
+bool br_frame_is_plain(const struct br_wire *wire)
+{
     return !wire->compression && !br_wire_seals(wire);
 }
 
 /*
- * The message is laid down once, compressed or copied, with room before it for everything that comes before it; the
- * layers then grow outwards from there.
+ * The message is laid down once, compressed or copied, with room before it for everything that comes
+ * before it; the layers then grow outwards from there.
  */
-int br_frame_write(const struct br_wire *wire, struct br_scratch *scratch, struct bruit_bytes message, bool dialled,
-                   struct br_frame *out) {
+int br_frame_write(const struct br_wire *wire, struct br_scratch *scratch, struct bruit_bytes message,
+                   bool dialled, struct br_frame *out)
+{
     struct bruit_bytes label = dialled ? wire->label.label : br_bytes(NULL, 0);
     size_t label_size = br_label_size(label);
     bool seals = br_wire_seals(wire);
-    size_t head = label_size + (seals ? FRAME_HEAD + BR_SEAL_HEAD : 0) + (wire->compression ? COMPRESS_HEAD_MAX : 0);
+    size_t head =
+        label_size + (seals ? FRAME_HEAD + BR_SEAL_HEAD : 0) + (wire->compression ? COMPRESS_HEAD_MAX : 0);
     size_t tail = seals ? br_seal_overhead(wire->seal_version) - BR_SEAL_HEAD : 0;
 
     *out = (struct br_frame){.bytes = {.data = NULL}};
@@ -290,7 +305,8 @@ int br_frame_write(const struct br_wire *wire, struct br_scratch *scratch, struc
 }
 
 int br_frame_write_error(const struct br_wire *wire, struct br_scratch *scratch, enum bruit_drop reason,
-                         struct br_frame *out) {
+                         struct br_frame *out)
+{
     uint8_t text[256];
     struct br_err err = {.error = br_bytes_string(bruit_drop_text(reason))};
     struct br_writer w;
@@ -301,13 +317,15 @@ int br_frame_write_error(const struct br_wire *wire, struct br_scratch *scratch,
     return br_frame_write(wire, scratch, br_writer_bytes(&w), false, out);
 }
 
-void br_frame_free(struct br_frame *frame, struct br_alloc *alloc) {
+void br_frame_free(struct br_frame *frame, struct br_alloc *alloc)
+{
     br_buffer_free(&frame->memory, alloc);
     frame->bytes = br_bytes(NULL, 0);
 }
 
-static int lay_out(const struct br_wire *wire, struct br_scratch *scratch, struct bruit_bytes message, size_t head,
-                   size_t tail, struct br_frame *out) {
+static int lay_out(const struct br_wire *wire, struct br_scratch *scratch, struct bruit_bytes message,
+                   size_t head, size_t tail, struct br_frame *out)
+{
     struct br_lzw_encoder *encoder = wire->compression ? br_scratch_encoder(scratch) : NULL;
     size_t body_max = wire->compression ? BR_LZW_BOUND(message.size) : message.size;
     size_t size = message.size;
@@ -332,7 +350,8 @@ static int lay_out(const struct br_wire *wire, struct br_scratch *scratch, struc
 }
 
 /* What br_compress_encode() writes before Buf's bytes, which stand where they belong already. */
-static void write_compress_head(uint8_t *at, size_t packed_size) {
+static void write_compress_head(uint8_t *at, size_t packed_size)
+{
     struct br_writer w;
 
     br_writer_init(&w, at, br_compress_overhead(packed_size));
@@ -355,7 +374,8 @@ static void write_compress_head(uint8_t *at, size_t packed_size) {
 }
 
 /* The bytes laid out so far become the plaintext of a frame around them. */
-static int seal_frame(const struct br_wire *wire, struct br_frame *out) {
+static int seal_frame(const struct br_wire *wire, struct br_frame *out)
+{
     const struct bruit_bytes label = wire->label.label;
     uint8_t aad[FRAME_HEAD + BRUIT_LABEL_MAX];
     uint8_t nonce[BR_SEAL_NONCE];
@@ -377,8 +397,12 @@ static int seal_frame(const struct br_wire *wire, struct br_frame *out) {
                    plain_size);
 }
 
-/* Gives back what the largest case would have needed, if it is worth it. It may move; it cannot fail to be valid. */
-static void trim(struct br_frame *out, struct br_alloc *alloc) {
+/*
+ * Gives back what the largest case would have needed, if it is worth it. It may move; it cannot fail to
+ * be valid.
+ */
+static void trim(struct br_frame *out, struct br_alloc *alloc)
+{
     size_t offset = (size_t)(out->bytes.data - out->memory.data);
     size_t needed = offset + out->bytes.size;
 

@@ -1,8 +1,8 @@
 /*
  * The keyring (keyring.h).
  *
- * The list grows by moving to new memory, not by resizing: a resize may leave a copy of the keys behind in memory that
- * has been given back.
+ * The list grows by moving to new memory, not by resizing: a resize may leave a copy of the keys behind
+ * in memory that has been given back.
  */
 #include "codec/keyring.h"
 
@@ -12,11 +12,13 @@
 static struct br_key *find(const struct br_keyring *ring, struct bruit_bytes key);
 static int grow(struct br_keyring *ring);
 
-void br_keyring_init(struct br_keyring *ring, const struct bruit_cipher *cipher, struct br_alloc *alloc) {
+void br_keyring_init(struct br_keyring *ring, const struct bruit_cipher *cipher, struct br_alloc *alloc)
+{
     *ring = (struct br_keyring){.cipher = cipher, .alloc = alloc};
 }
 
-void br_keyring_fini(struct br_keyring *ring) {
+void br_keyring_fini(struct br_keyring *ring)
+{
     for (uint32_t i = 0; i < ring->count; i++)
         ring->cipher->key_free(ring->cipher->context, ring->keys[i].prepared);
     br_wipe(ring->keys, ring->capacity * sizeof *ring->keys);
@@ -26,7 +28,8 @@ void br_keyring_fini(struct br_keyring *ring) {
     ring->capacity = 0;
 }
 
-int br_keyring_add(struct br_keyring *ring, struct bruit_bytes key) {
+int br_keyring_add(struct br_keyring *ring, struct bruit_bytes key)
+{
     if (key.size != 16 && key.size != 24 && key.size != 32)
         return BRUIT_EINVAL;
     if (ring->cipher == NULL)
@@ -48,7 +51,8 @@ int br_keyring_add(struct br_keyring *ring, struct bruit_bytes key) {
     return 0;
 }
 
-int br_keyring_use(struct br_keyring *ring, struct bruit_bytes key) {
+int br_keyring_use(struct br_keyring *ring, struct bruit_bytes key)
+{
     struct br_key *slot = find(ring, key);
 
     if (slot == NULL)
@@ -60,7 +64,8 @@ int br_keyring_use(struct br_keyring *ring, struct bruit_bytes key) {
     return 0;
 }
 
-int br_keyring_remove(struct br_keyring *ring, struct bruit_bytes key) {
+int br_keyring_remove(struct br_keyring *ring, struct bruit_bytes key)
+{
     struct br_key *slot = find(ring, key);
 
     if (slot == NULL)
@@ -75,25 +80,29 @@ int br_keyring_remove(struct br_keyring *ring, struct bruit_bytes key) {
     return 0;
 }
 
-struct bruit_bytes br_keyring_get(const struct br_keyring *ring, size_t index) {
+struct bruit_bytes br_keyring_get(const struct br_keyring *ring, size_t index)
+{
     if (index >= ring->count)
         return br_bytes(NULL, 0);
     return br_bytes(ring->keys[index].bytes, ring->keys[index].size);
 }
 
-bool br_keyring_has_keys(const struct br_keyring *ring) {
+bool br_keyring_has_keys(const struct br_keyring *ring)
+{
     return ring != NULL && ring->count > 0;
 }
 
 /* The pointer is volatile, so the call has to be made: the compiler cannot know that it is memset. */
-void br_wipe(void *memory, size_t size) {
+void br_wipe(void *memory, size_t size)
+{
     void *(*volatile set)(void *, int, size_t) = memset;
 
     if (size > 0)
         set(memory, 0, size);
 }
 
-static struct br_key *find(const struct br_keyring *ring, struct bruit_bytes key) {
+static struct br_key *find(const struct br_keyring *ring, struct bruit_bytes key)
+{
     for (uint32_t i = 0; i < ring->count; i++)
         if (br_bytes_equal(br_keyring_get(ring, i), key))
             return &ring->keys[i];
@@ -101,7 +110,8 @@ static struct br_key *find(const struct br_keyring *ring, struct bruit_bytes key
 }
 
 /* Makes room for one more. */
-static int grow(struct br_keyring *ring) {
+static int grow(struct br_keyring *ring)
+{
     if (ring->count < ring->capacity)
         return 0;
     uint32_t capacity = ring->capacity == 0 ? 2 : 2 * ring->capacity;

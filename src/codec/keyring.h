@@ -1,9 +1,10 @@
 /*
- * The keyring (docs/wire/memberlist.md section 4.5): an ordered list of AES keys without duplicates. The first is
- * primary and alone encrypts; opening tries all in order. An empty ring means that nothing is encrypted.
+ * The keyring (docs/wire/memberlist.md section 4.5): an ordered list of AES keys without duplicates. The
+ * first is primary and alone encrypts; opening tries all in order. An empty ring means that nothing is
+ * encrypted.
  *
- * Rotating is: add everywhere, use everywhere, remove everywhere. Key bytes are wiped as soon as they are not
- * needed, and are never handed to a trace.
+ * Rotating is: add everywhere, use everywhere, remove everywhere. Key bytes are wiped as soon as they are
+ * not needed, and are never handed to a trace.
  */
 #ifndef BR_CODEC_KEYRING_H
 #define BR_CODEC_KEYRING_H
@@ -15,8 +16,8 @@
 struct br_alloc;
 
 /*
- * memberlist has no bound; a Serf member with 60 keys was recorded. Each more key costs every stranger's packet
- * one more decryption in vain (some 300 ns), so there is one here.
+ * memberlist has no bound; a Serf member with 60 keys was recorded. Each more key costs every stranger's
+ * packet one more decryption in vain (some 300 ns), so there is one here.
  */
 #define BR_KEYRING_MAX 64
 
@@ -40,7 +41,8 @@ void br_keyring_init(struct br_keyring *ring, const struct bruit_cipher *cipher,
 void br_keyring_fini(struct br_keyring *ring);
 
 /*
- * Appends a key; it becomes primary when the ring was empty. One that is there already is no error. Returns 0, or
+ * Appends a key; it becomes primary when the ring was empty. One that is there already is no error.
+ * Returns 0, or
  *   BRUIT_EINVAL  not 16, 24 or 32 bytes
  *   BRUIT_ENOSYS  there is no cipher
  *   BRUIT_EFULL   BR_KEYRING_MAX keys are in the ring

@@ -11,11 +11,13 @@
 
 static enum bruit_drop judge(const struct br_label_rule *rule, struct bruit_bytes label);
 
-size_t br_label_size(struct bruit_bytes label) {
+size_t br_label_size(struct bruit_bytes label)
+{
     return label.size == 0 ? 0 : HEADER_FIXED + label.size;
 }
 
-size_t br_label_write(uint8_t *out, struct bruit_bytes label) {
+size_t br_label_write(uint8_t *out, struct bruit_bytes label)
+{
     BR_ASSERT(label.size <= BRUIT_LABEL_MAX);
     if (label.size == 0)
         return 0;
@@ -26,7 +28,8 @@ size_t br_label_write(uint8_t *out, struct bruit_bytes label) {
 }
 
 enum bruit_drop br_label_check(const struct br_label_rule *rule, struct bruit_bytes bytes, size_t *size,
-                               size_t *needed) {
+                               size_t *needed)
+{
     struct br_reader r;
 
     *size = 0;
@@ -52,7 +55,8 @@ enum bruit_drop br_label_check(const struct br_label_rule *rule, struct bruit_by
 }
 
 /* A label arrived. Behind a front that strips them, one that comes through is wrong whatever it says. */
-static enum bruit_drop judge(const struct br_label_rule *rule, struct bruit_bytes label) {
+static enum bruit_drop judge(const struct br_label_rule *rule, struct bruit_bytes label)
+{
     if (rule->label.size == 0 || rule->skip_inbound)
         return BRUIT_DROP_LABEL_UNEXPECTED;
     return br_bytes_equal(rule->label, label) ? BRUIT_DROP_NONE : BRUIT_DROP_LABEL_WRONG;

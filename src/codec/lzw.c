@@ -1,10 +1,11 @@
 /*
  * LZW, least significant bit first, 8-bit literals (lzw.h).
  *
- * Both directions count codes the same way: after each data code the highest code in use goes up by one, from 257
- * after a clear; when it reaches 512, 1024 or 2048 the next code is one bit wider. The decoder lags one string
- * behind the encoder, because it learns the last byte of a string only from the code that follows. Encoders clear at
- * 4095; decoders must also bear one that does not: then nothing more is learned, and the width stays 12.
+ * Both directions count codes the same way: after each data code the highest code in use goes up by one,
+ * from 257 after a clear; when it reaches 512, 1024 or 2048 the next code is one bit wider. The decoder
+ * lags one string behind the encoder, because it learns the last byte of a string only from the code that
+ * follows. Encoders clear at 4095; decoders must also bear one that does not: then nothing more is
+ * learned, and the width stays 12.
  */
 #include "codec/lzw.h"
 
@@ -19,21 +20,24 @@ enum {
     ENCODER_FULL = 4095, /* Go's encoder never uses the last code: it clears instead */
 };
 
-static uint64_t load_little(const uint8_t *p) {
+static uint64_t load_little(const uint8_t *p)
+{
     return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24 |
            (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
 }
 
-static void store_little(uint8_t *p, uint32_t v) {
+static void store_little(uint8_t *p, uint32_t v)
+{
     p[0] = (uint8_t)v;
     p[1] = (uint8_t)(v >> 8);
     p[2] = (uint8_t)(v >> 16);
     p[3] = (uint8_t)(v >> 24);
 }
 
-/* ---- decoding ------------------------------------------------------------------------------------------- */
+/* ---- decoding ---------------------------------------------------------------------------------------- */
 
-void br_lzw_decode_begin(struct br_lzw_decoder *d, struct bruit_bytes in) {
+void br_lzw_decode_begin(struct br_lzw_decoder *d, struct bruit_bytes in)
+{
     d->next = in.size == 0 ? br_bytes_nothing : in.data;
     d->end = d->next + in.size;
     d->bits = 0;
@@ -43,8 +47,12 @@ void br_lzw_decode_begin(struct br_lzw_decoder *d, struct bruit_bytes in) {
     d->size = 0;
 }
 
-/* Reads ahead as many whole bytes as fit. What is read ahead twice is the same bits twice: OR does no harm. */
-static inline void refill(struct br_lzw_decoder *d) {
+/*
+ * Reads ahead as many whole bytes as fit. What is read ahead twice is the same bits twice: OR does no
+ * harm.
+ */
+static inline void refill(struct br_lzw_decoder *d)
+{
     if (d->end - d->next >= 8) {
         d->bits |= load_little(d->next) << d->bit_count;
         d->next += (63 - d->bit_count) >> 3;
@@ -58,12 +66,13 @@ static inline void refill(struct br_lzw_decoder *d) {
 }
 
 /*
- * Writes a learned string of `size` bytes, which begins at `from` in the output, at the output's end `to`. The string
- * being learned right now ends with its own first byte, which is the first one written here: hence the last byte
- * is copied last. Everything before it lies before `to`, so pieces of eight never overtake themselves; the pieces may
- * spill over the string's end if there is room.
+ * Writes a learned string of `size` bytes, which begins at `from` in the output, at the output's end
+ * `to`. The string being learned right now ends with its own first byte, which is the first one written
+ * here: hence the last byte is copied last. Everything before it lies before `to`, so pieces of eight
+ * never overtake themselves; the pieces may spill over the string's end if there is room.
  */
-static inline void copy_string(uint8_t *to, const uint8_t *from, size_t size, size_t room) {
+static inline void copy_string(uint8_t *to, const uint8_t *from, size_t size, size_t room)
+{
     if (BR_LIKELY(room >= size + 8)) {
         for (size_t i = 0; i < size; i += 8)
             memcpy(to + i, from + i, 8);
@@ -75,11 +84,13 @@ static inline void copy_string(uint8_t *to, const uint8_t *from, size_t size, si
 }
 
 /*
- * begin[highest + 1] is where the string of the code at hand begins. That is all the learning there is: string k
- * runs from begin[k] to begin[k + 1], both included, and k is `highest` while its last byte is being learned. Once the
- * table is full the entry behind its end is written again and again, and read by nobody.
+ * begin[highest + 1] is where the string of the code at hand begins. That is all the learning there is:
+ * string k runs from begin[k] to begin[k + 1], both included, and k is `highest` while its last byte is
+ * being learned. Once the table is full the entry behind its end is written again and again, and read by
+ * nobody.
  */
-int br_lzw_decode(struct br_lzw_decoder *decoder, uint8_t *out, size_t capacity) {
+int br_lzw_decode(struct br_lzw_decoder *decoder, uint8_t *out, size_t capacity)
+{
     BR_ASSERT(capacity <= UINT32_MAX);
     BR_ASSERT(decoder->size <= capacity);
     uint32_t *begin = decoder->begin;
@@ -137,7 +148,7 @@ int br_lzw_decode(struct br_lzw_decoder *decoder, uint8_t *out, size_t capacity)
     return result;
 }
 
-/* ---- encoding ------------------------------------------------------------------------------------------- */
+/* ---- encoding ---------------------------------------------------------------------------------------- */
 
 /* Codes being packed into bytes. */
 struct packer {
@@ -148,7 +159,8 @@ struct packer {
 };
 
 /* False when there is no room for bytes that are certain by now. */
-static inline bool put(struct packer *p, uint32_t code, uint32_t width) {
+static inline bool put(struct packer *p, uint32_t code, uint32_t width)
+{
     p->bits |= (uint64_t)code << p->bit_count;
     p->bit_count += width;
     if (p->bit_count < 32)
@@ -162,7 +174,8 @@ static inline bool put(struct packer *p, uint32_t code, uint32_t width) {
     return true;
 }
 
-static bool flush(struct packer *p) {
+static bool flush(struct packer *p)
+{
     for (; p->bit_count > 0; p->bits >>= 8) {
         if (p->at == p->end)
             return false;
@@ -173,10 +186,11 @@ static bool flush(struct packer *p) {
 }
 
 /*
- * At most one string is learned for each byte, so a table of twice as many slots stays half empty; the smaller it is
- * the less there is to clear and the more of it stays in the first cache.
+ * At most one string is learned for each byte, so a table of twice as many slots stays half empty; the
+ * smaller it is the less there is to clear and the more of it stays in the first cache.
  */
-static uint32_t slot_count(size_t size) {
+static uint32_t slot_count(size_t size)
+{
     uint32_t count = 256;
 
     while (count < BR_LZW_SLOTS && count < 2 * size)
@@ -185,15 +199,17 @@ static uint32_t slot_count(size_t size) {
 }
 
 /*
- * Slot for `string` followed by `byte`. The byte's share does not wait for the string's, which comes out of the slot
- * before: that load is what the speed of the encoder hangs on.
+ * Slot for `string` followed by `byte`. The byte's share does not wait for the string's, which comes out
+ * of the slot before: that load is what the speed of the encoder hangs on.
  */
-static inline uint32_t slot_of(uint32_t string, uint32_t byte) {
+static inline uint32_t slot_of(uint32_t string, uint32_t byte)
+{
     return string << 1 ^ byte * 37;
 }
 
 int br_lzw_encode(struct br_lzw_encoder *encoder, struct bruit_bytes in, uint8_t *out, size_t capacity,
-                  size_t *out_size) {
+                  size_t *out_size)
+{
     uint32_t *slots = encoder->slots;
     uint32_t count = slot_count(in.size);
     uint32_t mask = count - 1;

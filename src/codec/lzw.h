@@ -1,12 +1,12 @@
 /*
- * LZW as Go's standard library writes and reads it in LSB order with 8-bit literals, which is what the compress
- * message holds (docs/wire/memberlist.md section 3.5).
+ * LZW as Go's standard library writes and reads it in LSB order with 8-bit literals, which is what the
+ * compress message holds (docs/wire/memberlist.md section 3.5).
  *
  *     codes 0..255 literals, 256 clear, 257 end, from 258 on learned strings; 9 to 12 bits, least
  *     significant bit first; the last byte is padded with zero bits
  *
- * The decoder takes what any writer of this flavour may produce; the encoder produces Go's bytes exactly. Both
- * work in memory that the caller lends, since neither fits on a small stack, and neither allocates.
+ * The decoder takes what any writer of this flavour may produce; the encoder produces Go's bytes exactly.
+ * Both work in memory that the caller lends, since neither fits on a small stack, and neither allocates.
  */
 #ifndef BR_CODEC_LZW_H
 #define BR_CODEC_LZW_H
@@ -17,9 +17,9 @@
 #define BR_LZW_CODES 4096 /* 12 bits, the widest code */
 
 /*
- * A decoder and what it has learned: 16 KiB. A learned string is a piece of the output already written and the
- * byte that followed it there, so all there is to remember of string k is where it begins: it ends with the byte
- * at which string k + 1 begins. Hence the output must stay together in one buffer.
+ * A decoder and what it has learned: 16 KiB. A learned string is a piece of the output already written
+ * and the byte that followed it there, so all there is to remember of string k is where it begins: it
+ * ends with the byte at which string k + 1 begins. Hence the output must stay together in one buffer.
  */
 struct br_lzw_decoder {
     const uint8_t *next; /* first input byte not read */
@@ -59,8 +59,9 @@ struct br_lzw_encoder {
 #define BR_LZW_BOUND(size) ((size) + (size) / 2 + (size) / 2048 + 16)
 
 /*
- * Encodes `in` into `out`. Returns 0 with the size in *out_size, or BRUIT_ETOOBIG as soon as it is certain that
- * `capacity` does not do; with a capacity of the input's size that is how trying to compress noise stays cheap.
+ * Encodes `in` into `out`. Returns 0 with the size in *out_size, or BRUIT_ETOOBIG as soon as it is
+ * certain that `capacity` does not do; with a capacity of the input's size that is how trying to compress
+ * noise stays cheap.
  */
 int br_lzw_encode(struct br_lzw_encoder *encoder, struct bruit_bytes in, uint8_t *out, size_t capacity,
                   size_t *out_size);

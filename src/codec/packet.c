@@ -13,8 +13,9 @@
 #define COMPRESS_FIXED 12
 
 /*
- * Below this many bytes compressing cannot win and is not tried: 24 equal bytes, the easiest there are, take 7 codes
- * of 9 bits with a clear and an end around them, which is 11 bytes, behind 13 bytes of compress message.
+ * Below this many bytes compressing cannot win and is not tried: 24 equal bytes, the easiest there are,
+ * take 7 codes of 9 bits with a clear and an end around them, which is 11 bytes, behind 13 bytes of
+ * compress message.
  */
 #define COMPRESS_SIZE_MIN 25
 
@@ -24,7 +25,7 @@
 /* What the helpers below return when nothing more of this packet is to be looked at; errors are negative. */
 #define STOP 1
 
-/* ---- in ------------------------------------------------------------------------------------------------- */
+/* ---- in ---------------------------------------------------------------------------------------------- */
 
 /* One datagram on its way in. */
 struct opening {
@@ -49,9 +50,11 @@ static int drop_stranger(struct opening *o, struct bruit_bytes packet, enum brui
 static void shrink(struct br_scratch *scratch);
 
 int br_packet_open(const struct br_wire *wire, struct br_scratch *scratch, struct bruit_bytes packet,
-                   const struct br_packet_sink *sink, struct br_packet_info *info) {
+                   const struct br_packet_sink *sink, struct br_packet_info *info)
+{
     struct br_packet_info unasked;
-    struct opening o = {.wire = wire, .scratch = scratch, .sink = sink, .info = info == NULL ? &unasked : info};
+    struct opening o = {
+        .wire = wire, .scratch = scratch, .sink = sink, .info = info == NULL ? &unasked : info};
 
     *o.info = (struct br_packet_info){.labelled = false};
     o.inflate_left = wire->packet_inflate_max == 0 ? BR_PACKET_INFLATE_MAX : wire->packet_inflate_max;
@@ -63,7 +66,8 @@ int br_packet_open(const struct br_wire *wire, struct br_scratch *scratch, struc
 }
 
 /* Label, seal and checksum come once, outermost, in this order. 0: `packet` is now what they enclosed. */
-static int open_outside(struct opening *o, struct bruit_bytes *packet) {
+static int open_outside(struct opening *o, struct bruit_bytes *packet)
+{
     if (packet->size == 0)
         return drop_packet(o, BRUIT_DROP_EMPTY);
     int result = strip_label(o, packet);
@@ -74,7 +78,8 @@ static int open_outside(struct opening *o, struct bruit_bytes *packet) {
     return result;
 }
 
-static int strip_label(struct opening *o, struct bruit_bytes *packet) {
+static int strip_label(struct opening *o, struct bruit_bytes *packet)
+{
     size_t header;
     size_t needed;
     enum bruit_drop reason = br_label_check(&o->wire->label, *packet, &header, &needed);
@@ -86,8 +91,12 @@ static int strip_label(struct opening *o, struct bruit_bytes *packet) {
     return 0;
 }
 
-/* What does not open is dropped, or, while a cluster migrates to encryption, taken for plain (section 4.6). */
-static int decrypt(struct opening *o, struct bruit_bytes *packet) {
+/*
+ * What does not open is dropped, or, while a cluster migrates to encryption, taken for plain (section
+ * 4.6).
+ */
+static int decrypt(struct opening *o, struct bruit_bytes *packet)
+{
     struct br_scratch *scratch = o->scratch;
     struct br_unsealed unsealed;
 
@@ -107,7 +116,8 @@ static int decrypt(struct opening *o, struct bruit_bytes *packet) {
 }
 
 /* A shorter packet that begins like a checksum goes on, and is then a message of an unknown type. */
-static int strip_crc(struct opening *o, struct bruit_bytes *packet) {
+static int strip_crc(struct opening *o, struct bruit_bytes *packet)
+{
     struct br_reader r;
 
     if (packet->size < CRC_FRAME || packet->data[0] != BR_HAS_CRC)
@@ -124,7 +134,8 @@ static int strip_crc(struct opening *o, struct bruit_bytes *packet) {
 }
 
 /* One message, `depth` containers deep. */
-static int open_message(struct opening *o, struct bruit_bytes message, size_t depth) {
+static int open_message(struct opening *o, struct bruit_bytes message, size_t depth)
+{
     if (message.size == 0)
         return drop_part(o, BRUIT_DROP_EMPTY);
     struct bruit_bytes body = br_bytes(message.data + 1, message.size - 1);
@@ -150,7 +161,8 @@ static int open_message(struct opening *o, struct bruit_bytes message, size_t de
 }
 
 /* What is wrong with one part is its own affair: the next part is looked at all the same. */
-static int open_compound(struct opening *o, struct bruit_bytes body, size_t depth) {
+static int open_compound(struct opening *o, struct bruit_bytes body, size_t depth)
+{
     struct br_compound walk;
     struct bruit_bytes part;
     int more;
@@ -170,10 +182,12 @@ static int open_compound(struct opening *o, struct bruit_bytes body, size_t dept
     return more == 0 ? 0 : drop_part(o, BRUIT_DROP_TRUNCATED_COMPOUND);
 }
 
-static int open_compress(struct opening *o, struct bruit_bytes body, size_t depth) {
+static int open_compress(struct opening *o, struct bruit_bytes body, size_t depth)
+{
     enum bruit_drop reason = BRUIT_DROP_NONE;
     struct bruit_bytes inner = {.data = NULL};
-    int error = br_inflate(o->scratch, &o->scratch->inflated[depth - 1], body, o->inflate_left, &inner, &reason);
+    int error =
+        br_inflate(o->scratch, &o->scratch->inflated[depth - 1], body, o->inflate_left, &inner, &reason);
 
     if (reason != BRUIT_DROP_NONE)
         return drop_part(o, reason);
@@ -184,39 +198,44 @@ static int open_compress(struct opening *o, struct bruit_bytes body, size_t dept
     return open_message(o, inner, depth);
 }
 
-static int drop_packet(struct opening *o, enum bruit_drop reason) {
+static int drop_packet(struct opening *o, enum bruit_drop reason)
+{
     (void)drop_part(o, reason);
     return STOP;
 }
 
-static int drop_part(struct opening *o, enum bruit_drop reason) {
+static int drop_part(struct opening *o, enum bruit_drop reason)
+{
     o->info->drops++;
     o->sink->drop(o->sink->context, reason);
     return 0;
 }
 
 /* A packet that is wrong from the outside: if it is somebody else's protocol, saying so helps more. */
-static int drop_stranger(struct opening *o, struct bruit_bytes packet, enum bruit_drop reason) {
+static int drop_stranger(struct opening *o, struct bruit_bytes packet, enum bruit_drop reason)
+{
     enum bruit_drop foreign = br_recognise_foreign(packet);
 
     return drop_packet(o, foreign != BRUIT_DROP_NONE ? foreign : reason);
 }
 
 /* What a bomb made us grow to is not kept. */
-static void shrink(struct br_scratch *scratch) {
+static void shrink(struct br_scratch *scratch)
+{
     for (size_t i = 0; i < BR_LAYERS_MAX; i++)
         if (scratch->inflated[i].capacity > BUFFER_KEEP_MAX)
             br_buffer_free(&scratch->inflated[i], scratch->alloc);
 }
 
-/* ---- out ------------------------------------------------------------------------------------------------ */
+/* ---- out --------------------------------------------------------------------------------------------- */
 
 static void assemble(struct br_packet_builder *b);
 static void compress(struct br_packet_builder *b);
 static void write_crc(struct br_packet_builder *b);
 static int seal(struct br_packet_builder *b, size_t *size);
 
-size_t br_packet_budget(const struct br_wire *wire, size_t packet_size_max) {
+size_t br_packet_budget(const struct br_wire *wire, size_t packet_size_max)
+{
     size_t taken = BR_COMPOUND_HEAD(0) + br_label_size(wire->label.label);
 
     if (br_wire_seals(wire))
@@ -224,8 +243,9 @@ size_t br_packet_budget(const struct br_wire *wire, size_t packet_size_max) {
     return packet_size_max > taken ? packet_size_max - taken : 0;
 }
 
-void br_packet_begin(struct br_packet_builder *builder, const struct br_wire *wire, struct br_scratch *scratch,
-                     uint8_t *buffer, size_t capacity, bool crc) {
+void br_packet_begin(struct br_packet_builder *builder, const struct br_wire *wire,
+                     struct br_scratch *scratch, uint8_t *buffer, size_t capacity, bool crc)
+{
     builder->wire = wire;
     builder->scratch = scratch;
     builder->buffer = buffer;
@@ -234,12 +254,14 @@ void br_packet_begin(struct br_packet_builder *builder, const struct br_wire *wi
     builder->count = 0;
     builder->crc = crc;
     builder->seals = br_wire_seals(wire);
-    builder->lead = br_label_size(wire->label.label) + (builder->seals ? BR_SEAL_HEAD : 0) + (crc ? CRC_FRAME : 0);
+    builder->lead =
+        br_label_size(wire->label.label) + (builder->seals ? BR_SEAL_HEAD : 0) + (crc ? CRC_FRAME : 0);
     /* Budgets count the largest padding, so the buffer must too. */
     builder->tail = builder->seals ? br_seal_overhead(wire->seal_version) - BR_SEAL_HEAD : 0;
 }
 
-size_t br_packet_room(const struct br_packet_builder *builder) {
+size_t br_packet_room(const struct br_packet_builder *builder)
+{
     size_t taken = builder->lead + builder->used + builder->tail;
 
     if (builder->count == BR_COMPOUND_PARTS_MAX)
@@ -250,14 +272,16 @@ size_t br_packet_room(const struct br_packet_builder *builder) {
     return room < UINT16_MAX ? room : UINT16_MAX;
 }
 
-int br_packet_add(struct br_packet_builder *builder, struct bruit_bytes message) {
+int br_packet_add(struct br_packet_builder *builder, struct bruit_bytes message)
+{
     struct br_writer leaf = br_packet_leaf(builder);
 
     br_write_bytes(&leaf, message);
     return br_packet_leaf_end(builder, &leaf);
 }
 
-struct br_writer br_packet_leaf(struct br_packet_builder *builder) {
+struct br_writer br_packet_leaf(struct br_packet_builder *builder)
+{
     struct br_writer leaf;
     size_t room = br_packet_room(builder);
 
@@ -265,7 +289,8 @@ struct br_writer br_packet_leaf(struct br_packet_builder *builder) {
     return leaf;
 }
 
-int br_packet_leaf_end(struct br_packet_builder *builder, const struct br_writer *leaf) {
+int br_packet_leaf_end(struct br_packet_builder *builder, const struct br_writer *leaf)
+{
     size_t size = br_writer_size(leaf);
 
     if (leaf->failed)
@@ -277,7 +302,8 @@ int br_packet_leaf_end(struct br_packet_builder *builder, const struct br_writer
     return 0;
 }
 
-int br_packet_finish(struct br_packet_builder *builder, size_t *size) {
+int br_packet_finish(struct br_packet_builder *builder, size_t *size)
+{
     BR_ASSERT(builder->count > 0);
     if (builder->count > 1)
         assemble(builder);
@@ -293,7 +319,8 @@ int br_packet_finish(struct br_packet_builder *builder, size_t *size) {
     return 0;
 }
 
-static void assemble(struct br_packet_builder *b) {
+static void assemble(struct br_packet_builder *b)
+{
     uint8_t *messages = b->buffer + b->lead;
     size_t head = BR_COMPOUND_HEAD(b->count);
 
@@ -303,10 +330,11 @@ static void assemble(struct br_packet_builder *b) {
 }
 
 /*
- * Replaces the message by its compressed form if that is shorter. Everything that can go wrong here, memory included,
- * only means that the packet goes out as it is, which is always right.
+ * Replaces the message by its compressed form if that is shorter. Everything that can go wrong here,
+ * memory included, only means that the packet goes out as it is, which is always right.
  */
-static void compress(struct br_packet_builder *b) {
+static void compress(struct br_packet_builder *b)
+{
     struct br_scratch *scratch = b->scratch;
     struct br_lzw_encoder *encoder = br_scratch_encoder(scratch);
     struct bruit_bytes message = br_bytes(b->buffer + b->lead, b->used);
@@ -327,14 +355,16 @@ static void compress(struct br_packet_builder *b) {
     b->used = br_writer_size(&w);
 }
 
-static void write_crc(struct br_packet_builder *b) {
+static void write_crc(struct br_packet_builder *b)
+{
     uint8_t *message = b->buffer + b->lead;
 
     message[-CRC_FRAME] = BR_HAS_CRC;
     br_store_u32(message - 4, br_crc32(br_bytes(message, b->used)));
 }
 
-static int seal(struct br_packet_builder *b, size_t *size) {
+static int seal(struct br_packet_builder *b, size_t *size)
+{
     const struct br_wire *wire = b->wire;
     size_t label_size = br_label_size(wire->label.label);
     size_t plain_size = b->used + (b->crc ? CRC_FRAME : 0);
@@ -344,5 +374,6 @@ static int seal(struct br_packet_builder *b, size_t *size) {
         return BRUIT_EIO;
     *size = label_size + br_seal_size(wire->seal_version, plain_size);
     BR_ASSERT(*size <= b->capacity);
-    return br_seal(wire->keyring, wire->seal_version, nonce, wire->label.label, b->buffer + label_size, plain_size);
+    return br_seal(wire->keyring, wire->seal_version, nonce, wire->label.label, b->buffer + label_size,
+                   plain_size);
 }

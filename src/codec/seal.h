@@ -3,9 +3,9 @@
  *
  *     version:u8  nonce[12]  ciphertext[n]  tag[16]
  *
- * Version 0 pads the message as PKCS#7 does, with 1 to 16 bytes; version 1 does not. Which one is written follows
- * from the protocol version we are configured for; both are always read. The bytes around the envelope, and what is
- * authenticated besides it, are the business of packet.h and frame.h.
+ * Version 0 pads the message as PKCS#7 does, with 1 to 16 bytes; version 1 does not. Which one is written
+ * follows from the protocol version we are configured for; both are always read. The bytes around the
+ * envelope, and what is authenticated besides it, are the business of packet.h and frame.h.
  */
 #ifndef BR_CODEC_SEAL_H
 #define BR_CODEC_SEAL_H
@@ -39,9 +39,9 @@ struct br_unsealed {
 };
 
 /*
- * Opens an envelope with the first key of the ring that fits, into `out`, which has room for sealed.size bytes and
- * is not the same memory. Returns 0, or BRUIT_EKEY: too short, an unknown version, no fitting key, or padding that
- * cannot be; `out` is then garbage.
+ * Opens an envelope with the first key of the ring that fits, into `out`, which has room for sealed.size
+ * bytes and is not the same memory. Returns 0, or BRUIT_EKEY: too short, an unknown version, no fitting
+ * key, or padding that cannot be; `out` is then garbage.
  */
 int br_unseal(const struct br_keyring *ring, struct bruit_bytes aad, struct bruit_bytes sealed, uint8_t *out,
               struct br_unsealed *unsealed);

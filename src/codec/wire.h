@@ -1,6 +1,6 @@
 /*
- * What every packet and stream of one engine has in common: who belongs (label, keys), what is required, and the
- * working memory of the pipeline. packet.h and frame.h work from this.
+ * What every packet and stream of one engine has in common: who belongs (label, keys), what is required,
+ * and the working memory of the pipeline. packet.h and frame.h work from this.
  */
 #ifndef BR_CODEC_WIRE_H
 #define BR_CODEC_WIRE_H
@@ -30,12 +30,12 @@ struct br_alloc;
 #define BR_STREAM_SIZE_MAX ((size_t)40 << 20)
 
 struct br_wire {
-    struct br_label_rule label;  /* the bytes are borrowed */
-    struct br_keyring *keyring;  /* borrowed; NULL or empty: nothing is sealed */
-    bool verify_incoming;        /* with keys: refuse what is not sealed */
-    bool verify_outgoing;        /* with keys: seal what is sent */
-    bool compression;            /* datagrams when that makes them shorter, streams always */
-    uint8_t seal_version;        /* of what we send: 0 when the configured protocol version is 1, else 1 */
+    struct br_label_rule label; /* the bytes are borrowed */
+    struct br_keyring *keyring; /* borrowed; NULL or empty: nothing is sealed */
+    bool verify_incoming;       /* with keys: refuse what is not sealed */
+    bool verify_outgoing;       /* with keys: seal what is sent */
+    bool compression;           /* datagrams when that makes them shorter, streams always */
+    uint8_t seal_version;       /* of what we send: 0 when the configured protocol version is 1, else 1 */
     int (*entropy)(void *context, uint8_t *out, size_t size); /* for nonces; needed with keys */
     void *entropy_context;
     size_t packet_inflate_max; /* 0: BR_PACKET_INFLATE_MAX */
@@ -46,9 +46,9 @@ bool br_wire_seals(const struct br_wire *wire);
 bool br_wire_has_keys(const struct br_wire *wire);
 
 /*
- * The working memory, one for an engine (or for many engines of one thread, since nothing survives a call but
- * capacity). Everything in it is allocated at first use, kept, and charged to `alloc`; what a bomb made it grow to
- * is given back at once.
+ * The working memory, one for an engine (or for many engines of one thread, since nothing survives a call
+ * but capacity). Everything in it is allocated at first use, kept, and charged to `alloc`; what a bomb
+ * made it grow to is given back at once.
  */
 struct br_buffer {
     uint8_t *data;
@@ -59,9 +59,10 @@ struct br_scratch {
     struct br_alloc *alloc; /* borrowed */
     struct br_lzw_decoder *decoder;
     struct br_lzw_encoder *encoder;
-    struct br_buffer opened;                  /* the decrypted datagram */
-    struct br_buffer inflated[BR_LAYERS_MAX]; /* one for each layer, since the outer ones are still being walked */
-    struct br_buffer packed;                  /* the compressed datagram before it is known to be shorter */
+    struct br_buffer opened; /* the decrypted datagram */
+    struct br_buffer
+        inflated[BR_LAYERS_MAX]; /* one for each layer, since the outer ones are still being walked */
+    struct br_buffer packed;     /* the compressed datagram before it is known to be shorter */
 };
 
 void br_scratch_init(struct br_scratch *scratch, struct br_alloc *alloc);
@@ -74,9 +75,9 @@ int br_buffer_reserve(struct br_buffer *buffer, struct br_alloc *alloc, size_t c
 void br_buffer_free(struct br_buffer *buffer, struct br_alloc *alloc);
 
 /*
- * Expands the body of a compress message into `buffer`, which grows as needed but never for more than `size_max`
- * bytes. Returns 0 with *out filled (borrowed from `buffer`, never empty), BRUIT_ENOMEM, or BRUIT_EFORMAT with the
- * reason in *drop.
+ * Expands the body of a compress message into `buffer`, which grows as needed but never for more than
+ * `size_max` bytes. Returns 0 with *out filled (borrowed from `buffer`, never empty), BRUIT_ENOMEM, or
+ * BRUIT_EFORMAT with the reason in *drop.
  */
 int br_inflate(struct br_scratch *scratch, struct br_buffer *buffer, struct bruit_bytes body, size_t size_max,
                struct bruit_bytes *out, enum bruit_drop *drop);
