@@ -328,7 +328,7 @@ static bool handle_leave(struct status *s, uint64_t time, struct bruit_bytes nam
     if (time <= e->status_time)
         return false;
     if (e->node != 0 && e->node == bruit_member_self(s->roll.engine) && !s->leaving) {
-        BR_TRACE(s->tracer, refuting_leave, .time = time);
+        BR_TRACE(s->tracer, refuting_leave, .ltime = time);
         announce_join(s);
         return false;
     }
@@ -343,10 +343,10 @@ static void on_message(void *self, struct bruit_bytes message, struct bruit_byte
     struct br_serf_leave leave;
     bool is_news = false;
     if (message.data[0] == BR_SERF_JOIN && br_serf_join_decode(&join, body) == 0) {
-        BR_TRACE(s->tracer, join_intent, .name = join.node, .time = join.ltime);
+        BR_TRACE(s->tracer, join_intent, .name = join.node, .ltime = join.ltime);
         is_news = handle_join(s, join.ltime, join.node);
     } else if (message.data[0] == BR_SERF_LEAVE && br_serf_leave_decode(&leave, body) == 0) {
-        BR_TRACE(s->tracer, leave_intent, .name = leave.node, .time = leave.ltime);
+        BR_TRACE(s->tracer, leave_intent, .name = leave.node, .ltime = leave.ltime);
         is_news = handle_leave(s, leave.ltime, leave.node, leave.prune);
     } else {
         BR_TRACE(s->tracer, bad_intent, .from = *from);
