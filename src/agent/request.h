@@ -1,0 +1,116 @@
+/*
+ * The words of Serf's RPC: requests taken apart, answers put together (docs/wire/serf-rpc.md sections 1, 3
+ * and 4).
+ *
+ * A client writes a header and, for the commands that have one, a body; there are no lengths, so the
+ * decoder finds the end of each MessagePack object in bytes that may come in any split. It knows the
+ * grammar and nothing of what a command does. What it refuses closes the connection without an answer, as
+ * with Serf.
+ */
+#ifndef BR_AGENT_REQUEST_H
+#define BR_AGENT_REQUEST_H
+
+#include "agent/buffer.h"
+#include "codec/msgpack.h"
+
+#include <bruit/status.h>
+
+/*
+ * The largest object a client may send. Real ones have a few hundred bytes; a join of 1,024 long names, the
+ * most that is accepted, still fits.
+ */
+#define BR_RPC_OBJECT_MAX (1u << 20)
+
+enum br_rpc_command {
+    BR_RPC_UNKNOWN,
+    BR_RPC_HANDSHAKE,
+    BR_RPC_AUTH,
+    BR_RPC_EVENT,
+    BR_RPC_FORCE_LEAVE,
+    BR_RPC_JOIN,
+    BR_RPC_MEMBERS,
+    BR_RPC_MEMBERS_FILTERED,
+    BR_RPC_STREAM,
+    BR_RPC_MONITOR,
+    BR_RPC_STOP,
+    BR_RPC_LEAVE,
+    BR_RPC_TAGS,
+    BR_RPC_QUERY,
+    BR_RPC_RESPOND,
+    BR_RPC_INSTALL_KEY,
+    BR_RPC_USE_KEY,
+    BR_RPC_REMOVE_KEY,
+    BR_RPC_LIST_KEYS,
+    BR_RPC_STATS,
+    BR_RPC_GET_COORDINATE,
+    BR_RPC_COMMANDS,
+};
+
+/*
+ * A whole request. Slices are borrowed from the bytes it was decoded from; only its command's fields are
+ * set.
+ */
+struct br_rpc_request {
+    enum br_rpc_command command;
+    uint64_t seq;
+    int64_t version;               /* handshake */
+    struct bruit_bytes auth_key;   /* auth */
+    struct bruit_bytes node;       /* force-leave */
+    bool prune;                    /* force-leave */
+    struct br_mp_list existing;    /* join: texts */
+    bool replay;                   /* join */
+    struct bruit_bytes name;       /* members-filtered: patterns */
+    struct bruit_bytes status;     /* members-filtered */
+    struct br_mp_list tags;        /* members-filtered, tags: pairs of texts */
+    struct br_mp_list delete_tags; /* tags: texts */
+    struct bruit_bytes type;       /* stream */
+    struct bruit_bytes log_level;  /* monitor */
+    uint64_t stop;                 /* stop */
+};
+
+struct br_rpc_decoder {
+    struct br_mp_scanner scanner;
+    uint64_t seq;                /* of the last header: one that has none inherits it (a quirk of Serf's) */
+    enum br_rpc_command command; /* likewise */
+    bool expects_body;           /* the next object is the body of `command` */
+    bool is_open; /* set by the caller once a handshake succeeded: before, bodies are not waited for */
+};
+
+void br_rpc_decoder_init(struct br_rpc_decoder *decoder);
+
+/*
+ * Takes the next request from `unread`, all bytes that were not consumed by earlier calls. `*consumed` bytes
+ * are done with, also when more are needed. Returns 0 with a request, BR_MP_MORE, BRUIT_EFORMAT for what
+ * cannot be decoded, or BRUIT_ETOOBIG for an object beyond BR_RPC_OBJECT_MAX.
+ */
+int br_rpc_decode(struct br_rpc_decoder *decoder, struct bruit_bytes unread, size_t *consumed,
+                  struct br_rpc_request *out);
+
+/* "handshake", "auth", ...; "?" for BR_RPC_UNKNOWN. */
+const char *br_rpc_command_name(enum br_rpc_command command);
+
+/* The next text of a list (pair of a map) that br_rpc_decode has checked; false at the end. Consumes. */
+bool br_rpc_next_text(struct br_mp_list *list, struct bruit_bytes *text);
+bool br_rpc_next_pair(struct br_mp_list *pairs, struct bruit_bytes *key, struct bruit_bytes *value);
+
+/*
+ * ---- answers and records: each appends one object
+ * ----------------------------------------------------------
+ */
+
+void br_rpc_write_header(struct br_buffer *out, uint64_t seq, const char *error);
+void br_rpc_write_join(struct br_buffer *out, uint64_t joined);
+/* A map of one key whose value is a list of `count` members, which follow. */
+void br_rpc_write_members(struct br_buffer *out, size_t count);
+void br_rpc_write_member(struct br_buffer *out, const struct bruit_status_member *member);
+/* The body of a member event, which `count` members follow. */
+void br_rpc_write_event(struct br_buffer *out, enum bruit_status_change change, size_t count);
+void br_rpc_write_log(struct br_buffer *out, struct bruit_bytes line);
+/* A map of `count` pairs, which follow; and pieces of them. */
+void br_rpc_write_map(struct br_buffer *out, size_t count);
+void br_rpc_write_text(struct br_buffer *out, struct bruit_bytes text);
+
+/* "member-join", "member-leave", ... */
+const char *br_rpc_event_name(enum bruit_status_change change);
+
+#endif
