@@ -92,7 +92,7 @@ void br_entry_encode(struct br_writer *w, const struct br_entry *entry);
  * Head, body and tail stand in `bytes` one after the other, so that writing an alive message is two copies
  * around the incarnation, and an entry three. The values stand in them too: a roster needs no other record
  * of who somebody is. A fragment is immutable, has no pointers, and may be moved with memcpy; 12 bytes of
- * offsets and 63 to 86 bytes of keys and numbers come on top of name and metadata.
+ * offsets and 51 to 69 bytes of keys and numbers come on top of name and metadata.
  */
 struct br_fragment {
     uint16_t size; /* of `bytes` */
