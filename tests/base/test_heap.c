@@ -187,12 +187,33 @@ static void test_equals_come_in_the_order_they_were_set(void **state)
     assert_int_equal(alloc.in_use, 0);
 }
 
+/* A stall is given back, which pushes one deadline to never, where another was set before it: equals again. */
+static void test_deadlines_delayed_to_never_keep_the_order_they_were_set(void **state)
+{
+    (void)state;
+    struct br_alloc alloc;
+    struct br_heap h;
+    br_alloc_init(&alloc, NULL, 0);
+    br_heap_init(&h, &alloc);
+    assert_int_equal(br_heap_reserve(&h, 3, 3), 0);
+    br_heap_push(&h, 0, BRUIT_NEVER);
+    br_heap_push(&h, 1, BRUIT_NEVER - 1);
+    br_heap_push(&h, 2, 10);
+    br_heap_delay(&h, 5);
+    assert_true(br_heap_time(&h, 2) == 15);
+    assert_int_equal(br_heap_pop(&h), 2);
+    assert_int_equal(br_heap_pop(&h), 0);
+    assert_int_equal(br_heap_pop(&h), 1);
+    br_heap_fini(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gives_deadlines_in_the_order_of_the_model),
         cmocka_unit_test(test_any_failed_allocation_leaves_the_heap_as_it_was),
         cmocka_unit_test(test_equals_come_in_the_order_they_were_set),
+        cmocka_unit_test(test_deadlines_delayed_to_never_keep_the_order_they_were_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -75,7 +75,8 @@ static void test_below_is_uniform(void **state)
     }
 }
 
-/* With n at three quarters of the range a careless reduction would make some numbers twice as likely. */
+/* With n at three quarters of the range a careless reduction makes some numbers twice as likely: the low third
+ * if it takes the remainder, every third if it scales. */
 static void test_large_ranges_have_no_bias(void **state)
 {
     (void)state;
@@ -83,13 +84,19 @@ static void test_large_ranges_have_no_bias(void **state)
     br_rng_init(&rng, 7, "bias");
     const uint32_t n = UINT32_C(3) << 30;
     const bruit_time time_n = UINT64_C(3) << 62;
-    uint32_t low = 0, time_low = 0;
+    uint32_t low = 0, third = 0, time_low = 0, time_third = 0;
     for (int i = 0; i < 90000; i++) {
-        low += br_rng_below(&rng, n) < n / 3;
-        time_low += br_rng_time_below(&rng, time_n) < time_n / 3;
+        uint32_t drawn = br_rng_below(&rng, n);
+        bruit_time time = br_rng_time_below(&rng, time_n);
+        low += drawn < n / 3;
+        third += drawn % 3 == 0;
+        time_low += time < time_n / 3;
+        time_third += time % 3 == 0;
     }
     assert_in_range(low, 29300, 30700);
+    assert_in_range(third, 29300, 30700);
     assert_in_range(time_low, 29300, 30700);
+    assert_in_range(time_third, 29300, 30700);
     assert_true(br_rng_time_below(&rng, 0) == 0);
     assert_true(br_rng_time_below(&rng, 1) == 0);
 }
