@@ -62,11 +62,11 @@ struct br_probe {
     uint32_t slot;
     uint32_t incarnation;
     uint32_t relays[BR_PROBE_RELAYS_MAX];
-    uint32_t relay_nacks; /* by bit: a nack is expected of this relay */
-    uint8_t stage;        /* enum br_probe_stage */
+    uint32_t relays_failed; /* by bit: this relay could not be asked */
+    uint32_t relays_nack;   /* by bit: a nack is expected of it */
+    uint8_t stage;          /* enum br_probe_stage */
     uint8_t relay_count;
-    uint8_t relays_taken;  /* asked, as far as the pulls have come */
-    uint8_t relays_failed; /* could not be asked */
+    uint8_t relays_taken; /* how far the pulls have come */
     uint8_t nacks;
     bool searching;          /* the tick at hand goes on after the end of the round */
     bool direct_failed;      /* the ping could not be sent to the target */

@@ -54,7 +54,7 @@ struct br_gossip {
     bruit_time phase;          /* of the grid */
     bruit_time next_round;     /* BRUIT_NEVER: none is wanted */
     bruit_time saved_at;       /* when `savings` was reckoned */
-    uint64_t savings;          /* bytes that eager rounds may still cost */
+    int64_t savings;           /* bytes that eager rounds may still cost; below 0: debts */
     uint32_t capacity;
     uint32_t used;
     uint32_t free;
@@ -64,8 +64,11 @@ struct br_gossip {
     uint32_t targets[BR_PICK_MAX];
     uint32_t target_count;
     uint32_t target_next;
+    uint32_t limit; /* of transmissions, among `limit_members` */
+    uint32_t limit_members;
     bool eager;         /* on by default; may be changed at any time */
-    bool round_eager;   /* the round at hand is off the grid */
+    bool next_eager;    /* the next round is off the grid */
+    bool round_eager;   /* the round at hand is */
     bool modules_wait;  /* something of the modules waits too: br_gossip_wake() */
 };
 
