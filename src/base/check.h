@@ -7,7 +7,7 @@
 #ifndef BR_BASE_CHECK_H
 #define BR_BASE_CHECK_H
 
-/* Stops the program. The arguments are there for a debugger to find: nothing here may print. */
+/* Says where and stops the program. */
 _Noreturn void br_check_failed(const char *file, int line, const char *expression);
 
 #if defined(__GNUC__)
