@@ -7,7 +7,8 @@
 #include "base/time.h"
 #include "codec/addr.h"
 
-void br_answer_init(struct br_answer *a, struct br_core *core) {
+void br_answer_init(struct br_answer *a, struct br_core *core)
+{
     *a = (struct br_answer){.core = core};
     br_ring_init(&a->sends, &core->alloc, sizeof(struct br_send), BR_ANSWER_MAX);
     br_ring_init(&a->relays, &core->alloc, sizeof(struct br_relay), BR_ANSWER_RELAYS_MAX);
@@ -16,13 +17,15 @@ void br_answer_init(struct br_answer *a, struct br_core *core) {
     a->seq = (uint32_t)br_rng_u64(&rng) | 1;
 }
 
-static void drop_name(struct br_answer *a, struct br_relay *relay) {
+static void drop_name(struct br_answer *a, struct br_relay *relay)
+{
     if (relay->name != 0)
         br_roster_name_drop(a->core->roster, relay->name);
     relay->name = 0;
 }
 
-void br_answer_fini(struct br_answer *a) {
+void br_answer_fini(struct br_answer *a)
+{
     struct br_relay *relay;
     while ((relay = br_ring_front(&a->relays)) != NULL) {
         drop_name(a, relay);
@@ -32,12 +35,14 @@ void br_answer_fini(struct br_answer *a) {
     br_ring_fini(&a->sends);
 }
 
-static enum bruit_drop refuse(struct br_answer *a, enum bruit_drop reason) {
+static enum bruit_drop refuse(struct br_answer *a, enum bruit_drop reason)
+{
     br_core_drop(a->core, reason);
     return reason;
 }
 
-static enum bruit_drop owe(struct br_answer *a, const struct br_send *send) {
+static enum bruit_drop owe(struct br_answer *a, const struct br_send *send)
+{
     struct br_send *place = br_ring_push(&a->sends);
     if (place == NULL)
         return refuse(a, BRUIT_DROP_ANSWERS_FULL);
@@ -55,7 +60,8 @@ struct source {
 };
 
 /* Is that the address that the member at `slot` has? Slot 0 is nobody's. */
-static bool is_at(const struct br_core *core, uint32_t slot, const struct bruit_addr *addr) {
+static bool is_at(const struct br_core *core, uint32_t slot, const struct bruit_addr *addr)
+{
     if (slot == 0)
         return false;
     struct bruit_addr known = br_core_addr(core, slot);
@@ -63,14 +69,17 @@ static bool is_at(const struct br_core *core, uint32_t slot, const struct bruit_
 }
 
 /* fe80::/10, which means nothing without an interface. */
-static bool is_link_local(const struct bruit_addr *addr) {
+static bool is_link_local(const struct bruit_addr *addr)
+{
     return addr->size == 16 && addr->ip[0] == 0xfe && (addr->ip[1] & 0xc0) == 0x80;
 }
 
 /* The address the source triple names, in the form of sockets; false when it names none. */
-static bool named_address(const struct source *source, const struct bruit_addr *from, struct bruit_addr *out) {
+static bool named_address(const struct source *source, const struct bruit_addr *from, struct bruit_addr *out)
+{
     struct bruit_addr addr;
-    if (source->port == 0 || br_addr_make(&addr, source->addr, source->port) != 0 || br_addr_is_unspecified(&addr))
+    if (source->port == 0 || br_addr_make(&addr, source->addr, source->port) != 0 ||
+        br_addr_is_unspecified(&addr))
         return false;
     *out = br_addr_unmapped(&addr);
     if (is_link_local(out))
@@ -80,7 +89,8 @@ static bool named_address(const struct source *source, const struct bruit_addr *
 
 /* The address to answer to, and the slot of the member that is there, or 0. */
 static struct bruit_addr address_of(const struct br_core *core, const struct source *source,
-                                    const struct bruit_addr *from, uint32_t *slot) {
+                                    const struct bruit_addr *from, uint32_t *slot)
+{
     uint32_t sender = source->node.size == 0 ? 0 : br_view_find_text(&core->view, source->node);
     struct bruit_addr to;
     if (!named_address(source, from, &to) || (core->config.strict_relay && !is_at(core, sender, &to)))
@@ -91,7 +101,8 @@ static struct bruit_addr address_of(const struct br_core *core, const struct sou
 
 /* ---- our own acks ---- */
 
-enum bruit_drop br_answer_ping(struct br_answer *a, const struct br_ping *ping, const struct bruit_addr *from) {
+enum bruit_drop br_answer_ping(struct br_answer *a, const struct br_ping *ping, const struct bruit_addr *from)
+{
     if (ping->node.size != 0 && !br_bytes_equal(ping->node, a->core->config.name))
         return refuse(a, BRUIT_DROP_NOT_FOR_US);
     struct source source = {ping->source_addr, ping->source_port, ping->source_node};
@@ -102,7 +113,8 @@ enum bruit_drop br_answer_ping(struct br_answer *a, const struct br_ping *ping, 
 
 /* ---- as a relay ---- */
 
-static struct br_relay *find_relay(const struct br_answer *a, uint32_t seq) {
+static struct br_relay *find_relay(const struct br_answer *a, uint32_t seq)
+{
     const struct br_relay *first = br_ring_front(&a->relays);
     if (first == NULL || ((seq - first->seq) & 1) != 0)
         return NULL;
@@ -110,14 +122,16 @@ static struct br_relay *find_relay(const struct br_answer *a, uint32_t seq) {
     return relay == NULL || relay->done ? NULL : relay;
 }
 
-static void pop_done(struct br_answer *a) {
+static void pop_done(struct br_answer *a)
+{
     const struct br_relay *first;
     while ((first = br_ring_front(&a->relays)) != NULL && first->done)
         br_ring_pop(&a->relays);
 }
 
 /* Room for one more relay, its ping, and its name: nothing after it can fail. */
-static bool reserve_relay(struct br_answer *a, struct bruit_bytes node, uint32_t *name) {
+static bool reserve_relay(struct br_answer *a, struct bruit_bytes node, uint32_t *name)
+{
     *name = 0;
     if (br_ring_reserve(&a->relays, 1) != 0 || br_ring_reserve(&a->sends, 1) != 0)
         return false;
@@ -125,7 +139,8 @@ static bool reserve_relay(struct br_answer *a, struct bruit_bytes node, uint32_t
 }
 
 enum bruit_drop br_answer_indirect(struct br_answer *a, const struct br_indirect_ping *request,
-                                   const struct bruit_addr *from, bruit_time now) {
+                                   const struct bruit_addr *from, bruit_time now)
+{
     struct br_core *core = a->core;
     const struct bruit_config *config = &core->config;
     uint16_t own_port = config->bind_port != 0 ? config->bind_port : config->advertise.port;
@@ -166,15 +181,19 @@ enum bruit_drop br_answer_indirect(struct br_answer *a, const struct br_indirect
 }
 
 /* Passes on how it ended, or just ends it. */
-static void end_relay(struct br_answer *a, struct br_relay *relay, enum br_send_kind kind) {
+static void end_relay(struct br_answer *a, struct br_relay *relay, enum br_send_kind kind)
+{
     if (kind != BR_SEND_NONE)
-        (void)owe(a, &(struct br_send){
-                         .kind = (uint8_t)kind, .to = relay->to, .seq = relay->their_seq, .slot = relay->their_slot});
+        (void)owe(a, &(struct br_send){.kind = (uint8_t)kind,
+                                       .to = relay->to,
+                                       .seq = relay->their_seq,
+                                       .slot = relay->their_slot});
     drop_name(a, relay);
     relay->done = true;
 }
 
-bool br_answer_ack(struct br_answer *a, uint32_t seq, bruit_time now) {
+bool br_answer_ack(struct br_answer *a, uint32_t seq, bruit_time now)
+{
     struct br_relay *relay = find_relay(a, seq);
     if (relay == NULL || now > relay->deadline)
         return false;
@@ -183,7 +202,8 @@ bool br_answer_ack(struct br_answer *a, uint32_t seq, bruit_time now) {
     return true;
 }
 
-struct bruit_bytes br_answer_relayed_name(const struct br_answer *a, uint32_t seq) {
+struct bruit_bytes br_answer_relayed_name(const struct br_answer *a, uint32_t seq)
+{
     const struct br_relay *relay = find_relay(a, seq);
     if (relay == NULL || relay->name == 0)
         return br_bytes(NULL, 0);
@@ -193,11 +213,13 @@ struct bruit_bytes br_answer_relayed_name(const struct br_answer *a, uint32_t se
 /* ---- pulls and time ---- */
 
 /* A member that is gone since is nobody. */
-static uint32_t still_known(const struct br_answer *a, uint32_t slot) {
+static uint32_t still_known(const struct br_answer *a, uint32_t slot)
+{
     return br_view_is_known(&a->core->view, slot) ? slot : 0;
 }
 
-bool br_answer_next(struct br_answer *a, struct br_send *send) {
+bool br_answer_next(struct br_answer *a, struct br_send *send)
+{
     const struct br_send *first;
     while ((first = br_ring_front(&a->sends)) != NULL) {
         *send = *first;
@@ -211,12 +233,14 @@ bool br_answer_next(struct br_answer *a, struct br_send *send) {
     return false;
 }
 
-bruit_time br_answer_deadline(const struct br_answer *a) {
+bruit_time br_answer_deadline(const struct br_answer *a)
+{
     const struct br_relay *first = br_ring_front(&a->relays);
     return first == NULL ? BRUIT_NEVER : first->deadline;
 }
 
-void br_answer_tick(struct br_answer *a, bruit_time now) {
+void br_answer_tick(struct br_answer *a, bruit_time now)
+{
     struct br_relay *first;
     while ((first = br_ring_front(&a->relays)) != NULL && (first->done || first->deadline <= now)) {
         if (!first->done)
@@ -225,7 +249,8 @@ void br_answer_tick(struct br_answer *a, bruit_time now) {
     }
 }
 
-void br_answer_delay(struct br_answer *a, bruit_time gap) {
+void br_answer_delay(struct br_answer *a, bruit_time gap)
+{
     for (uint32_t i = 0; i < br_ring_count(&a->relays); i++) {
         struct br_relay *relay = br_ring_at(&a->relays, i);
         relay->deadline = br_time_add(relay->deadline, gap);

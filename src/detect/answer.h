@@ -34,9 +34,10 @@ struct br_relay {
 
 struct br_answer {
     struct br_core *core;
-    struct br_ring sends;  /* struct br_send */
-    struct br_ring relays; /* struct br_relay: numbers and deadlines ascend, so the ring is both index and queue */
-    uint32_t seq;          /* of the next relayed ping; odd */
+    struct br_ring sends; /* struct br_send */
+    struct br_ring
+        relays;   /* struct br_relay: numbers and deadlines ascend, so the ring is both index and queue */
+    uint32_t seq; /* of the next relayed ping; odd */
 };
 
 void br_answer_init(struct br_answer *a, struct br_core *core);
@@ -46,7 +47,8 @@ void br_answer_fini(struct br_answer *a);
  * A ping came. What is not answered is counted under its drop reason, which is returned; BRUIT_DROP_NONE when it is
  * answered.
  */
-enum bruit_drop br_answer_ping(struct br_answer *a, const struct br_ping *ping, const struct bruit_addr *from);
+enum bruit_drop br_answer_ping(struct br_answer *a, const struct br_ping *ping,
+                               const struct bruit_addr *from);
 
 /* Somebody wants us to ping; returned and counted as above. */
 enum bruit_drop br_answer_indirect(struct br_answer *a, const struct br_indirect_ping *request,

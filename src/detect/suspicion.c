@@ -15,13 +15,15 @@
 #define CAPACITY_MIN 8
 
 /* Who expects to be confirmed by how many others: k of the paper. */
-static uint32_t expected_confirmations(const struct bruit_config *config, uint32_t members) {
+static uint32_t expected_confirmations(const struct bruit_config *config, uint32_t members)
+{
     uint32_t k = config->suspicion_mult < 2 ? 0 : config->suspicion_mult - 2;
     /* With fewer than k members besides us and the suspect nobody could shorten the timeout: start with the least. */
     return members < (uint64_t)k + 2 ? 0 : k;
 }
 
-void br_suspicion_init(struct br_suspicion *s, struct br_core *core) {
+void br_suspicion_init(struct br_suspicion *s, struct br_core *core)
+{
     *s = (struct br_suspicion){.core = core, .used = 1};
     uint32_t mult = core->config.suspicion_mult;
     s->stride = mult < 2 ? 1 : mult - 1; /* the first accuser and k others */
@@ -32,7 +34,8 @@ void br_suspicion_init(struct br_suspicion *s, struct br_core *core) {
     br_store_u64(s->key + 8, br_rng_u64(&rng));
 }
 
-void br_suspicion_fini(struct br_suspicion *s) {
+void br_suspicion_fini(struct br_suspicion *s)
+{
     struct br_alloc *alloc = &s->core->alloc;
     br_alloc_free(alloc, s->entries, s->capacity * sizeof s->entries[0]);
     br_alloc_free(alloc, s->accusers, (size_t)s->capacity * s->stride * sizeof s->accusers[0]);
@@ -43,7 +46,8 @@ void br_suspicion_fini(struct br_suspicion *s) {
 }
 
 /* New arrays instead of resized ones: a failure halfway would leave two of different length. */
-static int grow(struct br_suspicion *s, uint32_t capacity) {
+static int grow(struct br_suspicion *s, uint32_t capacity)
+{
     struct br_alloc *alloc = &s->core->alloc;
     struct br_suspicion_entry *entries = br_alloc_array(alloc, capacity, sizeof entries[0]);
     uint64_t *accusers = br_alloc_array(alloc, capacity, s->stride * sizeof accusers[0]);
@@ -64,7 +68,8 @@ static int grow(struct br_suspicion *s, uint32_t capacity) {
     return 0;
 }
 
-int br_suspicion_reserve(struct br_suspicion *s, uint32_t extra) {
+int br_suspicion_reserve(struct br_suspicion *s, uint32_t extra)
+{
     uint64_t want = (uint64_t)s->count + extra + 1;
     if (want <= s->capacity)
         return br_heap_reserve(&s->deadlines, s->capacity, s->capacity);
@@ -78,7 +83,8 @@ int br_suspicion_reserve(struct br_suspicion *s, uint32_t extra) {
 
 /* ---- start, confirm, end ---- */
 
-static uint32_t take_entry(struct br_suspicion *s) {
+static uint32_t take_entry(struct br_suspicion *s)
+{
     uint32_t index = s->free;
     if (index != 0)
         s->free = s->entries[index].next_free;
@@ -89,11 +95,13 @@ static uint32_t take_entry(struct br_suspicion *s) {
     return index;
 }
 
-static uint64_t *accusers_of(const struct br_suspicion *s, uint32_t index) {
+static uint64_t *accusers_of(const struct br_suspicion *s, uint32_t index)
+{
     return &s->accusers[(size_t)index * s->stride];
 }
 
-void br_suspicion_start(struct br_suspicion *s, uint32_t slot, struct bruit_bytes accuser, bruit_time now) {
+void br_suspicion_start(struct br_suspicion *s, uint32_t slot, struct bruit_bytes accuser, bruit_time now)
+{
     struct br_view *view = &s->core->view;
     const struct bruit_config *config = &s->core->config;
     br_suspicion_cancel(s, slot);
@@ -109,7 +117,8 @@ void br_suspicion_start(struct br_suspicion *s, uint32_t slot, struct bruit_byte
 }
 
 /* Adds the accuser; false when it is no new one. */
-static bool add_accuser(struct br_suspicion *s, uint32_t index, struct bruit_bytes accuser) {
+static bool add_accuser(struct br_suspicion *s, uint32_t index, struct bruit_bytes accuser)
+{
     uint64_t *accusers = accusers_of(s, index);
     uint64_t hash = br_siphash13(s->key, accuser);
     uint32_t count = s->entries[index].confirmations + 1;
@@ -120,7 +129,8 @@ static bool add_accuser(struct br_suspicion *s, uint32_t index, struct bruit_byt
     return true;
 }
 
-bool br_suspicion_confirm(struct br_suspicion *s, uint32_t slot, struct bruit_bytes accuser, bruit_time now) {
+bool br_suspicion_confirm(struct br_suspicion *s, uint32_t slot, struct bruit_bytes accuser, bruit_time now)
+{
     uint32_t index = s->core->view.suspicion[slot];
     if (index == 0)
         return false;
@@ -128,14 +138,15 @@ bool br_suspicion_confirm(struct br_suspicion *s, uint32_t slot, struct bruit_by
     if (entry->confirmations >= entry->k || !add_accuser(s, index, accuser))
         return false;
     entry->confirmations++;
-    int64_t left = br_num_remaining_suspicion(entry->confirmations, entry->k, br_time_since(entry->start, now),
-                                              entry->min, entry->max);
+    int64_t left = br_num_remaining_suspicion(entry->confirmations, entry->k,
+                                              br_time_since(entry->start, now), entry->min, entry->max);
     br_heap_set(&s->deadlines, index, left <= 0 ? now : br_time_add(now, (bruit_time)left));
     return true;
 }
 
 /* Takes an entry, which is no longer among the deadlines, out of use. The slot may be another's by now. */
-static void free_entry(struct br_suspicion *s, uint32_t index) {
+static void free_entry(struct br_suspicion *s, uint32_t index)
+{
     uint32_t *number = &s->core->view.suspicion[s->entries[index].slot];
     if (*number == index)
         *number = 0;
@@ -144,7 +155,8 @@ static void free_entry(struct br_suspicion *s, uint32_t index) {
     s->count--;
 }
 
-void br_suspicion_cancel(struct br_suspicion *s, uint32_t slot) {
+void br_suspicion_cancel(struct br_suspicion *s, uint32_t slot)
+{
     uint32_t index = s->core->view.suspicion[slot];
     if (index == 0)
         return;
@@ -154,11 +166,13 @@ void br_suspicion_cancel(struct br_suspicion *s, uint32_t slot) {
 
 /* ---- time ---- */
 
-bruit_time br_suspicion_deadline(const struct br_suspicion *s) {
+bruit_time br_suspicion_deadline(const struct br_suspicion *s)
+{
     return br_heap_min_time(&s->deadlines);
 }
 
-bool br_suspicion_pop_due(struct br_suspicion *s, bruit_time now, uint32_t *slot, uint32_t *confirmations) {
+bool br_suspicion_pop_due(struct br_suspicion *s, bruit_time now, uint32_t *slot, uint32_t *confirmations)
+{
     const struct br_view *view = &s->core->view;
     uint32_t index;
     while (br_heap_pop_due(&s->deadlines, now, &index)) {
@@ -175,7 +189,8 @@ bool br_suspicion_pop_due(struct br_suspicion *s, bruit_time now, uint32_t *slot
     return false;
 }
 
-void br_suspicion_delay(struct br_suspicion *s, bruit_time gap) {
+void br_suspicion_delay(struct br_suspicion *s, bruit_time gap)
+{
     br_heap_delay(&s->deadlines, gap);
     for (uint32_t i = 1; i < s->used; i++)
         if (s->entries[i].slot != 0)

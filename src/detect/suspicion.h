@@ -26,8 +26,8 @@ struct br_suspicion_entry {
 struct br_suspicion {
     struct br_core *core;
     struct br_suspicion_entry *entries; /* index 0 unused */
-    uint64_t *accusers;                 /* `stride` for each entry: hashes of the names, the first accuser first */
-    struct br_heap deadlines;           /* by index of entries */
+    uint64_t *accusers;       /* `stride` for each entry: hashes of the names, the first accuser first */
+    struct br_heap deadlines; /* by index of entries */
     uint32_t stride;
     uint32_t capacity;
     uint32_t used; /* entries ever used, 0 included */
@@ -54,7 +54,8 @@ void br_suspicion_start(struct br_suspicion *s, uint32_t slot, struct bruit_byte
  */
 bool br_suspicion_confirm(struct br_suspicion *s, uint32_t slot, struct bruit_bytes accuser, bruit_time now);
 
-static inline bool br_suspicion_is_running(const struct br_suspicion *s, uint32_t slot) {
+static inline bool br_suspicion_is_running(const struct br_suspicion *s, uint32_t slot)
+{
     return s->core->view.suspicion[slot] != 0;
 }
 

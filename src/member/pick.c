@@ -9,7 +9,8 @@
 #define SMALL 3
 
 static uint32_t pick_shuffled(const struct br_view *view, struct br_rng *rng, uint32_t k, br_pick_fits fits,
-                              const void *context, uint32_t *out) {
+                              const void *context, uint32_t *out)
+{
     uint32_t slots[SMALL * BR_PICK_MAX];
     for (uint32_t i = 0; i < view->count; i++)
         slots[i] = view->order[i];
@@ -21,7 +22,8 @@ static uint32_t pick_shuffled(const struct br_view *view, struct br_rng *rng, ui
     return count;
 }
 
-static bool is_in(const uint32_t *slots, uint32_t count, uint32_t slot) {
+static bool is_in(const uint32_t *slots, uint32_t count, uint32_t slot)
+{
     for (uint32_t i = 0; i < count; i++)
         if (slots[i] == slot)
             return true;
@@ -29,7 +31,8 @@ static bool is_in(const uint32_t *slots, uint32_t count, uint32_t slot) {
 }
 
 static uint32_t pick_drawn(const struct br_view *view, struct br_rng *rng, uint32_t k, br_pick_fits fits,
-                           const void *context, uint32_t *out) {
+                           const void *context, uint32_t *out)
+{
     uint32_t count = 0;
     for (uint64_t draws = 0; draws < (uint64_t)SMALL * view->count && count < k; draws++) {
         uint32_t slot = view->order[br_rng_below(rng, view->count)];
@@ -39,8 +42,9 @@ static uint32_t pick_drawn(const struct br_view *view, struct br_rng *rng, uint3
     return count;
 }
 
-uint32_t br_pick(const struct br_view *view, struct br_rng *rng, uint32_t k, br_pick_fits fits, const void *context,
-                 uint32_t *out) {
+uint32_t br_pick(const struct br_view *view, struct br_rng *rng, uint32_t k, br_pick_fits fits,
+                 const void *context, uint32_t *out)
+{
     BR_ASSERT(k <= BR_PICK_MAX);
     if (k == 0 || view->count == 0)
         return 0;

@@ -18,7 +18,7 @@
 typedef bool (*br_pick_fits)(const void *context, uint32_t slot);
 
 /* Writes at most `k` <= BR_PICK_MAX different slots that fit into `out`, and returns how many. */
-uint32_t br_pick(const struct br_view *view, struct br_rng *rng, uint32_t k, br_pick_fits fits, const void *context,
-                 uint32_t *out);
+uint32_t br_pick(const struct br_view *view, struct br_rng *rng, uint32_t k, br_pick_fits fits,
+                 const void *context, uint32_t *out);
 
 #endif

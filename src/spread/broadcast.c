@@ -11,7 +11,8 @@
 
 #define CAPACITY_MIN 8
 
-void br_broadcast_init(struct br_broadcast *b, struct br_core *core) {
+void br_broadcast_init(struct br_broadcast *b, struct br_core *core)
+{
     *b = (struct br_broadcast){.core = core, .room_whole = SIZE_MAX};
     for (unsigned i = 0; i < BR_BROADCAST_ORDERS; i++) {
         br_queue_init(&b->orders[i].queue, &core->alloc, core->config.seed + i);
@@ -19,7 +20,8 @@ void br_broadcast_init(struct br_broadcast *b, struct br_core *core) {
     }
 }
 
-static void fini_order(struct br_alloc *alloc, struct br_broadcast_order *order) {
+static void fini_order(struct br_alloc *alloc, struct br_broadcast_order *order)
+{
     for (uint32_t i = 1; i < order->used; i++)
         br_buf_drop(alloc, order->items[i].message);
     br_alloc_free(alloc, order->items, order->capacity * sizeof order->items[0]);
@@ -27,46 +29,53 @@ static void fini_order(struct br_alloc *alloc, struct br_broadcast_order *order)
     *order = (struct br_broadcast_order){.used = 1};
 }
 
-void br_broadcast_fini(struct br_broadcast *b) {
+void br_broadcast_fini(struct br_broadcast *b)
+{
     for (unsigned i = 0; i < BR_BROADCAST_ORDERS; i++)
         fini_order(&b->core->alloc, &b->orders[i]);
 }
 
-void br_broadcast_set_room(struct br_broadcast *b, size_t room) {
+void br_broadcast_set_room(struct br_broadcast *b, size_t room)
+{
     b->room_whole = room;
     b->stuck = false;
 }
 
-void br_broadcast_set_members(struct br_broadcast *b, uint32_t members) {
+void br_broadcast_set_members(struct br_broadcast *b, uint32_t members)
+{
     b->members = members;
 }
 
-uint32_t br_broadcast_count(const struct br_broadcast *b, uint32_t order) {
+uint32_t br_broadcast_count(const struct br_broadcast *b, uint32_t order)
+{
     return order < BR_BROADCAST_ORDERS ? br_queue_count(&b->orders[order].queue) : 0;
 }
 
-static bool is_empty(const struct br_broadcast *b) {
+static bool is_empty(const struct br_broadcast *b)
+{
     for (uint32_t i = 0; i < BR_BROADCAST_ORDERS; i++)
         if (br_broadcast_count(b, i) != 0)
             return false;
     return true;
 }
 
-bool br_broadcast_waits(const struct br_broadcast *b) {
+bool br_broadcast_waits(const struct br_broadcast *b)
+{
     return !b->stuck && !is_empty(b);
 }
 
 /* ---- in ---- */
 
 /* Makes sure that there is an item to be taken. */
-static int reserve_item(struct br_alloc *alloc, struct br_broadcast_order *order) {
+static int reserve_item(struct br_alloc *alloc, struct br_broadcast_order *order)
+{
     if (order->free != 0 || order->used < order->capacity)
         return 0;
     uint32_t capacity = order->capacity == 0 ? CAPACITY_MIN : order->capacity * 2;
     if (br_queue_reserve(&order->queue, capacity - 1) != 0)
         return BRUIT_ENOMEM;
-    struct br_broadcast_item *items = br_alloc_resize(alloc, order->items, order->capacity * sizeof items[0],
-                                                      capacity * sizeof items[0]);
+    struct br_broadcast_item *items =
+        br_alloc_resize(alloc, order->items, order->capacity * sizeof items[0], capacity * sizeof items[0]);
     if (items == NULL)
         return BRUIT_ENOMEM;
     order->items = items;
@@ -74,7 +83,8 @@ static int reserve_item(struct br_alloc *alloc, struct br_broadcast_order *order
     return 0;
 }
 
-static uint32_t take_item(struct br_broadcast_order *order) {
+static uint32_t take_item(struct br_broadcast_order *order)
+{
     uint32_t index = order->free;
     if (index != 0)
         order->free = order->items[index].next;
@@ -84,7 +94,9 @@ static uint32_t take_item(struct br_broadcast_order *order) {
     return index;
 }
 
-int br_broadcast_add(struct br_broadcast *b, struct bruit_bytes message, uint32_t order_index, uint64_t *handle) {
+int br_broadcast_add(struct br_broadcast *b, struct bruit_bytes message, uint32_t order_index,
+                     uint64_t *handle)
+{
     struct br_alloc *alloc = &b->core->alloc;
     if (order_index >= BR_BROADCAST_ORDERS)
         return BRUIT_EINVAL;
@@ -113,7 +125,8 @@ struct filling {
     struct br_packet_builder *builder;
 };
 
-static void add_message(void *context, uint32_t index) {
+static void add_message(void *context, uint32_t index)
+{
     const struct filling *filling = context;
     struct br_writer leaf = br_packet_leaf(filling->builder);
     br_write_u8(&leaf, BR_USER);
@@ -123,7 +136,8 @@ static void add_message(void *context, uint32_t index) {
 }
 
 /* Messages that were sent often enough: their bytes go, their handles wait for br_broadcast_next_done(). */
-static void collect_done(struct br_alloc *alloc, struct br_broadcast_order *order) {
+static void collect_done(struct br_alloc *alloc, struct br_broadcast_order *order)
+{
     uint32_t index;
     while ((index = br_queue_next_done(&order->queue)) != 0) {
         struct br_broadcast_item *item = &order->items[index];
@@ -139,17 +153,20 @@ static void collect_done(struct br_alloc *alloc, struct br_broadcast_order *orde
 }
 
 static size_t fill_from(struct br_broadcast *b, struct br_broadcast_order *order, uint32_t limit,
-                        struct br_packet_builder *builder, size_t room) {
+                        struct br_packet_builder *builder, size_t room)
+{
     if (br_queue_count(&order->queue) == 0)
         return 0;
     struct filling filling = {order, builder};
-    size_t used = br_queue_take(&order->queue, BR_BROADCAST_OVERHEAD, room,
-                                (uint32_t)(BR_COMPOUND_PARTS_MAX - builder->count), limit, add_message, &filling);
+    size_t used =
+        br_queue_take(&order->queue, BR_BROADCAST_OVERHEAD, room,
+                      (uint32_t)(BR_COMPOUND_PARTS_MAX - builder->count), limit, add_message, &filling);
     collect_done(&b->core->alloc, order);
     return used;
 }
 
-size_t br_broadcast_fill(struct br_broadcast *b, struct br_packet_builder *builder, size_t room) {
+size_t br_broadcast_fill(struct br_broadcast *b, struct br_packet_builder *builder, size_t room)
+{
     if (room <= BR_BROADCAST_OVERHEAD || is_empty(b))
         return 0;
     uint32_t members = b->members != 0 ? b->members : b->core->view.count;
@@ -162,7 +179,8 @@ size_t br_broadcast_fill(struct br_broadcast *b, struct br_packet_builder *build
     return used;
 }
 
-static uint64_t next_done_of(struct br_broadcast_order *order) {
+static uint64_t next_done_of(struct br_broadcast_order *order)
+{
     uint32_t index = order->done_first;
     if (index == 0)
         return 0;
@@ -175,7 +193,8 @@ static uint64_t next_done_of(struct br_broadcast_order *order) {
     return item->handle;
 }
 
-uint64_t br_broadcast_next_done(struct br_broadcast *b) {
+uint64_t br_broadcast_next_done(struct br_broadcast *b)
+{
     for (unsigned i = 0; i < BR_BROADCAST_ORDERS; i++) {
         uint64_t handle = next_done_of(&b->orders[i]);
         if (handle != 0)

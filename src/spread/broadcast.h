@@ -38,10 +38,10 @@ struct br_broadcast_order {
 struct br_broadcast {
     struct br_core *core;
     struct br_broadcast_order orders[BR_BROADCAST_ORDERS];
-    uint64_t handle;    /* the last one given */
-    size_t room_whole;  /* of an empty packet */
-    uint32_t members;   /* n of the retransmit limit; 0: view.count */
-    bool stuck;         /* what waits did not even fit an empty packet */
+    uint64_t handle;   /* the last one given */
+    size_t room_whole; /* of an empty packet */
+    uint32_t members;  /* n of the retransmit limit; 0: view.count */
+    bool stuck;        /* what waits did not even fit an empty packet */
 };
 
 void br_broadcast_init(struct br_broadcast *b, struct br_core *core);

@@ -13,7 +13,8 @@
 /* Watches that ended and were not looked at yet. Each input can end a handful at most. */
 #define DONE_MAX 65536
 
-void br_gossip_init(struct br_gossip *g, struct br_core *core, bruit_time now) {
+void br_gossip_init(struct br_gossip *g, struct br_core *core, bruit_time now)
+{
     const struct bruit_config *config = &core->config;
     *g = (struct br_gossip){
         .core = core,
@@ -31,7 +32,8 @@ void br_gossip_init(struct br_gossip *g, struct br_core *core, bruit_time now) {
 }
 
 /* Gives back what a rumour holds. */
-static void let_go(struct br_gossip *g, const struct br_rumour *rumour) {
+static void let_go(struct br_gossip *g, const struct br_rumour *rumour)
+{
     struct br_roster *roster = g->core->roster;
     if (rumour->kind == BR_RUMOUR_FREE)
         return;
@@ -42,7 +44,8 @@ static void let_go(struct br_gossip *g, const struct br_rumour *rumour) {
     br_roster_name_drop(roster, rumour->name);
 }
 
-void br_gossip_fini(struct br_gossip *g) {
+void br_gossip_fini(struct br_gossip *g)
+{
     for (uint32_t i = 1; i < g->used; i++)
         let_go(g, &g->rumours[i]);
     br_alloc_free(&g->core->alloc, g->rumours, g->capacity * sizeof g->rumours[0]);
@@ -57,7 +60,8 @@ void br_gossip_fini(struct br_gossip *g) {
 
 /* Numbers of names are small and our own: nobody outside can choose them, so a plain multiplication will do
  * (2^64 divided by the golden ratio, Knuth). */
-static uint64_t hash_of(uint32_t name) {
+static uint64_t hash_of(uint32_t name)
+{
     return (uint64_t)name * UINT64_C(0x9e3779b97f4a7c15);
 }
 
@@ -66,18 +70,21 @@ struct wanted {
     uint32_t name;
 };
 
-static bool is_wanted(const void *context, uint32_t index) {
+static bool is_wanted(const void *context, uint32_t index)
+{
     const struct wanted *wanted = context;
     return wanted->gossip->rumours[index].name == wanted->name;
 }
 
-static uint32_t find_rumour(const struct br_gossip *g, uint32_t name) {
+static uint32_t find_rumour(const struct br_gossip *g, uint32_t name)
+{
     struct wanted wanted = {g, name};
     uint32_t index = br_table_find(&g->by_name, hash_of(name), is_wanted, &wanted);
     return index == BR_TABLE_NONE ? 0 : index;
 }
 
-static int grow(struct br_gossip *g, uint32_t want) {
+static int grow(struct br_gossip *g, uint32_t want)
+{
     uint64_t capacity = g->capacity < CAPACITY_MIN ? CAPACITY_MIN : (uint64_t)g->capacity * 2;
     if (capacity < want)
         capacity = want;
@@ -92,14 +99,16 @@ static int grow(struct br_gossip *g, uint32_t want) {
     return 0;
 }
 
-int br_gossip_reserve(struct br_gossip *g, uint32_t extra) {
+int br_gossip_reserve(struct br_gossip *g, uint32_t extra)
+{
     uint64_t want = (uint64_t)br_queue_count(&g->queue) + extra + 1;
     if (want > UINT32_MAX || br_table_reserve(&g->by_name, extra) != 0)
         return BRUIT_ENOMEM;
     return want <= g->capacity ? 0 : grow(g, (uint32_t)want);
 }
 
-static uint32_t take_entry(struct br_gossip *g) {
+static uint32_t take_entry(struct br_gossip *g)
+{
     uint32_t index = g->free;
     if (index != 0)
         g->free = g->rumours[index].name;
@@ -110,7 +119,8 @@ static uint32_t take_entry(struct br_gossip *g) {
 }
 
 /* The rumour is over, told often enough or displaced: whoever watches it hears of it. */
-static void end_watch(struct br_gossip *g, const struct br_rumour *rumour) {
+static void end_watch(struct br_gossip *g, const struct br_rumour *rumour)
+{
     if (rumour->watch == 0)
         return;
     uint32_t *place = br_ring_push(&g->done);
@@ -120,7 +130,8 @@ static void end_watch(struct br_gossip *g, const struct br_rumour *rumour) {
 }
 
 /* Frees an entry that is no longer in the queue. */
-static void free_entry(struct br_gossip *g, uint32_t index) {
+static void free_entry(struct br_gossip *g, uint32_t index)
+{
     struct br_rumour *rumour = &g->rumours[index];
     if (index == g->refutation)
         g->refutation = 0;
@@ -132,7 +143,8 @@ static void free_entry(struct br_gossip *g, uint32_t index) {
     g->free = index;
 }
 
-uint32_t br_gossip_watch(struct br_gossip *g, uint32_t name) {
+uint32_t br_gossip_watch(struct br_gossip *g, uint32_t name)
+{
     uint32_t index = find_rumour(g, name);
     if (index == 0)
         return 0;
@@ -148,7 +160,8 @@ uint32_t br_gossip_watch(struct br_gossip *g, uint32_t name) {
     return rumour->watch;
 }
 
-uint32_t br_gossip_next_done(struct br_gossip *g) {
+uint32_t br_gossip_next_done(struct br_gossip *g)
+{
     const uint32_t *first = br_ring_front(&g->done);
     uint32_t watch = first == NULL ? 0 : *first;
     br_ring_pop(&g->done);
@@ -157,19 +170,22 @@ uint32_t br_gossip_next_done(struct br_gossip *g) {
 
 /* ---- when ---- */
 
-static bool is_waiting(const struct br_gossip *g) {
+static bool is_waiting(const struct br_gossip *g)
+{
     return br_queue_count(&g->queue) != 0 || g->modules_wait;
 }
 
 /* The first time on the grid after `now`. */
-static bruit_time next_on_grid(const struct br_gossip *g, bruit_time now) {
+static bruit_time next_on_grid(const struct br_gossip *g, bruit_time now)
+{
     bruit_time interval = g->core->config.gossip_interval;
     if (now < g->phase)
         return g->phase;
     return br_time_add(g->phase, br_time_mul(interval, (now - g->phase) / interval + 1));
 }
 
-static void save_up(struct br_gossip *g, bruit_time now) {
+static void save_up(struct br_gossip *g, bruit_time now)
+{
     bruit_time elapsed = br_time_since(g->saved_at, now);
     /* More than this fills the burst whatever the debts; and the product below stays small. */
     if (elapsed > 60 * BRUIT_SECOND)
@@ -183,13 +199,15 @@ static void save_up(struct br_gossip *g, bruit_time now) {
         g->savings = BR_GOSSIP_EAGER_BURST;
 }
 
-static bool can_be_eager(struct br_gossip *g, bruit_time now) {
+static bool can_be_eager(struct br_gossip *g, bruit_time now)
+{
     save_up(g, now);
     return g->eager && g->savings > 0;
 }
 
 /* There is something to tell: lets a round come, soon if it is news. `was_waiting`: something was before. */
-static void want_round(struct br_gossip *g, bool was_waiting, bool fresh, bruit_time now) {
+static void want_round(struct br_gossip *g, bool was_waiting, bool fresh, bruit_time now)
+{
     if (g->core->config.gossip_interval == 0)
         return;
     if (!was_waiting) {
@@ -206,7 +224,8 @@ static void want_round(struct br_gossip *g, bool was_waiting, bool fresh, bruit_
     }
 }
 
-void br_gossip_wake(struct br_gossip *g, bool wait, bool fresh, bruit_time now) {
+void br_gossip_wake(struct br_gossip *g, bool wait, bool fresh, bruit_time now)
+{
     bool was_waiting = is_waiting(g);
     bool is_new = wait && (fresh || !g->modules_wait);
     g->modules_wait = wait;
@@ -214,14 +233,17 @@ void br_gossip_wake(struct br_gossip *g, bool wait, bool fresh, bruit_time now) 
         want_round(g, was_waiting, fresh, now);
 }
 
-bruit_time br_gossip_deadline(const struct br_gossip *g) {
+bruit_time br_gossip_deadline(const struct br_gossip *g)
+{
     return is_waiting(g) ? g->next_round : BRUIT_NEVER;
 }
 
 /* ---- news ---- */
 
 /* Queues `news`, which holds all that it names, in the place of an older rumour of the same key if there is one. */
-static int put_rumour(struct br_gossip *g, const struct br_rumour *news, size_t size, bool refutes, bruit_time now) {
+static int put_rumour(struct br_gossip *g, const struct br_rumour *news, size_t size, bool refutes,
+                      bruit_time now)
+{
     bool was_waiting = is_waiting(g);
     uint32_t index = refutes ? g->refutation : find_rumour(g, news->name);
     if (index == 0) {
@@ -243,14 +265,17 @@ static int put_rumour(struct br_gossip *g, const struct br_rumour *news, size_t 
     return 0;
 }
 
-static int put_held(struct br_gossip *g, const struct br_rumour *news, size_t size, bool refutes, bruit_time now) {
+static int put_held(struct br_gossip *g, const struct br_rumour *news, size_t size, bool refutes,
+                    bruit_time now)
+{
     int status = put_rumour(g, news, size, refutes, now);
     if (status != 0)
         let_go(g, news);
     return status;
 }
 
-static int put_alive(struct br_gossip *g, uint32_t record, uint32_t incarnation, bool refutes, bruit_time now) {
+static int put_alive(struct br_gossip *g, uint32_t record, uint32_t incarnation, bool refutes, bruit_time now)
+{
     struct br_roster *roster = g->core->roster;
     size_t size = br_fragment_alive_size(br_roster_fragment(roster, record), incarnation);
     if (size > UINT16_MAX)
@@ -266,31 +291,37 @@ static int put_alive(struct br_gossip *g, uint32_t record, uint32_t incarnation,
     return put_held(g, &news, size, refutes, now);
 }
 
-int br_gossip_alive(struct br_gossip *g, uint32_t record, uint32_t incarnation, bruit_time now) {
+int br_gossip_alive(struct br_gossip *g, uint32_t record, uint32_t incarnation, bruit_time now)
+{
     return put_alive(g, record, incarnation, false, now);
 }
 
-int br_gossip_refute(struct br_gossip *g, uint32_t record, uint32_t incarnation, bruit_time now) {
+int br_gossip_refute(struct br_gossip *g, uint32_t record, uint32_t incarnation, bruit_time now)
+{
     return put_alive(g, record, incarnation, true, now);
 }
 
 /* What MessagePack takes for a string of up to 65,535 bytes, and for a number. */
-static size_t string_size(size_t size) {
+static size_t string_size(size_t size)
+{
     return size < 32 ? 1 + size : 3 + size;
 }
 
-static size_t number_size(uint32_t number) {
+static size_t number_size(uint32_t number)
+{
     return number < 128 ? 1 : number < 256 ? 2 : number < 65536 ? 3 : 5;
 }
 
 /* A suspect or dead message: type byte, map, and the keys From, Incarnation and Node with their values. */
-static size_t accusation_size(size_t node_size, size_t from_size, uint32_t incarnation) {
-    return 2 + string_size(4) + string_size(from_size) + string_size(11) + number_size(incarnation) + string_size(4) +
-           string_size(node_size);
+static size_t accusation_size(size_t node_size, size_t from_size, uint32_t incarnation)
+{
+    return 2 + string_size(4) + string_size(from_size) + string_size(11) + number_size(incarnation) +
+           string_size(4) + string_size(node_size);
 }
 
 static int put_accusation(struct br_gossip *g, enum br_rumour_kind kind, uint32_t name, uint32_t incarnation,
-                          struct bruit_bytes from, bruit_time now) {
+                          struct bruit_bytes from, bruit_time now)
+{
     struct br_roster *roster = g->core->roster;
     if (from.size > BRUIT_NAME_MAX)
         return BRUIT_ETOOBIG;
@@ -303,11 +334,14 @@ static int put_accusation(struct br_gossip *g, enum br_rumour_kind kind, uint32_
 }
 
 int br_gossip_suspect(struct br_gossip *g, uint32_t name, uint32_t incarnation, struct bruit_bytes from,
-                      bruit_time now) {
+                      bruit_time now)
+{
     return put_accusation(g, BR_RUMOUR_SUSPECT, name, incarnation, from, now);
 }
 
-int br_gossip_dead(struct br_gossip *g, uint32_t name, uint32_t incarnation, struct bruit_bytes from, bruit_time now) {
+int br_gossip_dead(struct br_gossip *g, uint32_t name, uint32_t incarnation, struct bruit_bytes from,
+                   bruit_time now)
+{
     return put_accusation(g, BR_RUMOUR_DEAD, name, incarnation, from, now);
 }
 
@@ -319,7 +353,8 @@ struct round {
 };
 
 /* Alive, suspect, or dead for not too long: it may live after all, and should hear what is said of it. */
-static bool fits_gossip(const void *context, uint32_t slot) {
+static bool fits_gossip(const void *context, uint32_t slot)
+{
     const struct round *round = context;
     const struct br_view *view = &round->core->view;
     if (slot == round->core->self)
@@ -330,13 +365,15 @@ static bool fits_gossip(const void *context, uint32_t slot) {
 }
 
 /* Is anybody but us known who may have to be told? News of one wakes us, so it is safe to sleep until then. */
-static bool has_company(const struct br_core *core) {
+static bool has_company(const struct br_core *core)
+{
     const struct br_view *view = &core->view;
     uint32_t self = br_view_is_known(view, core->self) && view->state[core->self] != BRUIT_LEFT ? 1 : 0;
     return br_view_live_count(view) + view->state_count[BRUIT_DEAD] > self;
 }
 
-void br_gossip_tick(struct br_gossip *g, bruit_time now) {
+void br_gossip_tick(struct br_gossip *g, bruit_time now)
+{
     if (now < br_gossip_deadline(g))
         return;
     const struct br_core *core = g->core;
@@ -349,7 +386,8 @@ void br_gossip_tick(struct br_gossip *g, bruit_time now) {
     g->next_round = has_company(core) ? next_on_grid(g, now) : BRUIT_NEVER;
 }
 
-bool br_gossip_next(struct br_gossip *g, struct br_send *send) {
+bool br_gossip_next(struct br_gossip *g, struct br_send *send)
+{
     const struct br_view *view = &g->core->view;
     while (g->target_next < g->target_count && is_waiting(g)) {
         uint32_t slot = g->targets[g->target_next++];
@@ -362,7 +400,8 @@ bool br_gossip_next(struct br_gossip *g, struct br_send *send) {
     return false;
 }
 
-void br_gossip_sent(struct br_gossip *g, size_t size, bruit_time now) {
+void br_gossip_sent(struct br_gossip *g, size_t size, bruit_time now)
+{
     if (!g->round_eager)
         return;
     save_up(g, now);
@@ -376,8 +415,10 @@ struct filling {
     struct br_packet_builder *builder;
 };
 
-static void write_rumour(struct br_writer *w, const struct br_roster *roster, const struct br_rumour *rumour) {
-    struct bruit_bytes from = rumour->from == 0 ? br_bytes(NULL, 0) : br_roster_name_text(roster, rumour->from);
+static void write_rumour(struct br_writer *w, const struct br_roster *roster, const struct br_rumour *rumour)
+{
+    struct bruit_bytes from =
+        rumour->from == 0 ? br_bytes(NULL, 0) : br_roster_name_text(roster, rumour->from);
     switch ((enum br_rumour_kind)rumour->kind) {
     case BR_RUMOUR_ALIVE:
         br_fragment_write_alive(w, br_roster_fragment(roster, rumour->record), rumour->incarnation);
@@ -392,12 +433,12 @@ static void write_rumour(struct br_writer *w, const struct br_roster *roster, co
                                             .node = br_roster_name_text(roster, rumour->name),
                                             .from = from});
         break;
-    case BR_RUMOUR_FREE:
-        BR_ASSERT(false);
+    case BR_RUMOUR_FREE: BR_ASSERT(false);
     }
 }
 
-static void add_rumour(void *context, uint32_t index) {
+static void add_rumour(void *context, uint32_t index)
+{
     const struct filling *filling = context;
     const struct br_gossip *g = filling->gossip;
     struct br_writer leaf = br_packet_leaf(filling->builder);
@@ -406,7 +447,8 @@ static void add_rumour(void *context, uint32_t index) {
     (void)br_packet_leaf_end(filling->builder, &leaf);
 }
 
-static uint32_t transmit_limit(struct br_gossip *g) {
+static uint32_t transmit_limit(struct br_gossip *g)
+{
     const struct br_core *core = g->core;
     if (g->limit == 0 || g->limit_members != core->view.count) {
         g->limit_members = core->view.count;
@@ -415,13 +457,14 @@ static uint32_t transmit_limit(struct br_gossip *g) {
     return g->limit;
 }
 
-size_t br_gossip_fill(struct br_gossip *g, struct br_packet_builder *builder, size_t room) {
+size_t br_gossip_fill(struct br_gossip *g, struct br_packet_builder *builder, size_t room)
+{
     if (br_queue_count(&g->queue) == 0)
         return 0;
     struct filling filling = {g, builder};
     uint32_t count_max = (uint32_t)(BR_COMPOUND_PARTS_MAX - builder->count);
-    size_t used = br_queue_take(&g->queue, BR_PACKET_MESSAGE_OVERHEAD, room, count_max, transmit_limit(g), add_rumour,
-                                &filling);
+    size_t used = br_queue_take(&g->queue, BR_PACKET_MESSAGE_OVERHEAD, room, count_max, transmit_limit(g),
+                                add_rumour, &filling);
     uint32_t index;
     while ((index = br_queue_next_done(&g->queue)) != 0)
         free_entry(g, index);

@@ -66,10 +66,10 @@ struct br_gossip {
     uint32_t target_next;
     uint32_t limit; /* of transmissions, among `limit_members` */
     uint32_t limit_members;
-    bool eager;         /* on by default; may be changed at any time */
-    bool next_eager;    /* the next round is off the grid */
-    bool round_eager;   /* the round at hand is */
-    bool modules_wait;  /* something of the modules waits too: br_gossip_wake() */
+    bool eager;        /* on by default; may be changed at any time */
+    bool next_eager;   /* the next round is off the grid */
+    bool round_eager;  /* the round at hand is */
+    bool modules_wait; /* something of the modules waits too: br_gossip_wake() */
 };
 
 void br_gossip_init(struct br_gossip *g, struct br_core *core, bruit_time now);
@@ -83,7 +83,8 @@ void br_gossip_fini(struct br_gossip *g);
 int br_gossip_alive(struct br_gossip *g, uint32_t record, uint32_t incarnation, bruit_time now);
 int br_gossip_suspect(struct br_gossip *g, uint32_t name, uint32_t incarnation, struct bruit_bytes from,
                       bruit_time now);
-int br_gossip_dead(struct br_gossip *g, uint32_t name, uint32_t incarnation, struct bruit_bytes from, bruit_time now);
+int br_gossip_dead(struct br_gossip *g, uint32_t name, uint32_t incarnation, struct bruit_bytes from,
+                   bruit_time now);
 /* An alive about ourselves that answers an accusation. */
 int br_gossip_refute(struct br_gossip *g, uint32_t record, uint32_t incarnation, bruit_time now);
 
@@ -122,7 +123,8 @@ void br_gossip_sent(struct br_gossip *g, size_t size, bruit_time now);
 size_t br_gossip_fill(struct br_gossip *g, struct br_packet_builder *builder, size_t room);
 
 /* How many rumours wait. */
-static inline uint32_t br_gossip_count(const struct br_gossip *g) {
+static inline uint32_t br_gossip_count(const struct br_gossip *g)
+{
     return br_queue_count(&g->queue);
 }
 

@@ -12,18 +12,21 @@
 
 #define CAPACITY_MIN 16
 
-void br_queue_init(struct br_queue *q, struct br_alloc *alloc, uint64_t seed) {
+void br_queue_init(struct br_queue *q, struct br_alloc *alloc, uint64_t seed)
+{
     *q = (struct br_queue){.alloc = alloc};
     br_rng_init(&q->rng, seed, "queue");
 }
 
-void br_queue_fini(struct br_queue *q) {
+void br_queue_fini(struct br_queue *q)
+{
     br_alloc_free(q->alloc, q->nodes, q->capacity * sizeof q->nodes[0]);
     q->nodes = NULL;
     q->capacity = q->count = q->root = 0;
 }
 
-int br_queue_reserve(struct br_queue *q, uint32_t item) {
+int br_queue_reserve(struct br_queue *q, uint32_t item)
+{
     if (item < q->capacity)
         return 0;
     size_t capacity = q->capacity < CAPACITY_MIN ? CAPACITY_MIN : (size_t)q->capacity * 2;
@@ -43,7 +46,8 @@ int br_queue_reserve(struct br_queue *q, uint32_t item) {
 
 /* ---- the tree ---- */
 
-static bool comes_before(const struct br_queue_node *a, const struct br_queue_node *b) {
+static bool comes_before(const struct br_queue_node *a, const struct br_queue_node *b)
+{
     if (a->transmits != b->transmits)
         return a->transmits < b->transmits;
     if (a->length != b->length)
@@ -52,14 +56,16 @@ static bool comes_before(const struct br_queue_node *a, const struct br_queue_no
 }
 
 /* Where `node` goes on below the item at `link`. */
-static uint32_t *step(struct br_queue *q, uint32_t *link, const struct br_queue_node *node) {
+static uint32_t *step(struct br_queue *q, uint32_t *link, const struct br_queue_node *node)
+{
     struct br_queue_node *at = &q->nodes[*link];
     return comes_before(node, at) ? &at->left : &at->right;
 }
 
 /* Puts an item whose key and priority are set into the tree: down to where its priority belongs, where it splits
  * what is there into what comes before it and what comes after. */
-static void link_item(struct br_queue *q, uint32_t item) {
+static void link_item(struct br_queue *q, uint32_t item)
+{
     struct br_queue_node *node = &q->nodes[item];
     uint32_t *link = &q->root;
     while (*link != 0 && q->nodes[*link].priority >= node->priority)
@@ -86,7 +92,8 @@ static void link_item(struct br_queue *q, uint32_t item) {
 }
 
 /* Takes an item out of the tree; its two subtrees are merged in its place. */
-static void unlink_item(struct br_queue *q, uint32_t item) {
+static void unlink_item(struct br_queue *q, uint32_t item)
+{
     const struct br_queue_node *node = &q->nodes[item];
     uint32_t *link = &q->root;
     while (*link != item)
@@ -109,7 +116,8 @@ static void unlink_item(struct br_queue *q, uint32_t item) {
 }
 
 /* The first item in the order that is in tier `transmits` and no longer than `room`, or in a later tier. */
-static uint32_t find_from(const struct br_queue *q, uint16_t transmits, size_t room) {
+static uint32_t find_from(const struct br_queue *q, uint16_t transmits, size_t room)
+{
     uint32_t best = 0;
     for (uint32_t at = q->root; at != 0;) {
         const struct br_queue_node *node = &q->nodes[at];
@@ -125,7 +133,8 @@ static uint32_t find_from(const struct br_queue *q, uint16_t transmits, size_t r
 
 /* ---- in and out ---- */
 
-void br_queue_insert(struct br_queue *q, uint32_t item, uint16_t length) {
+void br_queue_insert(struct br_queue *q, uint32_t item, uint16_t length)
+{
     BR_ASSERT(item != 0 && item < q->capacity && q->nodes[item].id == 0);
     q->nodes[item] = (struct br_queue_node){
         .id = ++q->id,
@@ -135,11 +144,13 @@ void br_queue_insert(struct br_queue *q, uint32_t item, uint16_t length) {
     link_item(q, item);
 }
 
-bool br_queue_has(const struct br_queue *q, uint32_t item) {
+bool br_queue_has(const struct br_queue *q, uint32_t item)
+{
     return item != 0 && item < q->capacity && q->nodes[item].id != 0;
 }
 
-bool br_queue_remove(struct br_queue *q, uint32_t item) {
+bool br_queue_remove(struct br_queue *q, uint32_t item)
+{
     if (!br_queue_has(q, item))
         return false;
     unlink_item(q, item);
@@ -147,7 +158,8 @@ bool br_queue_remove(struct br_queue *q, uint32_t item) {
     return true;
 }
 
-uint32_t br_queue_drop_worst(struct br_queue *q) {
+uint32_t br_queue_drop_worst(struct br_queue *q)
+{
     uint32_t worst = q->root;
     while (worst != 0 && q->nodes[worst].right != 0)
         worst = q->nodes[worst].right;
@@ -157,7 +169,8 @@ uint32_t br_queue_drop_worst(struct br_queue *q) {
 
 /* ---- the take ---- */
 
-static void append_done(struct br_queue *q, uint32_t item) {
+static void append_done(struct br_queue *q, uint32_t item)
+{
     q->nodes[item].id = 0;
     q->nodes[item].next = 0;
     if (q->done_last == 0)
@@ -167,7 +180,8 @@ static void append_done(struct br_queue *q, uint32_t item) {
     q->done_last = item;
 }
 
-uint32_t br_queue_next_done(struct br_queue *q) {
+uint32_t br_queue_next_done(struct br_queue *q)
+{
     uint32_t item = q->done_first;
     if (item != 0) {
         q->done_first = q->nodes[item].next;
@@ -179,7 +193,8 @@ uint32_t br_queue_next_done(struct br_queue *q) {
 
 /* The next item of the take, or 0: the longest, then newest, that fits into `room`, from the lowest tier that has
  * one. `*tier` remembers how far the search has come. */
-static uint32_t find_fitting(const struct br_queue *q, uint16_t *tier, size_t room) {
+static uint32_t find_fitting(const struct br_queue *q, uint16_t *tier, size_t room)
+{
     for (;;) {
         uint32_t item = find_from(q, *tier, room);
         if (item == 0 || q->nodes[item].length <= room)
@@ -189,7 +204,8 @@ static uint32_t find_fitting(const struct br_queue *q, uint16_t *tier, size_t ro
 }
 
 /* Counts one more transmission of an item that was taken out of the tree. */
-static void count_transmission(struct br_queue *q, uint32_t item, uint32_t limit, uint32_t *back) {
+static void count_transmission(struct br_queue *q, uint32_t item, uint32_t limit, uint32_t *back)
+{
     struct br_queue_node *node = &q->nodes[item];
     if ((uint32_t)node->transmits + 1 >= limit || node->transmits == UINT16_MAX) {
         append_done(q, item);
@@ -201,7 +217,8 @@ static void count_transmission(struct br_queue *q, uint32_t item, uint32_t limit
 }
 
 size_t br_queue_take(struct br_queue *q, size_t overhead, size_t room, uint32_t count_max, uint32_t limit,
-                     void (*visit)(void *context, uint32_t item), void *context) {
+                     void (*visit)(void *context, uint32_t item), void *context)
+{
     size_t used = 0;
     uint16_t tier = 0;
     uint32_t back = 0;
@@ -226,7 +243,8 @@ size_t br_queue_take(struct br_queue *q, size_t overhead, size_t room, uint32_t 
 /* ---- for tests ---- */
 
 /* Checks the subtree at `at`; `*previous` is the item that came before in the order. */
-static bool is_subtree_ordered(const struct br_queue *q, uint32_t at, uint32_t *previous, uint32_t *count) {
+static bool is_subtree_ordered(const struct br_queue *q, uint32_t at, uint32_t *previous, uint32_t *count)
+{
     if (at == 0)
         return true;
     const struct br_queue_node *node = &q->nodes[at];
@@ -241,7 +259,8 @@ static bool is_subtree_ordered(const struct br_queue *q, uint32_t at, uint32_t *
     return is_subtree_ordered(q, node->right, previous, count);
 }
 
-bool br_queue_is_consistent(const struct br_queue *q) {
+bool br_queue_is_consistent(const struct br_queue *q)
+{
     uint32_t previous = 0;
     uint32_t count = 0;
     return is_subtree_ordered(q, q->root, &previous, &count) && count == q->count;

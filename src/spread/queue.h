@@ -14,11 +14,11 @@
 #include "base/rng.h"
 
 struct br_queue_node {
-    uint64_t id;        /* age: the newest has the highest; 0: the item is not in the queue */
-    uint32_t left;      /* items that come before; 0: none */
-    uint32_t right;     /* and after */
-    uint32_t priority;  /* of the treap: parents have more */
-    uint32_t next;      /* chain of the take at hand, or of the done */
+    uint64_t id;       /* age: the newest has the highest; 0: the item is not in the queue */
+    uint32_t left;     /* items that come before; 0: none */
+    uint32_t right;    /* and after */
+    uint32_t priority; /* of the treap: parents have more */
+    uint32_t next;     /* chain of the take at hand, or of the done */
     uint16_t length;
     uint16_t transmits;
 };
@@ -62,7 +62,8 @@ uint32_t br_queue_next_done(struct br_queue *q);
 /* Takes out the worst item, the last in the order: its number, or 0 when the queue is empty. For a prune. */
 uint32_t br_queue_drop_worst(struct br_queue *q);
 
-static inline uint32_t br_queue_count(const struct br_queue *q) {
+static inline uint32_t br_queue_count(const struct br_queue *q)
+{
     return q->count;
 }
 
