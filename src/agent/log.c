@@ -119,8 +119,8 @@ void br_log_release(struct br_log *log)
 /* ------------------------------------------------------------------ the console */
 
 /*
- * Poll says that a pipe is writable when a page of it is free, so a write of at most a page cannot block; on a
- * file it always says so. What does not go out whole within that is lost, and counted.
+ * Poll says that a pipe is writable when a page of it is free, so a write of at most a page cannot block;
+ * on a file it always says so. What does not go out whole within that is lost, and counted.
  */
 static bool write_all(struct br_log *log, struct bruit_bytes bytes)
 {

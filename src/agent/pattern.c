@@ -636,7 +636,10 @@ static void write_optional_copies(struct parser *p, uint16_t node, unsigned coun
         write_step(p, STEP_SPLIT, (uint16_t)(here(p) + 1), UINT16_MAX);
         (void)write_steps(p, node);
     }
-    /* Each split's second way leads behind the last copy; the copies may hold other splits, which are complete. */
+    /*
+     * Each split's second way leads behind the last copy; the copies may hold other splits, which are
+     * complete.
+     */
     for (uint16_t i = first; i < here(p); i++)
         if (p->pattern->steps[i].kind == STEP_SPLIT && p->pattern->steps[i].y == UINT16_MAX)
             p->pattern->steps[i].y = here(p);

@@ -1,0 +1,93 @@
+/*
+ * One RPC client, between the bytes (rpc.c) and what its commands do (command.c). Nobody else includes this.
+ */
+#ifndef BR_AGENT_CLIENT_H
+#define BR_AGENT_CLIENT_H
+
+#include "agent/rpc.h"
+#include "base/list.h"
+
+/* Clients at once. Serf has no bound; each costs us about 1 KiB. */
+#define BR_RPC_CLIENTS_MAX 512
+
+/* Streams of one client; each record is written once for each of them. */
+#define BR_RPC_STREAMS_MAX 64
+
+/* Records that may wait for a client to read, per stream and per monitor: Serf's number. */
+#define BR_RPC_RECORDS_MAX 512
+
+/*
+ * Bytes that may wait: beyond the first no further command is read and no record is written, beyond the second
+ * the client is cut off. An answer about 65,536 members has some 20 MB.
+ */
+#define BR_RPC_OUTPUT_PAUSE ((size_t)4 << 20)
+#define BR_RPC_OUTPUT_MAX ((size_t)64 << 20)
+
+/* Members (patterns on tags) that a filter may ask for, and names that one join may have. */
+#define BR_RPC_FILTERS_MAX 64
+#define BR_RPC_JOIN_MAX 1024
+
+struct br_rpc {
+    uv_tcp_t listener;
+    struct br_rpc_options options;
+    struct br_list clients;
+    size_t client_count;
+    struct br_rpc_stats stats;
+    size_t handle_count; /* the listener and the clients that are not closed yet; the last one frees */
+    bool is_telling;     /* a line of the log is on its way to those who monitor */
+};
+
+/* A subscription to events or to the log: records carry its sequence number. */
+struct br_rpc_stream {
+    struct br_list link;
+    uint64_t seq;
+    uint32_t mask;    /* enum bruit_status_change bits that are wanted */
+    uint32_t waiting; /* records written and not yet with the kernel */
+};
+
+struct br_client {
+    uv_tcp_t tcp;
+    struct br_list link;
+    struct br_rpc *rpc;
+    struct br_rpc_decoder decoder;
+    struct br_buffer input;
+    struct br_rpc_call *call; /* the command that is being carried out, or NULL */
+    struct br_list streams;
+    struct br_rpc_stream monitor;
+    int monitor_level; /* 0: no monitor */
+    bool has_shaken_hands;
+    bool is_authenticated;
+    bool is_reading;
+    bool is_taking; /* commands are being carried out, up the stack */
+    bool is_closing;
+};
+
+struct br_rpc_call {
+    struct br_client *client; /* NULL: it went away meanwhile */
+    uint64_t seq;
+    enum br_rpc_command command;
+};
+
+/* ---- rpc.c: bytes ---- */
+
+/* Sends what is in `out` and leaves it empty. `stream` NULL: an answer; else a record of that stream. */
+void br_client_send(struct br_client *client, struct br_buffer *out, struct br_rpc_stream *stream);
+
+/* Whether a record of this stream may be sent now; counts it as dropped if not. */
+bool br_client_has_room(struct br_client *client, const struct br_rpc_stream *stream);
+
+/* Ends the connection. The client stays readable until the loop turns. */
+void br_client_close(struct br_client *client);
+
+/* After a call was answered: goes on with the commands that came meanwhile. */
+void br_client_resume(struct br_client *client);
+
+/* ---- command.c: meaning ---- */
+
+void br_client_execute(struct br_client *client, const struct br_rpc_request *request);
+void br_client_log_line(struct br_client *client, const struct br_log_line *line);
+void br_client_member_event(struct br_client *client, enum bruit_status_change change,
+                            const struct bruit_status_member *members, size_t count);
+void br_client_forget_streams(struct br_client *client);
+
+#endif

@@ -1,0 +1,388 @@
+/* The RPC server's connections; see rpc.h. */
+#include "agent/client.h"
+
+#include "codec/addr.h"
+
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* How much is asked of the kernel at once. A command has some hundred bytes. */
+#define READ_SIZE 4096
+
+/* Output that the kernel did not take at once. */
+struct output {
+    uv_write_t request;
+    struct br_client *client;
+    struct br_buffer bytes;
+    uint64_t seq; /* of the stream whose record this is */
+    bool is_record;
+    bool is_log; /* of the monitor */
+};
+
+static void on_connection(uv_stream_t *listener, int status);
+static void on_log_line(void *context, const struct br_log_line *line);
+static void take_commands(struct br_client *client);
+static void on_written(uv_write_t *request, int status);
+static struct br_rpc_stream *find_stream(struct br_client *client, const struct output *output);
+
+/* ------------------------------------------------------------------ listening */
+
+static void to_sockaddr(const struct bruit_addr *addr, struct sockaddr_storage *out)
+{
+    memset(out, 0, sizeof *out);
+    if (addr->size == 4) {
+        struct sockaddr_in *in = (void *)out;
+        in->sin_family = AF_INET;
+        in->sin_port = htons(addr->port);
+        memcpy(&in->sin_addr, addr->ip, 4);
+    } else {
+        struct sockaddr_in6 *in6 = (void *)out;
+        in6->sin6_family = AF_INET6;
+        in6->sin6_port = htons(addr->port);
+        in6->sin6_scope_id = addr->scope;
+        memcpy(&in6->sin6_addr, addr->ip, 16);
+    }
+}
+
+static struct bruit_addr from_sockaddr(const struct sockaddr_storage *in)
+{
+    struct bruit_addr addr = {.size = 0};
+    if (in->ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const void *)in;
+        (void)br_addr_make(&addr, br_bytes(&v4->sin_addr, 4), ntohs(v4->sin_port));
+    } else if (in->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const void *)in;
+        (void)br_addr_make(&addr, br_bytes(&v6->sin6_addr, 16), ntohs(v6->sin6_port));
+    }
+    return addr;
+}
+
+/* What Go says of an error of the operating system. */
+static const char *system_text(int error)
+{
+    switch (error) {
+    case UV_EADDRINUSE: return "address already in use";
+    case UV_EADDRNOTAVAIL: return "cannot assign requested address";
+    case UV_EACCES: return "permission denied";
+    default: return uv_strerror(error);
+    }
+}
+
+static void drop_handle(struct br_rpc *rpc)
+{
+    if (--rpc->handle_count == 0)
+        free(rpc);
+}
+
+static void on_listener_closed(uv_handle_t *handle)
+{
+    drop_handle(handle->data);
+}
+
+int br_rpc_new(struct br_rpc **out, uv_loop_t *loop, const struct br_rpc_options *options,
+               char why[BR_WHY_MAX])
+{
+    struct sockaddr_storage bind;
+    struct br_rpc *rpc = calloc(1, sizeof *rpc);
+    if (rpc == NULL || uv_tcp_init(loop, &rpc->listener) != 0) {
+        free(rpc);
+        (void)snprintf(why, BR_WHY_MAX, "out of memory");
+        return BRUIT_ENOMEM;
+    }
+    rpc->listener.data = rpc;
+    rpc->handle_count = 1;
+    rpc->options = *options;
+    br_list_init(&rpc->clients);
+    to_sockaddr(&options->bind, &bind);
+    int error = uv_tcp_bind(&rpc->listener, (const struct sockaddr *)&bind, 0);
+    if (error == 0)
+        error = uv_listen((uv_stream_t *)&rpc->listener, 128, on_connection);
+    if (error != 0) {
+        char text[BRUIT_ADDR_TEXT_MAX];
+        br_addr_format(&options->bind, text);
+        (void)snprintf(why, BR_WHY_MAX, "listen tcp %s: bind: %s", text, system_text(error));
+        uv_close((uv_handle_t *)&rpc->listener, on_listener_closed);
+        return error == UV_EADDRINUSE ? BRUIT_EEXIST : BRUIT_EIO;
+    }
+    if (options->log != NULL) {
+        options->log->listener = on_log_line;
+        options->log->listener_context = rpc;
+    }
+    *out = rpc;
+    return 0;
+}
+
+struct bruit_addr br_rpc_bound(const struct br_rpc *rpc)
+{
+    struct sockaddr_storage name;
+    int size = sizeof name;
+    memset(&name, 0, sizeof name);
+    (void)uv_tcp_getsockname(&rpc->listener, (struct sockaddr *)&name, &size);
+    return from_sockaddr(&name);
+}
+
+void br_rpc_close(struct br_rpc *rpc)
+{
+    if (rpc->options.log != NULL && rpc->options.log->listener_context == rpc)
+        rpc->options.log->listener = NULL;
+    BR_LIST_EACH_SAFE(link, &rpc->clients)
+    br_client_close(BR_LIST_OF(link, struct br_client, link));
+    /* Clients were asked to close before it, so their callbacks come first and still find the server. */
+    if (!uv_is_closing((uv_handle_t *)&rpc->listener))
+        uv_close((uv_handle_t *)&rpc->listener, on_listener_closed);
+}
+
+void br_rpc_stats_get(const struct br_rpc *rpc, struct br_rpc_stats *out)
+{
+    *out = rpc->stats;
+}
+
+static void on_log_line(void *context, const struct br_log_line *line)
+{
+    struct br_rpc *rpc = context;
+    BR_LIST_EACH_SAFE(link, &rpc->clients)
+    br_client_log_line(BR_LIST_OF(link, struct br_client, link), line);
+}
+
+void br_rpc_member_event(struct br_rpc *rpc, enum bruit_status_change change,
+                         const struct bruit_status_member *members, size_t count)
+{
+    BR_LIST_EACH_SAFE(link, &rpc->clients)
+    br_client_member_event(BR_LIST_OF(link, struct br_client, link), change, members, count);
+}
+
+/* ------------------------------------------------------------------ clients come and go */
+
+static void on_client_closed(uv_handle_t *handle)
+{
+    struct br_client *client = handle->data;
+    struct br_rpc *rpc = client->rpc;
+    br_list_remove(&client->link);
+    rpc->client_count--;
+    br_buffer_release(&client->input);
+    free(client);
+    drop_handle(rpc);
+}
+
+static void cut_off(struct br_client *client, uint64_t *counter, const char *reason)
+{
+    (*counter)++;
+    if (client->rpc->options.log != NULL && !client->is_closing)
+        br_log(client->rpc->options.log, BRUIT_TRACE_ERROR, "agent.ipc", "Closed a client: %s", reason);
+    br_client_close(client);
+}
+
+void br_client_close(struct br_client *client)
+{
+    if (client->is_closing)
+        return;
+    client->is_closing = true;
+    if (client->call != NULL)
+        client->call->client = NULL;
+    client->call = NULL;
+    br_client_forget_streams(client);
+    uv_close((uv_handle_t *)&client->tcp, on_client_closed);
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
+{
+    struct br_client *client = handle->data;
+    (void)suggested; /* 64 KiB: more than a command needs */
+    uint8_t *place = br_buffer_reserve(&client->input, READ_SIZE);
+    *out = uv_buf_init((char *)place, place == NULL ? 0 : READ_SIZE);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
+{
+    struct br_client *client = stream->data;
+    (void)buffer; /* it is the end of client->input */
+    if (size < 0) {
+        br_client_close(client);
+        return;
+    }
+    client->input.size += (size_t)size;
+    take_commands(client);
+}
+
+static void start_reading(struct br_client *client)
+{
+    if (!client->is_reading && !client->is_closing)
+        client->is_reading = uv_read_start((uv_stream_t *)&client->tcp, on_alloc, on_read) == 0;
+}
+
+static void stop_reading(struct br_client *client)
+{
+    if (client->is_reading)
+        (void)uv_read_stop((uv_stream_t *)&client->tcp);
+    client->is_reading = false;
+}
+
+static void log_accepted(struct br_rpc *rpc, struct br_client *client)
+{
+    struct sockaddr_storage name;
+    int size = sizeof name;
+    char text[BRUIT_ADDR_TEXT_MAX] = "?";
+    if (uv_tcp_getpeername(&client->tcp, (struct sockaddr *)&name, &size) == 0) {
+        struct bruit_addr addr = from_sockaddr(&name);
+        br_addr_format(&addr, text);
+    }
+    if (rpc->options.log != NULL)
+        br_log(rpc->options.log, BRUIT_TRACE_INFO, "agent.ipc", "Accepted client: %s", text);
+}
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+    struct br_rpc *rpc = listener->data;
+    struct br_client *client = status != 0 ? NULL : calloc(1, sizeof *client);
+    if (client == NULL || uv_tcp_init(listener->loop, &client->tcp) != 0) {
+        free(client);
+        rpc->stats.refused++;
+        return;
+    }
+    client->tcp.data = client;
+    client->rpc = rpc;
+    br_rpc_decoder_init(&client->decoder);
+    br_list_init(&client->link);
+    br_list_init(&client->streams);
+    br_list_push_back(&rpc->clients, &client->link);
+    rpc->client_count++;
+    rpc->handle_count++;
+    if (uv_accept(listener, (uv_stream_t *)&client->tcp) != 0 || rpc->client_count > BR_RPC_CLIENTS_MAX) {
+        rpc->stats.refused++;
+        br_client_close(client);
+        return;
+    }
+    rpc->stats.accepted++;
+    (void)uv_tcp_nodelay(&client->tcp, 1);
+    log_accepted(rpc, client);
+    start_reading(client);
+}
+
+/* ------------------------------------------------------------------ input */
+
+static bool is_output_full(const struct br_client *client)
+{
+    return uv_stream_get_write_queue_size((const uv_stream_t *)&client->tcp) > BR_RPC_OUTPUT_PAUSE;
+}
+
+/* One command after the other, until there is none, or one that takes its time, or too much output waits. */
+static void take_commands(struct br_client *client)
+{
+    size_t done = 0;
+    client->is_taking = true;
+    while (!client->is_closing && client->call == NULL && !is_output_full(client)) {
+        struct br_rpc_request request;
+        size_t consumed;
+        struct bruit_bytes unread = br_bytes(client->input.data + done, client->input.size - done);
+        int step =
+            unread.size == 0 ? BR_MP_MORE : br_rpc_decode(&client->decoder, unread, &consumed, &request);
+        if (step == BRUIT_ETOOBIG)
+            cut_off(client, &client->rpc->stats.cut_too_big, "a request larger than 1 MiB");
+        else if (step < 0)
+            cut_off(client, &client->rpc->stats.cut_malformed, "failed to decode a request");
+        if (step < 0)
+            break;
+        done += unread.size == 0 ? 0 : consumed;
+        if (step == BR_MP_MORE)
+            break;
+        br_client_execute(client, &request);
+    }
+    client->is_taking = false;
+    if (client->is_closing)
+        return;
+    br_buffer_consume(&client->input, done);
+    if (client->input.size == 0)
+        br_buffer_release(&client->input);
+    if (client->call != NULL || is_output_full(client))
+        stop_reading(client);
+    else
+        start_reading(client);
+}
+
+void br_client_resume(struct br_client *client)
+{
+    if (!client->is_closing && !client->is_taking)
+        take_commands(client);
+}
+
+/* ------------------------------------------------------------------ output */
+
+bool br_client_has_room(struct br_client *client, const struct br_rpc_stream *stream)
+{
+    if (!client->is_closing && stream->waiting < BR_RPC_RECORDS_MAX && !is_output_full(client))
+        return true;
+    client->rpc->stats.records_dropped++;
+    return false;
+}
+
+/* What the kernel takes at once needs no memory to wait in. */
+static bool send_at_once(struct br_client *client, struct br_buffer *out)
+{
+    if (uv_stream_get_write_queue_size((uv_stream_t *)&client->tcp) > 0)
+        return false;
+    uv_buf_t buffer = uv_buf_init((char *)out->data, (unsigned)out->size);
+    int size = uv_try_write((uv_stream_t *)&client->tcp, &buffer, 1);
+    if (size > 0)
+        br_buffer_consume(out, (size_t)size);
+    return out->size == 0;
+}
+
+void br_client_send(struct br_client *client, struct br_buffer *out, struct br_rpc_stream *stream)
+{
+    if (out->failed || out->size > BR_RPC_OUTPUT_MAX) {
+        cut_off(client, &client->rpc->stats.cut_output, "an answer that is too large to hold");
+    } else if (!client->is_closing && !send_at_once(client, out)) {
+        struct output *output = calloc(1, sizeof *output);
+        uv_buf_t buffer = uv_buf_init((char *)out->data, (unsigned)out->size);
+        if (output == NULL) {
+            cut_off(client, &client->rpc->stats.cut_output, "out of memory");
+        } else {
+            *output = (struct output){.client = client, .bytes = *out, .is_record = stream != NULL};
+            output->seq = stream == NULL ? 0 : stream->seq;
+            output->is_log = stream == &client->monitor;
+            if (stream != NULL)
+                stream->waiting++;
+            if (uv_write(&output->request, (uv_stream_t *)&client->tcp, &buffer, 1, on_written) == 0)
+                *out = BR_BUFFER_EMPTY; /* it waits with `output` now */
+            else {
+                free(output);
+                br_client_close(client);
+            }
+        }
+    }
+    br_buffer_release(out);
+}
+
+static void on_written(uv_write_t *request, int status)
+{
+    struct output *output = BR_LIST_OF(request, struct output, request);
+    struct br_client *client = output->client;
+    struct br_rpc_stream *stream = find_stream(client, output);
+    if (stream != NULL && stream->waiting > 0)
+        stream->waiting--;
+    br_buffer_release(&output->bytes);
+    free(output);
+    if (client->is_closing)
+        return;
+    if (status != 0)
+        br_client_close(client);
+    else if (!client->is_reading && client->call == NULL)
+        br_client_resume(client);
+}
+
+/* The stream a record was for may have been stopped since. */
+static struct br_rpc_stream *find_stream(struct br_client *client, const struct output *output)
+{
+    if (!output->is_record)
+        return NULL;
+    if (output->is_log)
+        return &client->monitor;
+    BR_LIST_EACH(link, &client->streams)
+    {
+        struct br_rpc_stream *stream = BR_LIST_OF(link, struct br_rpc_stream, link);
+        if (stream->seq == output->seq)
+            return stream;
+    }
+    return NULL;
+}

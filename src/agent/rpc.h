@@ -1,0 +1,79 @@
+/*
+ * The RPC server: Serf's, for its command line and every program that speaks to an agent (docs/wire/serf-
+ * rpc.md).
+ *
+ * A TCP listener on the agent's loop. It knows connections, sequence numbers and who may do what; what
+ * there is to tell and what a command does, it asks of its backend. A client at rest holds no buffer. One
+ * that sends nonsense is cut off; one that does not read is not read from either, and its event records
+ * are dropped and counted: no client can stop the agent, or make it hold more than a few megabytes.
+ */
+#ifndef BR_AGENT_RPC_H
+#define BR_AGENT_RPC_H
+
+#include "agent/log.h"
+#include "agent/request.h"
+#include "agent/value.h"
+
+#include <bruit/status.h>
+#include <uv.h>
+
+/* A command that is answered later. Lives until br_rpc_answer. */
+struct br_rpc_call;
+
+/* The agent, as the server sees it. Lists and texts are borrowed for the call. */
+struct br_rpc_backend {
+    void *context;
+    size_t (*member_count)(void *context);
+    int (*member_at)(void *context, size_t index, struct bruit_status_member *out);
+    /* These take `call` and answer it, now or later. */
+    void (*join)(void *context, struct br_rpc_call *call, const char *const *names, size_t count,
+                 bool replay);
+    void (*force_leave)(void *context, struct br_rpc_call *call, struct bruit_bytes node, bool prune);
+    void (*change_tags)(void *context, struct br_rpc_call *call, const struct br_rpc_request *request);
+    void (*leave)(void *context, struct br_rpc_call *call);
+    /* Appends the body of the answer. */
+    void (*stats)(void *context, struct br_buffer *out);
+};
+
+struct br_rpc_options {
+    struct bruit_addr bind;
+    const char *auth;   /* NULL or "": none needed; borrowed */
+    struct br_log *log; /* hears of clients, and is what they monitor */
+    struct br_rpc_backend backend;
+};
+
+/* What happened to clients so far. */
+struct br_rpc_stats {
+    uint64_t accepted;
+    uint64_t refused;         /* beyond the number of clients that may be there at once */
+    uint64_t cut_malformed;   /* cut off: sent what cannot be decoded */
+    uint64_t cut_too_big;     /* cut off: an object or a list beyond the limits */
+    uint64_t cut_output;      /* cut off: an answer too large to hold for it */
+    uint64_t records_dropped; /* of streams and monitors, since the client did not read */
+};
+
+struct br_rpc;
+
+/* Listens. Returns 0, or an error with Go's sentence in `why`. */
+int br_rpc_new(struct br_rpc **out, uv_loop_t *loop, const struct br_rpc_options *options,
+               char why[BR_WHY_MAX]);
+
+/*
+ * Closes every connection and frees the server on a later turn of the loop; open calls may still be
+ * answered.
+ */
+void br_rpc_close(struct br_rpc *rpc);
+
+/* Where it listens, the port included. */
+struct bruit_addr br_rpc_bound(const struct br_rpc *rpc);
+
+/* Answers a command: "" or the error, and for a join how many addresses worked. Frees `call`. */
+void br_rpc_answer(struct br_rpc_call *call, const char *error, uint64_t joined);
+
+/* A member event, for the streams that want it. */
+void br_rpc_member_event(struct br_rpc *rpc, enum bruit_status_change change,
+                         const struct bruit_status_member *members, size_t count);
+
+void br_rpc_stats_get(const struct br_rpc *rpc, struct br_rpc_stats *out);
+
+#endif
