@@ -21,7 +21,7 @@ def restart_and_see_alive(lab, seed, *victims):
     since = now()
     for victim in victims:
         victim.start(join=seed)
-    lab.agree(30, "%s back, seen alive" % names(victims))
+    lab.agree(what="%s back, seen alive" % names(victims))
     for victim in victims:
         lab.everybody_reports("join", victim, since)
 
@@ -38,21 +38,25 @@ def stop_for_a_while(lab, *victims):
     lab.agree(90, "%s continued, seen alive" % names(victims))
     # What the sleepers believe on waking, or what they set off, shows within a suspicion's time: some 4 to 8 s.
     hold(8, lambda: lab.nobody_reported(("failed", "leave"), since, except_about=stopped))
-    lab.agree(30, "%s still alive" % names(victims))
+    lab.agree(what="%s still alive" % names(victims))
     lab.nobody_reported(("failed", "leave"), since, except_about=stopped)
 
 
 def leave_and_see_left(lab, how, *leavers):
-    """A graceful leave: left everywhere, never failed; the process ends well."""
+    """A graceful leave: left everywhere, in the end and from then on; the process ends well.
+
+    Gossip may bring somebody the death before the intent to leave: he says failed, and left a moment later. Real agents
+    among themselves do so once in some fifty leaves, so it is no fault here.
+    """
     since = now()
     for leaver in leavers:
         code = leaver.leave(how)
         # The real agent gives up with 1 when a busy machine needs more than 3 s for it; ours has to be quicker.
         if code != 0 and (leaver.kind == "ours" and not lab.is_rehearsal):
             raise Failure("%s ended with exit code %d after its leave" % (leaver, code))
-        lab.agree(30, "%s left by %s" % (leaver, how))
+        lab.agree(what="%s left by %s" % (leaver, how))
         lab.everybody_reports("leave", leaver, since)
-    lab.nobody_reported("failed", since)
+    lab.nobody_reported("failed", since, except_about={leaver.name for leaver in leavers})
 
 
 def change_tags(lab, agent, changed, removed=()):
@@ -62,7 +66,7 @@ def change_tags(lab, agent, changed, removed=()):
     agent.tags.update(changed)
     for key in removed:
         agent.tags.pop(key, None)
-    lab.agree(20, "new tags of %s" % agent)
+    lab.agree(what="new tags of %s" % agent)
     lab.everybody_reports("update", agent, since)
 
 

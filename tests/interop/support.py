@@ -33,6 +33,10 @@ CLONE_NEWNET = 0x40000000
 # Multiplies every deadline: a slow machine (sanitizers, a busy CI host) sets it above 1.
 PATIENCE = float(os.environ.get("INTEROP_PATIENCE", "1"))
 
+# What gossip has lost, only the periodic sync of a real agent repairs: every 30 s with a peer drawn by lot, so that one
+# missed join took up to 87 s. Tests about something else than speed wait this long for agreement.
+SYNC_SECONDS = 100
+
 now = time.monotonic
 
 
@@ -60,7 +64,7 @@ class Test:
         self.is_alone = options.get("alone", False)
         self.is_ours_only = options.get("ours_only", False)
         self.needs_serf = options.get("needs_serf", True)
-        self.seconds_max = options.get("seconds_max", 180)
+        self.seconds_max = options.get("seconds_max", 300)
 
 
 def interop(cases=None, **options):
@@ -193,7 +197,7 @@ LOG_RULES = [(re.compile(rule), kind) for rule, kind in (
 
 
 # Left out where the last lines of an agent are shown: they come by the dozen and tell nothing.
-IDLE_TALK = r"message(Join|Leave)Type|agent: Received event|Stream connection from|^\s*$"
+IDLE_TALK = r"messageJoinType|agent: Received event|Stream connection from|^\s*$"
 
 
 class Report:
@@ -529,7 +533,7 @@ class Lab:
 
     # ---- agreement
 
-    def agree(self, seconds=30, what="agreement", among=None):
+    def agree(self, seconds=SYNC_SECONDS, what="agreement", among=None):
         """Waits until every running agent sees every agent as it should be: status, tags, address, and nobody else."""
         started = now()
         differences = []

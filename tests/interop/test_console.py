@@ -35,7 +35,7 @@ MEMBERS_QUERIES = {
 def test_serf_members_prints_the_same_of_both(lab):
     lab.cluster()
     lab.agent("real", name="tagged", tags={"role": "web", "dc": "east one"}, join=lab.agents[0])
-    lab.agree(20, "all in")
+    lab.agree(what="all in")
     lab.of("ours")[2].kill()
     lab.of("real")[2].leave("rpc")
     lab.agree(45, "one failed, one left")
@@ -75,7 +75,7 @@ def test_serf_join_works_through_both(lab, kind):
     nowhere = lab.block.address(199) + ":7946"
     check(lab.command("real", "join", "-rpc-addr=" + here.rpc_text, there.gossip_address), 0,
           "Successfully joined cluster by contacting 1 nodes.\n")
-    lab.agree(15, "joined")
+    lab.agree(what="joined")
     check(lab.command("real", "join", "-rpc-addr=" + here.rpc_text, nowhere, there.gossip_address), 0,
           "Successfully joined cluster by contacting 1 nodes.\n")
     check(lab.command("real", "join", "-rpc-addr=" + here.rpc_text, nowhere), 1,
@@ -100,7 +100,7 @@ def test_serf_leave_works_against_both(lab, kind):
         raise Failure("%s ended with exit code %d" % (leaver, leaver.process.returncode))
     leaver.expected = "left"
     leaver.drop_rpc()
-    lab.agree(15, "left")
+    lab.agree(what="left")
 
 
 # Who: `serf tags` and `serf force-leave` with their usual words, through an agent of either kind.
@@ -111,7 +111,7 @@ def test_serf_force_leave_of_a_failed_member_says_nothing(lab, kind):
     lab.agree(45, "one failed")
     check(lab.command("real", "force-leave", "-rpc-addr=" + lab.of(kind)[0].rpc_text, "real-2"), 0, "")
     lab.of("real")[1].expected = "left"
-    lab.agree(15, "forced out")
+    lab.agree(what="forced out")
 
 
 # Who: our own command line asks agents of either kind; its rows must say what serf's say.
@@ -137,7 +137,7 @@ def test_our_join_and_leave_commands_work_against_both(lab, kind):
     code, out, err = lab.command("ours", "join", "-rpc-addr=" + here.rpc_text, there.gossip_address)
     if code != 0 or "1" not in out or err:
         raise Failure("join: exit code %d, %r, %r" % (code, out, err))
-    lab.agree(15, "joined")
+    lab.agree(what="joined")
     code, out, err = lab.command("ours", "join", "-rpc-addr=" + here.rpc_text, lab.block.address(199))
     if code != 1 or "refused" not in out + err:
         raise Failure("join of nobody: exit code %d, %r, %r" % (code, out, err))
@@ -147,7 +147,7 @@ def test_our_join_and_leave_commands_work_against_both(lab, kind):
     until(lambda: not here.is_running, 10, "%s ends" % here)
     here.expected = "left"
     here.drop_rpc()
-    lab.agree(15, "left")
+    lab.agree(what="left")
 
 
 # Who: somebody asks an agent that is not there, or writes the address wrong. Exit code 1, one sentence that says what
