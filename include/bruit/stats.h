@@ -48,7 +48,21 @@ extern "C" {
     X(NOT_FOR_US, "a ping that is meant for another member")                                                 \
     X(ANSWERS_FULL, "more answers are owed than are kept: the newest is not given")                          \
     X(RELAYS_FULL, "more pings are relayed than are kept: the newest is not sent")                           \
-    X(RELAY_REFUSED, "a ping to be relayed to an address that is not the known member's")
+    X(RELAY_REFUSED, "a ping to be relayed to an address that is not the known member's")                    \
+    X(UNKNOWN_ACK, "an ack or nack that nobody waits for: late, or made up")                                 \
+    /* --- membership --- */                                                                                 \
+    X(BAD_ALIVE, "a member without a sane name, address, metadata or compatible versions")                   \
+    X(NAME_CONFLICT, "a known name claimed from another address")                                            \
+    X(NOT_ALLOWED, "a member from outside the allowed addresses")                                            \
+    X(MEMBERS_FULL, "one member more than members_max allows")                                               \
+    X(INCARNATION_MAX, "an accusation with the highest incarnation, which cannot be refuted")                \
+    X(VERSIONS, "a state whose members' versions do not fit ours: nothing of it was merged")                 \
+    X(BAD_DOCUMENT, "an application state that is not Serf's, or cannot be decoded")                         \
+    X(UNCLAIMED_MESSAGE, "a user message of a type that no module has claimed")                              \
+    X(SYNCS_FULL, "one state exchange more than may run at once")                                            \
+    X(STREAMS_FULL, "one inbound stream more than streams_max allows")                                       \
+    X(BROADCASTS_FULL, "a module's broadcast beyond the bound of its queue, or without memory")              \
+    X(TOO_LONG_TO_SEND, "a module's direct message that does not fit a datagram")
 
 enum bruit_drop {
 #define BRUIT_DROP_ENUM(name, text) BRUIT_DROP_##name,
@@ -77,6 +91,11 @@ struct bruit_stats {
     uint64_t streams_out;
     uint64_t stream_bytes_in;
     uint64_t stream_bytes_out;
+    uint64_t send_failures; /* datagrams that the driver could not send */
+    uint64_t stalls;        /* times this process came so late that its deadlines got the gap back */
+    uint32_t health;        /* Lifeguard's local health: 0 is best */
+    uint32_t rumours;       /* member news that waits to be told */
+    uint64_t allocations;   /* times memory was asked for: at rest this stands still */
     uint64_t memory;      /* bytes allocated now */
     uint64_t memory_peak; /* and at most so far */
     uint64_t drops[BRUIT_DROP_MAX]; /* by enum bruit_drop */

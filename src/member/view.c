@@ -182,6 +182,10 @@ uint64_t br_view_digest(const struct br_view *view, uint32_t slot) {
     return x ^ x >> 31;
 }
 
+bool br_view_is_listed(const struct br_view *view, uint32_t slot) {
+    return br_view_is_known(view, slot) && view->place[slot] != NOWHERE;
+}
+
 /* ---- news ---- */
 
 /*

@@ -82,7 +82,9 @@ void br_view_note(struct br_view *view, uint32_t slot, uint32_t changes);
 /* Takes the member whose news is oldest, with all of it; false when there is none. */
 bool br_view_take_news(struct br_view *view, uint32_t *slot, uint32_t *changes);
 
+/* In use, forgotten members whose slot was not released yet included; and only those of the order. */
 static inline bool br_view_is_known(const struct br_view *view, uint32_t slot);
+bool br_view_is_listed(const struct br_view *view, uint32_t slot);
 /* Alive or suspect: one that should answer. */
 static inline bool br_view_is_live(const struct br_view *view, uint32_t slot);
 static inline uint32_t br_view_live_count(const struct br_view *view);

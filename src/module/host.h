@@ -12,4 +12,7 @@
 const struct br_tracer *br_host_tracer(const struct bruit_host *host);
 struct br_alloc *br_host_alloc(struct bruit_host *host);
 
+/* Begins an input of the engine: for the functions by which a program talks to a module. */
+void br_host_input(struct bruit_host *host, bruit_time now);
+
 #endif

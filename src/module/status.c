@@ -24,7 +24,6 @@
 #include "module/lamport.h"
 #include "module/namelist.h"
 #include "module/roll.h"
-#include "module/status.h"
 
 #include <bruit/status.h>
 
@@ -543,9 +542,15 @@ static struct status *status_of(const struct bruit_engine *engine) {
     return bruit_engine_module(engine, &bruit_status_module);
 }
 
-int br_status_force_leave(void *self, struct bruit_bytes name, bool prune_too, uint32_t *request) {
-    struct status *s = self;
+int bruit_force_leave(struct bruit_engine *engine, struct bruit_bytes name, bool prune_too, uint32_t *request,
+                      bruit_time now) {
+    struct status *s = status_of(engine);
+    if (s == NULL)
+        return BRUIT_ENOENT;
+    br_host_input(s->host, now);
     struct removal *removal = free_removal(s);
+    if (name.size == 0 || name.size > BRUIT_NAME_MAX)
+        return BRUIT_EINVAL;
     if (removal == NULL)
         return BRUIT_EBUSY;
     uint8_t buffer[INTENT_SIZE_MAX];

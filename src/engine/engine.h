@@ -1,0 +1,160 @@
+/*
+ * The engine: the map of the machine.
+ *
+ *                         inputs                                  outputs
+ *      input.c    datagrams -> leaf messages             output.c   owed sends -> datagrams
+ *      stream.c   stream bytes -> messages               stream.c   stream operations
+ *      request.c  join, leave, metadata, keys            event.c    events
+ *                       \                                   /
+ *      claim.c     what is said of a member: table, then the effects of its verdict
+ *      exchange.c  the push/pull message: written, judged, merged
+ *      host.c      the module door                 document.c  Serf's one document of modules' sections
+ *
+ * This layer routes. It knows every machine below and holds no rule of the protocol that one of them could hold.
+ */
+#ifndef BR_ENGINE_ENGINE_H
+#define BR_ENGINE_ENGINE_H
+
+#include "base/buf.h"
+#include "base/ring.h"
+#include "codec/frame.h"
+#include "codec/packet.h"
+#include "detect/answer.h"
+#include "detect/awareness.h"
+#include "detect/probe.h"
+#include "detect/suspicion.h"
+#include "engine/stream.h"
+#include "member/core.h"
+#include "spread/broadcast.h"
+#include "spread/gossip.h"
+#include "spread/join.h"
+#include "spread/sync.h"
+
+#include <bruit/engine.h>
+#include <bruit/module.h>
+
+#define BR_MODULES_MAX 16
+
+/* Events of modules and requests that the program has not fetched; member news has no bound but the members. */
+#define BR_EVENTS_MAX 4096
+
+/* Direct messages of modules that wait to be sent. */
+#define BR_USER_SENDS_MAX 1024
+
+enum br_leave_stage {
+    BR_LEAVE_NOT,
+    BR_LEAVE_MODULES, /* modules say goodbye */
+    BR_LEAVE_MEMBER,  /* our death as a member is being told */
+    BR_LEAVE_DONE,
+};
+
+struct bruit_host {
+    struct bruit_engine *engine;
+    const struct bruit_module *module;
+    void *state;
+    struct br_rng rng;
+};
+
+struct br_user_send {
+    struct bruit_addr to;
+    struct br_buf *message;
+};
+
+struct br_queued_event {
+    struct bruit_event event;
+    struct br_buf *data;   /* what event.data points to, or NULL */
+};
+
+struct bruit_engine {
+    struct br_core core;
+    struct br_roster own_roster;
+    struct bruit_env env;
+    struct br_keyring keyring;
+    struct br_wire wire;
+    struct br_scratch scratch;
+    struct br_rng rng; /* the places of new members */
+    uint8_t *strings;  /* copies of what the configuration points to */
+    size_t strings_size;
+
+    struct br_awareness awareness;
+    struct br_suspicion suspicion;
+    struct br_probe probe;
+    struct br_answer answer;
+    struct br_gossip gossip;
+    struct br_broadcast broadcast;
+    struct br_sync sync;
+    struct br_join join;
+    struct br_streams streams;
+
+    struct bruit_host hosts[BR_MODULES_MAX];
+    size_t host_count;
+    bool has_document;           /* some module claims a section */
+    bool wants_payload;          /* some module puts something into acks */
+    uint8_t message_owner[256];  /* module index + 1, by the first byte of a user message */
+
+    struct br_ring user_sends; /* struct br_user_send */
+    struct br_ring events;     /* struct br_queued_event */
+    struct br_ring spent;      /* struct br_queued_event that were fetched: freed at the next input */
+    struct br_ring forgotten;  /* uint32_t slots whose last event was fetched: released at the next input */
+
+    const struct bruit_addr *packet_from; /* of the datagram at hand, else NULL */
+    int packet_error;                     /* BRUIT_ENOMEM on the way */
+
+    enum br_leave_stage leave_stage;
+    bruit_time leave_timeout; /* of each stage */
+    bruit_time leave_deadline;
+    uint32_t leave_watch; /* of the rumour of our leaving */
+    uint32_t meta_watch;  /* of the rumour of our new metadata */
+};
+
+/* Begins an input: its time becomes the engine's, and what earlier pulls lent is taken back. */
+void br_engine_input(struct bruit_engine *engine, bruit_time now);
+
+/* ---- claim.c ---- */
+
+/*
+ * Claims about members: 0, or BRUIT_ENOMEM and nothing has changed. A claim that moves nothing is no error.
+ */
+int br_claim_alive(struct bruit_engine *engine, const struct br_alive *alive);
+int br_claim_suspect(struct bruit_engine *engine, const struct br_suspect *suspect);
+int br_claim_dead(struct bruit_engine *engine, const struct br_dead *dead);
+
+/* Ourselves, at birth and with new metadata: incarnation + 1. `identity` has our name. */
+int br_claim_self(struct bruit_engine *engine, const struct br_alive *identity);
+
+/* Forgets the members who have been dead or left for long enough (section 9.3). */
+void br_claim_reap(struct bruit_engine *engine);
+
+/* ---- exchange.c ---- */
+
+/* The push/pull message of our state, in `out` (freed by the caller): 0, or BRUIT_ENOMEM. */
+int br_exchange_write(struct bruit_engine *engine, bool join, struct br_buffer *out, struct bruit_bytes *message);
+
+/* Judges and merges a complete push/pull body: 0, BRUIT_EVERSION, BRUIT_EFORMAT or BRUIT_ENOMEM. */
+int br_exchange_merge(struct bruit_engine *engine, struct bruit_bytes body, bool active);
+
+/* ---- event.c ---- */
+
+int br_event_push(struct bruit_engine *engine, const struct bruit_event *event);
+void br_event_release(struct bruit_engine *engine);
+
+/* ---- host.c ---- */
+
+void br_hosts_changed(struct bruit_engine *engine, uint32_t slot, uint32_t changes);
+void br_hosts_user_message(struct bruit_engine *engine, struct bruit_bytes message,
+                           const struct bruit_addr *from);
+void br_hosts_broadcast_done(struct bruit_engine *engine);
+bruit_time br_hosts_deadline(const struct bruit_engine *engine);
+void br_hosts_tick(struct bruit_engine *engine);
+
+/* ---- request.c ---- */
+
+/* Membership's own goodbye, after the modules'. */
+void br_leave_member(struct bruit_engine *engine);
+/* Rumours that were watched for and have been told, or time that ran out. */
+void br_requests_progress(struct bruit_engine *engine);
+/* One target of a join is decided. */
+void br_requests_joined(struct bruit_engine *engine, uint32_t request, uint32_t index, int error,
+                        struct bruit_bytes text);
+
+#endif

@@ -1,0 +1,91 @@
+/*
+ * The push/pull message: our state written, theirs judged and merged (docs/wire/memberlist.md, 5.2, 6.7, 11.2).
+ *
+ * Nothing is merged before all of it was decoded and everybody's versions were found to fit. What others call dead
+ * is only suspected, with us as the accuser, so that it can say otherwise; what has left has left.
+ */
+#include "base/check.h"
+#include "engine/document.h"
+#include "engine/engine.h"
+
+int br_exchange_write(struct bruit_engine *engine, bool join, struct br_buffer *out, struct bruit_bytes *message) {
+    struct bruit_document document;
+    int status = br_document_export(&document, engine, join);
+    size_t size = br_sync_size(&engine->core, document.size);
+    if (status == 0)
+        status = br_buffer_reserve(out, &engine->core.alloc, size);
+    if (status == 0) {
+        struct br_writer w;
+        br_writer_init(&w, out->data, size);
+        br_sync_write(&w, &engine->core, join, br_bytes(document.buffer.data, document.size));
+        BR_ASSERT(!w.failed);
+        *message = br_writer_bytes(&w);
+        engine->sync.doc_size = (uint32_t)document.size;
+    }
+    br_document_free(&document);
+    return status;
+}
+
+/* One entry of theirs (section 6.7 step 3). Numbers that mean no state we know are ignored. */
+static int merge_entry(struct bruit_engine *engine, const struct br_entry *entry) {
+    struct bruit_bytes self = br_core_name(&engine->core, engine->core.self);
+    uint32_t incarnation = entry->alive.incarnation;
+    switch (entry->state) {
+    case BR_ENTRY_ALIVE:
+        return br_claim_alive(engine, &entry->alive);
+    case BR_ENTRY_LEFT:
+        return br_claim_dead(engine, &(struct br_dead){incarnation, entry->alive.node, entry->alive.node});
+    case BR_ENTRY_DEAD:
+    case BR_ENTRY_SUSPECT:
+        return br_claim_suspect(engine, &(struct br_suspect){incarnation, entry->alive.node, self});
+    default:
+        return 0;
+    }
+}
+
+/*
+ * Step by step through a complete body; with `merge` the entries are claimed, without only their versions gathered.
+ */
+static int walk(struct bruit_engine *engine, struct bruit_bytes body, struct br_versions *versions, bool merge,
+                struct br_pushpull_header *header, struct bruit_bytes *state) {
+    struct br_pushpull_reader reader;
+    struct br_entry entry;
+    struct br_reader r;
+    br_pushpull_reader_init(&reader);
+    br_reader_init(&r, body);
+    for (;;) {
+        size_t consumed;
+        int step = br_pushpull_read(&reader, br_reader_rest(&r), &consumed, &entry, state);
+        if (step < 0 || step == BR_PUSHPULL_NEED_MORE)
+            return BRUIT_EFORMAT;
+        (void)br_read_bytes(&r, consumed);
+        if (step == BR_PUSHPULL_DONE)
+            break;
+        if (step != BR_PUSHPULL_ENTRY)
+            continue;
+        br_versions_add(versions, entry.alive.vsn, entry.state == BR_ENTRY_ALIVE);
+        int status = merge ? merge_entry(engine, &entry) : 0;
+        if (status != 0)
+            return status;
+    }
+    *header = reader.header;
+    return 0;
+}
+
+int br_exchange_merge(struct bruit_engine *engine, struct bruit_bytes body, bool active) {
+    struct br_pushpull_header header;
+    struct bruit_bytes state = {0};
+    struct br_versions versions;
+    br_versions_init(&versions);
+    int status = walk(engine, body, &versions, false, &header, &state);
+    if (status != 0)
+        return status;
+    if (!br_versions_fit(&versions, &engine->core)) {
+        br_core_drop(&engine->core, BRUIT_DROP_VERSIONS);
+        return BRUIT_EVERSION;
+    }
+    status = walk(engine, body, &versions, true, &header, &state);
+    if (status == 0 && header.user_state_size > 0)
+        br_document_merge(engine, state, header.join, active);
+    return status;
+}

@@ -1,0 +1,233 @@
+/*
+ * Inputs: datagrams and time.
+ *
+ * A datagram is taken apart by the codec; each leaf message goes to the machine whose business it is. A message that
+ * cannot be decoded is counted and costs nothing else; memory that is not to be had ends the packet.
+ */
+#include "base/time.h"
+#include "engine/engine.h"
+
+void br_engine_input(struct bruit_engine *engine, bruit_time now) {
+    if (now > engine->core.now)
+        engine->core.now = now;
+    engine->core.tracer.now = engine->core.now;
+    br_event_release(engine);
+}
+
+/* ---- leaf messages ---- */
+
+static int malformed(struct bruit_engine *engine) {
+    br_core_drop(&engine->core, BRUIT_DROP_MALFORMED);
+    return 0;
+}
+
+static int take_ping(struct bruit_engine *engine, struct bruit_bytes body) {
+    struct br_ping ping;
+    if (br_ping_decode(&ping, body) != 0)
+        return malformed(engine);
+    (void)br_answer_ping(&engine->answer, &ping, engine->packet_from); /* counts what it does not answer */
+    return 0;
+}
+
+static int take_indirect_ping(struct bruit_engine *engine, struct bruit_bytes body) {
+    struct br_indirect_ping request;
+    if (br_indirect_ping_decode(&request, body) != 0)
+        return malformed(engine);
+    (void)br_answer_indirect(&engine->answer, &request, engine->packet_from, engine->core.now); /* likewise */
+    return 0;
+}
+
+static void tell_ack(struct bruit_engine *engine, uint32_t slot, bruit_time rtt, struct bruit_bytes payload) {
+    for (size_t i = 0; i < engine->host_count; i++)
+        if (engine->hosts[i].module->on_ack != NULL)
+            engine->hosts[i].module->on_ack(engine->hosts[i].state, slot, rtt, payload);
+}
+
+static int take_ack(struct bruit_engine *engine, struct bruit_bytes body) {
+    struct br_ack ack;
+    uint32_t slot;
+    bruit_time rtt;
+    if (br_ack_decode(&ack, body) != 0)
+        return malformed(engine);
+    if (!br_probe_ack(&engine->probe, ack.seq, engine->core.now, &slot, &rtt)) {
+        if (!br_answer_ack(&engine->answer, ack.seq, engine->core.now))
+            br_core_drop(&engine->core, BRUIT_DROP_UNKNOWN_ACK);
+    } else if (rtt > 0) {
+        tell_ack(engine, slot, rtt, ack.payload);
+    }
+    return 0;
+}
+
+static int take_nack(struct bruit_engine *engine, struct bruit_bytes body) {
+    struct br_nack nack;
+    if (br_nack_decode(&nack, body) != 0)
+        return malformed(engine);
+    if (!br_probe_nack(&engine->probe, nack.seq))
+        br_core_drop(&engine->core, BRUIT_DROP_UNKNOWN_ACK);
+    return 0;
+}
+
+static int take_alive(struct bruit_engine *engine, struct bruit_bytes body) {
+    struct br_alive alive;
+    return br_alive_decode(&alive, body) != 0 ? malformed(engine) : br_claim_alive(engine, &alive);
+}
+
+static int take_suspect(struct bruit_engine *engine, struct bruit_bytes body) {
+    struct br_suspect suspect;
+    return br_suspect_decode(&suspect, body) != 0 ? malformed(engine) : br_claim_suspect(engine, &suspect);
+}
+
+static int take_dead(struct bruit_engine *engine, struct bruit_bytes body) {
+    struct br_dead dead;
+    return br_dead_decode(&dead, body) != 0 ? malformed(engine) : br_claim_dead(engine, &dead);
+}
+
+static int take_leaf(void *context, enum br_message_type type, struct bruit_bytes body) {
+    struct bruit_engine *engine = context;
+    engine->core.stats.messages_in++;
+    switch (type) {
+    case BR_PING:
+        return take_ping(engine, body);
+    case BR_INDIRECT_PING:
+        return take_indirect_ping(engine, body);
+    case BR_ACK:
+        return take_ack(engine, body);
+    case BR_NACK:
+        return take_nack(engine, body);
+    case BR_ALIVE:
+        return take_alive(engine, body);
+    case BR_SUSPECT:
+        return take_suspect(engine, body);
+    case BR_DEAD:
+        return take_dead(engine, body);
+    case BR_USER:
+        br_hosts_user_message(engine, body, engine->packet_from);
+        return 0;
+    default: /* the codec lets no other type through */
+        return 0;
+    }
+}
+
+static void take_drop(void *context, enum bruit_drop reason) {
+    struct bruit_engine *engine = context;
+    br_core_drop(&engine->core, reason);
+    if (reason == BRUIT_DROP_FOREIGN_HTTP || reason == BRUIT_DROP_FOREIGN_TLS)
+        BR_TRACE(&engine->core.tracer, foreign_packet, .from = *engine->packet_from,
+                 .reason = bruit_drop_text(reason));
+    else
+        BR_TRACE(&engine->core.tracer, packet_dropped, .from = *engine->packet_from,
+                 .reason = bruit_drop_text(reason));
+}
+
+int bruit_recv_datagram(struct bruit_engine *engine, const struct bruit_addr *from, struct bruit_bytes packet,
+                        bruit_time now) {
+    const struct br_packet_sink sink = {engine, take_leaf, take_drop};
+    br_engine_input(engine, now);
+    engine->core.stats.datagrams_in++;
+    engine->core.stats.bytes_in += packet.size;
+    engine->packet_from = from;
+    int status = br_packet_open(&engine->wire, &engine->scratch, packet, &sink, NULL);
+    engine->packet_from = NULL;
+    return status;
+}
+
+/* ---- time ---- */
+
+/*
+ * A tick that comes this much late was held up here, not there. A busy machine is always a little late, so the
+ * limit is a good part of the time in which a member must answer.
+ */
+static bruit_time stall_threshold(const struct br_core *core) {
+    return core->config.probe_timeout / 2;
+}
+
+/*
+ * Lifeguard's insight, applied to our own timer: who slept cannot tell who else did. The pending deadlines get the
+ * gap back and nobody is accused for it.
+ */
+static void give_back_stall(struct bruit_engine *engine, bruit_time gap) {
+    BR_TRACE(&engine->core.tracer, stalled, .gap = gap);
+    engine->core.stats.stalls++;
+    br_awareness_apply(&engine->awareness, 1);
+    br_probe_delay(&engine->probe, gap);
+    br_suspicion_delay(&engine->suspicion, gap);
+    br_answer_delay(&engine->answer, gap);
+}
+
+static void accuse(struct bruit_engine *engine) {
+    struct br_core *core = &engine->core;
+    const struct br_probe_verdict *verdict = &engine->probe.verdict;
+    struct br_suspect suspect = {.incarnation = verdict->incarnation,
+                                 .node = br_core_name(core, verdict->slot),
+                                 .from = br_core_name(core, core->self)};
+    BR_TRACE(&core->tracer, probe_failed, .node = suspect.node, .waited = verdict->waited,
+             .relays = verdict->relays, .nacks = verdict->nacks);
+    (void)br_claim_suspect(engine, &suspect); /* without memory: the next round will accuse it again */
+}
+
+static void tick_probe(struct bruit_engine *engine) {
+    for (;;) {
+        switch (br_probe_tick(&engine->probe, engine->core.now)) {
+        case BR_PROBE_NOTHING:
+            return;
+        case BR_PROBE_ROUND_ENDED:
+            br_claim_reap(engine);
+            br_probe_round_begin(&engine->probe);
+            break;
+        case BR_PROBE_FAILED:
+            accuse(engine);
+            break;
+        }
+    }
+}
+
+/* Suspects whose time is up: dead, on our word (section 6.4). */
+static void tick_suspicion(struct bruit_engine *engine) {
+    struct br_core *core = &engine->core;
+    uint32_t slot;
+    uint32_t confirmations;
+    while (br_suspicion_pop_due(&engine->suspicion, core->now, &slot, &confirmations)) {
+        struct br_dead dead = {.incarnation = core->view.incarnation[slot],
+                               .node = br_core_name(core, slot),
+                               .from = br_core_name(core, core->self)};
+        BR_TRACE(&core->tracer, suspicion_expired, .node = dead.node, .confirmations = confirmations);
+        if (br_claim_dead(engine, &dead) != 0)
+            return; /* no memory: it stays suspect, and the next probe of it starts over */
+    }
+}
+
+static void tick_sync(struct bruit_engine *engine) {
+    uint32_t slot;
+    while ((slot = br_sync_tick(&engine->sync, engine->core.now)) != 0) {
+        struct bruit_addr to = br_core_addr(&engine->core, slot);
+        BR_TRACE(&engine->core.tracer, syncing, .name = br_core_name(&engine->core, slot), .addr = to);
+        (void)br_stream_sync(engine, &to); /* without memory: there is a next time */
+    }
+}
+
+int bruit_tick(struct bruit_engine *engine, bruit_time now) {
+    bruit_time due = bruit_deadline(engine);
+    br_engine_input(engine, now);
+    bruit_time gap = br_time_since(due, engine->core.now);
+    if (gap > stall_threshold(&engine->core) && engine->core.config.probe_interval > 0)
+        give_back_stall(engine, gap);
+    tick_suspicion(engine);
+    tick_probe(engine);
+    br_answer_tick(&engine->answer, engine->core.now);
+    br_gossip_tick(&engine->gossip, engine->core.now);
+    tick_sync(engine);
+    br_streams_tick(engine);
+    br_hosts_tick(engine);
+    br_requests_progress(engine);
+    return 0;
+}
+
+bruit_time bruit_deadline(const struct bruit_engine *engine) {
+    bruit_time next = br_time_min(br_probe_deadline(&engine->probe), br_suspicion_deadline(&engine->suspicion));
+    next = br_time_min(next, br_answer_deadline(&engine->answer));
+    next = br_time_min(next, br_gossip_deadline(&engine->gossip));
+    next = br_time_min(next, br_sync_deadline(&engine->sync));
+    next = br_time_min(next, br_streams_deadline(engine));
+    next = br_time_min(next, engine->leave_deadline);
+    return br_time_min(next, br_hosts_deadline(engine));
+}
