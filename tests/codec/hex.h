@@ -1,8 +1,8 @@
 /*
  * Bytes written as text, for tests: hex("82 a4 4e6f6465 ...") and its inverse.
  *
- * What is returned lives until eight more calls have been made: long enough for one comparison, and no test has to
- * free anything.
+ * What is returned lives until eight more calls have been made: long enough for one comparison, and no test
+ * has to free anything.
  */
 #ifndef TEST_HEX_H
 #define TEST_HEX_H

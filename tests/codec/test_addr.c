@@ -31,7 +31,10 @@ static void test_only_4_and_16_bytes_make_an_address(void **state)
     assert_int_equal(br_addr_make(&addr, hex("0a0000010a000001"), 1), BRUIT_EFORMAT);
 }
 
-/* A Serf bound to 0.0.0.0 advertises the mapped form: a peer with 4 bytes under its name is a conflict to Go. */
+/*
+ * A Serf bound to 0.0.0.0 advertises the mapped form: a peer with 4 bytes under its name is a conflict to
+ * Go.
+ */
 static void test_the_two_forms_differ_on_the_wire_and_name_one_host(void **state)
 {
     (void)state;
@@ -115,7 +118,10 @@ static void test_parses_literal_addresses(void **state)
     }
 }
 
-/* What is no literal may be a host name: the caller resolves it, so nothing odd may slip through as an address. */
+/*
+ * What is no literal may be a host name: the caller resolves it, so nothing odd may slip through as an
+ * address.
+ */
 static void test_refuses_what_is_no_literal_address(void **state)
 {
     (void)state;

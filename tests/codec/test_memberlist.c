@@ -1,8 +1,8 @@
 /*
  * memberlist's leaf messages: the exact bytes they are written in, and everything a receiver must take.
  *
- * The recorded packets go through the whole pipeline in test_vectors.c; here is what recordings do not show: the
- * other forms Go accepts, and where a message stops being one.
+ * The recorded packets go through the whole pipeline in test_vectors.c; here is what recordings do not show:
+ * the other forms Go accepts, and where a message stops being one.
  */
 #include "codec/memberlist.h"
 #include "codec/msgpack.h"

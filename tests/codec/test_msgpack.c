@@ -1,5 +1,6 @@
 /*
- * MessagePack: which bytes the writer chooses, which the reader accepts, and how far it trusts what it is told.
+ * MessagePack: which bytes the writer chooses, which the reader accepts, and how far it trusts what it is
+ * told.
  */
 #include "codec/msgpack.h"
 
@@ -79,7 +80,9 @@ static void test_writes_negative_numbers_in_their_smallest_form(void **state)
     }
 }
 
-/* A name of 32 bytes is where the old spec leaves modern MessagePack: da and two bytes, where d9 is shorter. */
+/*
+ * A name of 32 bytes is where the old spec leaves modern MessagePack: da and two bytes, where d9 is shorter.
+ */
 /* conformance: memberlist 2 */
 /* conformance: serf 5 */
 static void test_writes_long_strings_the_old_way(void **state)
@@ -276,7 +279,9 @@ static void test_reads_floats_of_both_sizes_and_integers(void **state)
     assert_false(r.failed);
 }
 
-/* Five bytes that announce four billion elements: believing them is how the old Go codec runs out of memory. */
+/*
+ * Five bytes that announce four billion elements: believing them is how the old Go codec runs out of memory.
+ */
 static void test_never_believes_a_count_beyond_the_bytes_left(void **state)
 {
     (void)state;
@@ -351,7 +356,10 @@ static void test_skips_one_value_of_any_kind(void **state)
     assert_true(r.failed);
 }
 
-/* A packet of 64 KiB of "array of one" is 65,535 levels deep: followed with recursion it is a stack overflow. */
+/*
+ * A packet of 64 KiB of "array of one" is 65,535 levels deep: followed with recursion it is a stack
+ * overflow.
+ */
 /* conformance: memberlist 7 */
 static void test_refuses_nesting_beyond_the_limit(void **state)
 {

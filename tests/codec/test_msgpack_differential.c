@@ -1,8 +1,8 @@
 /*
  * Two readers, one truth: what libmsgpack makes of random bytes, ours must make of them too.
  *
- * Objects are drawn at random in every form the format has, valid ones first, then with bytes changed or cut off.
- * Each run draws anew and prints its seed; BRUIT_TEST_SEED repeats one.
+ * Objects are drawn at random in every form the format has, valid ones first, then with bytes changed or cut
+ * off. Each run draws anew and prints its seed; BRUIT_TEST_SEED repeats one.
  */
 #include "codec/msgpack.h"
 
@@ -296,8 +296,8 @@ static void test_agrees_with_libmsgpack_on_objects_cut_short(void **state)
 }
 
 /*
- * Any byte may become any other. Left out: headers of 32-bit containers, for whose count libmsgpack allocates at
- * once, and more than the 31 levels that it can follow.
+ * Any byte may become any other. Left out: headers of 32-bit containers, for whose count libmsgpack
+ * allocates at once, and more than the 31 levels that it can follow.
  */
 static void test_agrees_with_libmsgpack_on_mutated_bytes(void **state)
 {

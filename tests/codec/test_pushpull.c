@@ -132,8 +132,8 @@ static void test_entry_reads_other_forms(void **state)
         "87 a356736e c406010502020505 a55374617465 d10003 a4506f7274 cd1f0a a44e616d65 a26e31 a44d657461 c0"
         "ab496e6361726e6174696f6e 01 a441646472 a40a000001",
         "97 a26e31 a40a000001 cd1f0a c0 01 03 a6010502020505",
-        "88 a441646472 a40a000001 ab496e6361726e6174696f6e 01 a44d657461 c0 a44e616d65 a26e31 a4506f7274 cd1f0a"
-        "a55374617465 03 a356736e a6010502020505 a35a7a7a 9101",
+        "88 a441646472 a40a000001 ab496e6361726e6174696f6e 01 a44d657461 c0 a44e616d65 a26e31"
+        "a4506f7274 cd1f0a a55374617465 03 a356736e a6010502020505 a35a7a7a 9101",
     };
     struct br_alive expected = member(1, 0);
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
@@ -183,8 +183,8 @@ static size_t write_exchange(void)
 }
 
 /*
- * A plain stream delivers in pieces of any size. Whatever the pieces, the same three things come out in order, the
- * reader never takes a byte too many, and never waits for more than it needs.
+ * A plain stream delivers in pieces of any size. Whatever the pieces, the same three things come out in
+ * order, the reader never takes a byte too many, and never waits for more than it needs.
  */
 static void test_reader_gives_the_same_pieces_however_the_bytes_arrive(void **state)
 {

@@ -1,8 +1,9 @@
 /*
- * Every recorded message of Serf: decoded, compared field by field with what the recording says, and written again
- * from its decoded form to the identical bytes.
+ * Every recorded message of Serf: decoded, compared field by field with what the recording says, and written
+ * again from its decoded form to the identical bytes.
  *
- * The recordings come from Debian's Serf 0.9.4 and, marked codec-v2, from the newest codec (tests/vectors/serf).
+ * The recordings come from Debian's Serf 0.9.4 and, marked codec-v2, from the newest codec
+ * (tests/vectors/serf).
  */
 #include "codec/serf.h"
 
