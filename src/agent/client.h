@@ -17,8 +17,8 @@
 #define BR_RPC_RECORDS_MAX 512
 
 /*
- * Bytes that may wait: beyond the first no further command is read and no record is written, beyond the second
- * the client is cut off. An answer about 65,536 members has some 20 MB.
+ * Bytes that may wait: beyond the first no further command is read and no record is written, beyond the
+ * second the client is cut off. An answer about 65,536 members has some 20 MB.
  */
 #define BR_RPC_OUTPUT_PAUSE ((size_t)4 << 20)
 #define BR_RPC_OUTPUT_MAX ((size_t)64 << 20)

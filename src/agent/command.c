@@ -209,10 +209,9 @@ static void answer_members(struct br_client *client, uint64_t seq, const struct 
     const struct br_rpc_backend *backend = &client->rpc->options.backend;
     struct br_buffer out = BR_BUFFER_EMPTY, list = BR_BUFFER_EMPTY;
     struct bruit_status_member member;
-    size_t found = 0, count = backend->member_count(backend->context);
-    for (size_t i = 0; i < count; i++) {
-        if (backend->member_at(backend->context, i, &member) == 0 &&
-            (filters == NULL || is_wanted(filters, &member))) {
+    size_t found = 0, position = 0;
+    while (backend->next_member(backend->context, &position, &member)) {
+        if (filters == NULL || is_wanted(filters, &member)) {
             br_rpc_write_member(&list, &member);
             found++;
         }

@@ -23,8 +23,8 @@ struct br_rpc_call;
 /* The agent, as the server sees it. Lists and texts are borrowed for the call. */
 struct br_rpc_backend {
     void *context;
-    size_t (*member_count)(void *context);
-    int (*member_at)(void *context, size_t index, struct bruit_status_member *out);
+    /* All members: *position is 0 at first; false at the end. */
+    bool (*next_member)(void *context, size_t *position, struct bruit_status_member *out);
     /* These take `call` and answer it, now or later. */
     void (*join)(void *context, struct br_rpc_call *call, const char *const *names, size_t count,
                  bool replay);

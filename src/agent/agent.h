@@ -1,0 +1,111 @@
+/*
+ * The agent: one member of a cluster as a process of its own, in the place of `serf agent`.
+ *
+ * It ties together what others do: the driver runs the engine, the RPC server talks to clients, the log to
+ * people. Its own are the order in which things start and stop, signals, and joining (docs/wire/serf-
+ * agent.md sections 3.4, 3.5 and 4).
+ *
+ * At rest it has one thread and no timer but the engine's: every timer here is armed when something is
+ * awaited.
+ */
+#ifndef BR_AGENT_AGENT_H
+#define BR_AGENT_AGENT_H
+
+#include "agent/coalesce.h"
+#include "agent/log.h"
+#include "agent/options.h"
+#include "agent/rpc.h"
+#include "base/list.h"
+
+#include <bruit/cipher.h>
+#include <bruit/uv.h>
+#include <uv.h>
+
+/* Runs an agent until it is told to stop; `argv` is what follows `bruit agent`. Returns the exit code. */
+int br_agent_main(int argc, char **argv);
+
+enum br_agent_phase {
+    BR_AGENT_STARTING, /* until the joins of the command line are done */
+    BR_AGENT_RUNNING,
+    BR_AGENT_LEAVING,
+    BR_AGENT_STOPPED, /* everything is being closed */
+};
+
+/* A command of the RPC that waits for an event of the engine. */
+struct br_agent_wait {
+    struct br_list link;
+    struct br_rpc_call *call;
+    uint32_t request; /* which event; 0 when there is only one kind */
+};
+
+struct br_agent {
+    struct br_options options;
+    struct br_log log;
+    enum br_agent_phase phase;
+    int exit_code;
+    bool has_left;
+    bool is_signalled; /* the next signal ends the patience */
+
+    uv_loop_t loop;
+    struct bruit_uv *uv;
+    struct br_rpc *rpc;
+    struct bruit_cipher cipher;
+    bool has_cipher;
+    struct br_coalescer coalescer;
+
+    uv_signal_t interrupt, terminate, hangup;
+    uv_timer_t coalesce_timer;
+    uv_timer_t leave_timer;  /* how long a leave asked for by a signal may take */
+    uv_timer_t linger_timer; /* after leaving, how long we go on answering */
+    uv_timer_t retry_timer;
+    uv_timer_t tags_timer; /* how long the news of changed tags may take */
+    bool has_handles;      /* the eight above are initialised */
+
+    int64_t retries;              /* failures of -retry-join so far */
+    struct br_list tags_waits;    /* of struct br_agent_wait */
+    struct br_list removal_waits; /* force-leave */
+    struct br_rpc_call *leave_call;
+};
+
+/* ---- agent.c ---- */
+
+/* Closes everything; the process ends with `exit_code`. The first call counts. */
+void br_agent_stop(struct br_agent *agent, int exit_code);
+
+/* Begins to leave. Returns 0 or an error; BRUIT_EVENT_LEAVE_DONE follows 0. */
+int br_agent_leave(struct br_agent *agent);
+
+/* The joins of the command line are done: tell the world, and begin the ones that are tried again. */
+void br_agent_joined(struct br_agent *agent);
+
+/* ---- join.c ---- */
+
+/* -join: once, then br_agent_joined; the agent stops when nobody was reached. */
+void br_agent_start_join(struct br_agent *agent);
+
+/* -retry-join: in the background, until somebody was reached. */
+void br_agent_retry_join(struct br_agent *agent);
+
+/* The RPC's. */
+void br_agent_rpc_join(struct br_agent *agent, struct br_rpc_call *call, const char *const *names,
+                       size_t count, bool replay);
+
+/* Serf's text about a join that reached nobody: every failure on a line of its own. */
+void br_join_error(const struct bruit_uv_joined *joined, struct br_buffer *out);
+
+/* ---- backend.c ---- */
+
+/* What the RPC server asks of the agent. */
+struct br_rpc_backend br_agent_backend(struct br_agent *agent);
+
+/* Events of the engine that somebody waits for. */
+void br_agent_meta_done(struct br_agent *agent, const char *error);
+void br_agent_removal_done(struct br_agent *agent, uint32_t request, int error);
+
+/* Answers everybody who still waits: the agent stops. */
+void br_agent_give_up_waits(struct br_agent *agent);
+
+/* Sets the tags to those of the command line. */
+void br_agent_reset_tags(struct br_agent *agent);
+
+#endif

@@ -1,0 +1,273 @@
+/*
+ * What the RPC server asks of the agent: members from the engine, changes of tags, members forced out,
+ * leaving.
+ *
+ * A change is answered when its news has been sent, so that whoever asked may go: each waits in a list for
+ * its event.
+ */
+#include "agent/agent.h"
+
+#include "agent/buffer.h"
+#include "agent/tags.h"
+
+#include <bruit/member.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+static bool next_member(void *context, size_t *position, struct bruit_status_member *out)
+{
+    const struct br_agent *agent = context;
+    return bruit_status_next(bruit_uv_engine(agent->uv), position, out);
+}
+
+static void join(void *context, struct br_rpc_call *call, const char *const *names, size_t count, bool replay)
+{
+    br_agent_rpc_join(context, call, names, count, replay);
+}
+
+/* ------------------------------------------------------------------ waiting */
+
+static bool wait_for(struct br_list *waits, struct br_rpc_call *call, uint32_t request)
+{
+    struct br_agent_wait *wait = malloc(sizeof *wait);
+    if (wait == NULL) {
+        br_rpc_answer(call, "out of memory", 0);
+        return false;
+    }
+    *wait = (struct br_agent_wait){.call = call, .request = request};
+    br_list_push_back(waits, &wait->link);
+    return true;
+}
+
+static void finish(struct br_agent_wait *wait, const char *error)
+{
+    struct br_rpc_call *call = wait->call;
+    br_list_remove(&wait->link);
+    free(wait);
+    br_rpc_answer(call, error, 0);
+}
+
+/* All that wait now: answering one may add another, which waits for an event of its own. */
+static void finish_all(struct br_list *waits, const char *error)
+{
+    struct br_list now;
+    br_list_init(&now);
+    for (struct br_list *link; (link = br_list_pop_front(waits)) != NULL;)
+        br_list_push_back(&now, link);
+    for (struct br_list *link; (link = br_list_front(&now)) != NULL;)
+        finish(BR_LIST_OF(link, struct br_agent_wait, link), error);
+}
+
+void br_agent_give_up_waits(struct br_agent *agent)
+{
+    finish_all(&agent->tags_waits, "agent is shutting down");
+    finish_all(&agent->removal_waits, "agent is shutting down");
+    if (agent->leave_call != NULL)
+        br_rpc_answer(agent->leave_call, "agent is shutting down", 0);
+    agent->leave_call = NULL;
+}
+
+/* ------------------------------------------------------------------ tags */
+
+static void on_tags_timer(uv_timer_t *timer)
+{
+    br_agent_meta_done(timer->data, "timeout waiting for update broadcast");
+}
+
+void br_agent_meta_done(struct br_agent *agent, const char *error)
+{
+    (void)uv_timer_stop(&agent->tags_timer);
+    finish_all(&agent->tags_waits, error);
+}
+
+/* Our metadata as it is now, copied: the engine's lives until the next input only. */
+static size_t own_meta(const struct br_agent *agent, uint8_t out[BRUIT_META_MAX])
+{
+    const struct bruit_engine *engine = bruit_uv_engine(agent->uv);
+    struct bruit_member self;
+    if (bruit_member_get(engine, bruit_member_self(engine), &self) != 0 || self.meta.size > BRUIT_META_MAX)
+        return 0;
+    if (self.meta.size > 0)
+        memcpy(out, self.meta.data, self.meta.size);
+    return self.meta.size;
+}
+
+/* Serf's order: what is to be deleted goes first, so a key in both lists ends up set. */
+static int apply(struct br_tag_set *set, const struct br_rpc_request *request)
+{
+    struct br_mp_list deleted = request->delete_tags, changed = request->tags;
+    struct bruit_bytes key, value;
+    int error = 0;
+    while (br_rpc_next_text(&deleted, &key))
+        br_tag_set_remove(set, key);
+    while (error == 0 && br_rpc_next_pair(&changed, &key, &value))
+        error = br_tag_set_put(set, key, value);
+    return error;
+}
+
+static void change_tags(void *context, struct br_rpc_call *call, const struct br_rpc_request *request)
+{
+    struct br_agent *agent = context;
+    struct br_tag_set set;
+    uint8_t old[BRUIT_META_MAX], new[BRUIT_META_MAX];
+    size_t size = 0;
+    br_tag_set_read(&set, br_bytes(old, own_meta(agent, old)));
+    int error = apply(&set, request);
+    if (error == 0)
+        error = br_tag_set_encode(&set, (unsigned)agent->options.protocol, new, &size);
+    if (error != 0) {
+        br_rpc_answer(call, "Encoded length of tags exceeds limit of 512 bytes", 0);
+        return;
+    }
+    error = bruit_set_meta(bruit_uv_engine(agent->uv), br_bytes(new, size), bruit_uv_now(agent->uv));
+    if (error != 0) {
+        br_rpc_answer(call, bruit_strerror(error), 0);
+        return;
+    }
+    if (wait_for(&agent->tags_waits, call, 0) && !uv_is_active((uv_handle_t *)&agent->tags_timer))
+        (void)uv_timer_start(&agent->tags_timer, on_tags_timer,
+                             agent->options.broadcast_timeout / BRUIT_MILLISECOND, 0);
+    bruit_uv_kick(agent->uv);
+}
+
+void br_agent_reset_tags(struct br_agent *agent)
+{
+    int error =
+        bruit_set_meta(bruit_uv_engine(agent->uv), br_bytes(agent->options.meta, agent->options.meta_size),
+                       bruit_uv_now(agent->uv));
+    if (error != 0)
+        br_log_note(&agent->log, "Failed to update tags: %s", bruit_strerror(error));
+    bruit_uv_kick(agent->uv);
+}
+
+/* ------------------------------------------------------------------ going, and being made to */
+
+static void force_leave(void *context, struct br_rpc_call *call, struct bruit_bytes node, bool prune)
+{
+    struct br_agent *agent = context;
+    uint32_t request;
+    br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "Force leaving node%s: %.*s", prune ? " (with prune)" : "",
+           (int)(node.size > 255 ? 255 : node.size), node.size == 0 ? "" : (const char *)node.data);
+    int error = bruit_force_leave(bruit_uv_engine(agent->uv), node, prune, &request, bruit_uv_now(agent->uv));
+    if (error != 0)
+        br_rpc_answer(call, bruit_strerror(error), 0);
+    else
+        (void)wait_for(&agent->removal_waits, call, request);
+    bruit_uv_kick(agent->uv);
+}
+
+void br_agent_removal_done(struct br_agent *agent, uint32_t request, int error)
+{
+    BR_LIST_EACH(link, &agent->removal_waits)
+    {
+        struct br_agent_wait *wait = BR_LIST_OF(link, struct br_agent_wait, link);
+        if (wait->request == request) {
+            finish(wait, error == 0 ? "" : "timed out broadcasting node removal");
+            return;
+        }
+    }
+}
+
+/* Whatever becomes of it, the agent is gone afterwards: that is how Serf does it. */
+static void leave(void *context, struct br_rpc_call *call)
+{
+    struct br_agent *agent = context;
+    if (agent->phase == BR_AGENT_LEAVING) {
+        br_rpc_answer(call, "Leave already in progress", 0);
+        br_agent_stop(agent, 0);
+        return;
+    }
+    int error = br_agent_leave(agent);
+    if (error == 0) {
+        agent->leave_call = call;
+        return;
+    }
+    br_rpc_answer(call, bruit_strerror(error), 0);
+    br_agent_stop(agent, 0);
+}
+
+/* ------------------------------------------------------------------ stats */
+
+static void write_pair(struct br_buffer *out, const char *key, const char *value)
+{
+    br_rpc_write_text(out, br_bytes_string(key));
+    br_rpc_write_text(out, br_bytes_string(value));
+}
+
+static void write_number(struct br_buffer *out, const char *key, uint64_t value)
+{
+    char text[24];
+    (void)snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    write_pair(out, key, text);
+}
+
+static void begin_map(struct br_buffer *out, const char *name, size_t count)
+{
+    br_rpc_write_text(out, br_bytes_string(name));
+    br_rpc_write_map(out, count);
+}
+
+/* Go's names for processors. */
+static const char *architecture(const char *machine)
+{
+    return strcmp(machine, "x86_64") == 0 ? "amd64" : strcmp(machine, "aarch64") == 0 ? "arm64" : machine;
+}
+
+static void write_runtime(struct br_buffer *out)
+{
+    struct utsname system;
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    begin_map(out, "runtime", 4);
+    write_pair(out, "arch", uname(&system) == 0 ? architecture(system.machine) : "?");
+    write_number(out, "cpu_count", processors > 0 ? (uint64_t)processors : 1);
+    write_pair(out, "os", "linux");
+    write_pair(out, "version", "bruit " BRUIT_VERSION);
+}
+
+static void write_tags(const struct br_agent *agent, struct br_buffer *out)
+{
+    struct br_tag_set set;
+    uint8_t meta[BRUIT_META_MAX];
+    br_tag_set_read(&set, br_bytes(meta, own_meta(agent, meta)));
+    begin_map(out, "tags", set.count);
+    for (size_t i = 0; i < set.count; i++) {
+        br_rpc_write_text(out, set.tags[i].key);
+        br_rpc_write_text(out, set.tags[i].value);
+    }
+}
+
+/* What exists in this version; event and query clocks, queues and coordinates do not. */
+static void stats(void *context, struct br_buffer *out)
+{
+    const struct br_agent *agent = context;
+    struct bruit_status_counts counts;
+    bruit_status_counts(bruit_uv_engine(agent->uv), &counts);
+    br_rpc_write_map(out, 5);
+    begin_map(out, "agent", 1);
+    write_pair(out, "name", agent->options.name);
+    begin_map(out, "event_handlers", 0);
+    write_runtime(out);
+    begin_map(out, "serf", 5);
+    write_pair(out, "encrypted", agent->options.key_size != 0 ? "true" : "false");
+    write_number(out, "failed", counts.failed);
+    write_number(out, "left", counts.left);
+    write_number(out, "member_time", counts.member_time);
+    write_number(out, "members", counts.members);
+    write_tags(agent, out);
+}
+
+struct br_rpc_backend br_agent_backend(struct br_agent *agent)
+{
+    return (struct br_rpc_backend){
+        .context = agent,
+        .next_member = next_member,
+        .join = join,
+        .force_leave = force_leave,
+        .change_tags = change_tags,
+        .leave = leave,
+        .stats = stats,
+    };
+}
