@@ -175,10 +175,10 @@ static void test_the_hash_sees_every_difference(void **state)
 static void test_the_hash_is_the_same_everywhere(void **state)
 {
     (void)state;
-    struct br_trace_packet_dropped fields = {.reason = "checksum", .from = some_addr(), .size = 1400};
+    struct br_trace_packet_dropped fields = {.reason = "checksum", .from = some_addr()};
     struct bruit_trace_record record = {.id = br_trace_id_packet_dropped, .time = 77, .fields = &fields};
     uint64_t start = UINT64_C(0x1234567890abcdef) ^ (record.id + UINT64_C(1));
-    assert_true(bruit_trace_hash(start, &record) == UINT64_C(0x07eb2d78f3092bee));
+    assert_true(bruit_trace_hash(start, &record) == UINT64_C(0x));
 }
 
 /* A record of a newer library, or none at all, reaches a reader: no crash, and something is shown. */
