@@ -73,7 +73,7 @@ static void end_probe(struct br_probe *p, bruit_time end)
     skip_ticks_before(p, end);
 }
 
-/* Goes on with the search for somebody to probe; gives the tick up when everybody was considered once. */
+/* Goes on with the search for somebody to probe; gives the tick up when a round had nobody. */
 static enum br_probe_event search(struct br_probe *p, bruit_time now)
 {
     const struct br_view *view = &p->core->view;
@@ -97,6 +97,7 @@ void br_probe_round_begin(struct br_probe *p)
     for (uint32_t i = view->count; i > 1; i--)
         br_view_swap(view, i - 1, br_rng_below(&p->rng, i));
     p->index = 0;
+    p->considered = 0; /* the tick at hand may look at everybody once more: among two, it finds the other */
 }
 
 /* ---- one probe ---- */

@@ -56,7 +56,7 @@ struct br_probe {
     bruit_time ask_at;   /* when the relays are asked */
     bruit_time deadline; /* when it is judged; before it was sent: given up */
     uint32_t index;      /* of the next one in view.order */
-    uint32_t considered; /* in this tick */
+    uint32_t considered; /* in this tick, since the round began */
     uint32_t seq;
     uint32_t name; /* the target's, held while a probe runs */
     uint32_t slot;
