@@ -48,8 +48,8 @@ struct bruit_uv_options {
 
     /*
      * Borrowed for the call, or NULL for the defaults: the C library's memory, the operating system's
-     * entropy, no cipher, no trace. An `entropy` of NULL is filled in. With keys set env.cipher
-     * (<bruit/cipher.h>): the driver itself does not depend on OpenSSL.
+     * entropy, no cipher, no trace. An `entropy` of NULL is filled in. With keys set env.cipher, to
+     * bruit_cipher_openssl()'s for one: the driver itself does not depend on OpenSSL.
      */
     const struct bruit_env *env;
 
@@ -155,8 +155,8 @@ BRUIT_API int bruit_uv_post(struct bruit_uv *uv, bruit_uv_post_fn fn, void *cont
  * byte, so that one may replace the other under its name:
  *   advertise->size not 0   that IP, IPv4 in 4 bytes; its port, or bind->port when 0
  *   bound to one IP         that IP, IPv4 in 4 bytes
- *   bound to 0.0.0.0        a private IPv4 of this host (or else IPv6), in the 16-byte mapped form
- *   bound to `::`           the same; Serf would tell `::`, which nobody can reach
+ *   bound to 0.0.0.0        a private IPv4 of this host, in the 16-byte mapped form
+ *   bound to `::`           the same, or a private IPv6; Serf would tell `::`, which nobody can reach
  * Of several private addresses: on the interface of the default route first, then IPv4, then the largest
  * network. `advertise` may be NULL. Returns 0, or with a sentence in `why`:
  *   BRUIT_EINVAL   `advertise` is 0.0.0.0 or `::`

@@ -1,10 +1,10 @@
 /*
- * An engine that does what the test says: the functions of <bruit/engine.h> that the driver calls, defined in the
- * test program itself, so that the linker takes no others.
+ * An engine that does what the test says: the functions of <bruit/engine.h> that the driver calls, defined
+ * in the test program itself, so that the linker takes no others.
  *
- * Every input is written into a log of lines ("datagram 127.0.0.1:7 abc", "tick", "sent 5"); tests compare lines,
- * and so the order of inputs. Outputs are taken from queues that the test fills, or from a hook that is called
- * with every input.
+ * Every input is written into a log of lines ("datagram 127.0.0.1:7 abc", "tick", "sent 5"); tests compare
+ * lines, and so the order of inputs. Outputs are taken from queues that the test fills, or from a hook
+ * that is called with every input.
  */
 #ifndef BR_TEST_FAKE_ENGINE_H
 #define BR_TEST_FAKE_ENGINE_H
@@ -123,8 +123,8 @@ static inline void fake_tell(struct bruit_engine *engine, const char *input, uin
         engine->hook(engine, input, stream);
 }
 
-int bruit_engine_new(struct bruit_engine **out, const struct bruit_config *config, const struct bruit_env *env,
-                     bruit_time now)
+int bruit_engine_new(struct bruit_engine **out, const struct bruit_config *config,
+                     const struct bruit_env *env, bruit_time now)
 {
     uint8_t random[8];
     if (fake_new_error != 0)
@@ -181,8 +181,8 @@ bruit_time bruit_deadline(const struct bruit_engine *engine)
     return engine->deadline;
 }
 
-bool bruit_next_datagram(struct bruit_engine *engine, uint8_t *buffer, size_t capacity, struct bruit_datagram *out,
-                         bruit_time now)
+bool bruit_next_datagram(struct bruit_engine *engine, uint8_t *buffer, size_t capacity,
+                         struct bruit_datagram *out, bruit_time now)
 {
     assert_true(now >= engine->now);
     engine->now = now;
@@ -234,7 +234,8 @@ int bruit_stream_opened(struct bruit_engine *engine, uint32_t stream, bruit_time
 int bruit_recv_stream(struct bruit_engine *engine, uint32_t stream, struct bruit_bytes bytes, bruit_time now)
 {
     engine->stream_bytes += bytes.size;
-    fake_log(engine, now, "stream %u %.*s", stream, (int)(bytes.size < 40 ? bytes.size : 40), (const char *)bytes.data);
+    fake_log(engine, now, "stream %u %.*s", stream, (int)(bytes.size < 40 ? bytes.size : 40),
+             (const char *)bytes.data);
     fake_tell(engine, "stream", stream);
     return 0;
 }
@@ -253,14 +254,15 @@ int bruit_stream_closed(struct bruit_engine *engine, uint32_t stream, int error,
     return 0;
 }
 
-int bruit_join(struct bruit_engine *engine, const struct bruit_join_target *targets, size_t count, uint32_t flags,
-               uint32_t *request, bruit_time now)
+int bruit_join(struct bruit_engine *engine, const struct bruit_join_target *targets, size_t count,
+               uint32_t flags, uint32_t *request, bruit_time now)
 {
     (void)flags;
     for (size_t i = 0; i < count; i++) {
         char text[BRUIT_ADDR_TEXT_MAX];
         br_addr_format(&targets[i].addr, text);
-        fake_log(engine, now, "join %s %.*s", text, (int)targets[i].name.size, (const char *)targets[i].name.data);
+        fake_log(engine, now, "join %s %.*s", text, (int)targets[i].name.size,
+                 (const char *)targets[i].name.data);
     }
     *request = ++engine->next_request;
     engine->join_calls++;
@@ -312,8 +314,8 @@ static inline void rig_init(struct rig *rig, struct bruit_addr bind)
 {
     *rig = (struct rig){.uv = NULL};
     assert_int_equal(uv_loop_init(&rig->loop), 0);
-    rig->config = (struct bruit_config){.struct_size = sizeof rig->config, .packet_size_max = 1400,
-                                        .stream_timeout = 10 * BRUIT_SECOND};
+    rig->config = (struct bruit_config){
+        .struct_size = sizeof rig->config, .packet_size_max = 1400, .stream_timeout = 10 * BRUIT_SECOND};
     bruit_uv_options_init(&rig->options);
     rig->options.bind = bind;
     rig->options.config = &rig->config;

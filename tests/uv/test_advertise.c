@@ -74,8 +74,8 @@ static void test_refuses_to_tell_no_address(void **state)
     }
 }
 
-/* Bound to 0.0.0.0: Serf tells a private address in the mapped form, and so do we; or, on a host that has none,
- * we say what to do. Either may be the case where this runs. */
+/* Bound to 0.0.0.0: Serf tells a private address in the mapped form, and so do we; or, on a host that has
+ * none, we say what to do. Either may be the case where this runs. */
 static void test_an_unspecified_bind_tells_a_mapped_private_address(void **state)
 {
     (void)state;
@@ -101,16 +101,40 @@ static void test_knows_what_is_private(void **state)
 {
     (void)state;
     static const char *const yes[] = {
-        "10.0.0.0",     "10.255.255.255",  "172.16.0.0", "172.31.255.255", "192.168.0.1", "100.64.0.0",
-        "100.127.255.255", "198.18.0.1",   "198.19.255.255", "192.88.99.1",
-        "fc00::1",      "fdff::1",         "2002::1",    "2001::1",        "64:ff9b::1",  "100::1",
+        "10.0.0.0",        "10.255.255.255", "172.16.0.0",     "172.31.255.255", "192.168.0.1", "100.64.0.0",
+        "100.127.255.255", "198.18.0.1",     "198.19.255.255", "192.88.99.1",    "fc00::1",     "fdff::1",
+        "2002::1",         "2001::1",        "64:ff9b::1",     "100::1",
     };
     static const char *const no[] = {
-        "9.255.255.255", "11.0.0.0",    "172.15.255.255", "172.32.0.0",     "192.167.255.255", "192.169.0.0",
-        "100.63.255.255", "100.128.0.0", "198.17.255.255", "198.20.0.0",    "8.8.8.8",         "127.0.0.1",
-        "169.254.1.1",   "0.0.0.0",     "192.0.2.1",      "198.51.100.1",   "203.0.113.1",     "240.0.0.1",
-        "192.0.0.1",     "255.255.255.255", "::1",         "::",             "fe80::1",         "2001:db8::1",
-        "2001:10::1",    "2003::1",     "fbff::1",        "fe00::1",        "2a00::1",
+        "9.255.255.255",
+        "11.0.0.0",
+        "172.15.255.255",
+        "172.32.0.0",
+        "192.167.255.255",
+        "192.169.0.0",
+        "100.63.255.255",
+        "100.128.0.0",
+        "198.17.255.255",
+        "198.20.0.0",
+        "8.8.8.8",
+        "127.0.0.1",
+        "169.254.1.1",
+        "0.0.0.0",
+        "192.0.2.1",
+        "198.51.100.1",
+        "203.0.113.1",
+        "240.0.0.1",
+        "192.0.0.1",
+        "255.255.255.255",
+        "::1",
+        "::",
+        "fe80::1",
+        "2001:db8::1",
+        "2001:10::1",
+        "2003::1",
+        "fbff::1",
+        "fe00::1",
+        "2a00::1",
     };
     for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++) {
         struct bruit_addr addr;
@@ -161,7 +185,8 @@ static void test_chooses_as_a_serf_agent_does(void **state)
     expect_choice(hosts, 4, false, "192.168.3.3"); /* the first of equals, not the lowest */
     hosts[3].is_default = true;
     expect_choice(hosts, 4, false, "10.9.9.9");
-    struct br_candidate shared = candidate("100.64.1.1", 24, 4, false), link = candidate("169.254.1.1", 24, 2, true);
+    struct br_candidate shared = candidate("100.64.1.1", 24, 4, false),
+                        link = candidate("169.254.1.1", 24, 2, true);
     struct br_candidate two[] = {link, shared};
     expect_choice(two, 2, false, "100.64.1.1");
     expect_choice(&link, 1, false, NULL);

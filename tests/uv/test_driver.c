@@ -68,8 +68,8 @@ static bool got_one_datagram(struct rig *rig)
     return fake->datagram_count == 1;
 }
 
-/* A ping comes in: the engine hears it with its source, and the answer leaves in the same turn of the loop, from
- * the socket that listens. */
+/* A ping comes in: the engine hears it with its source, and the answer leaves in the same turn of the
+ * loop, from the socket that listens. */
 static void test_answers_in_the_same_turn(void **state)
 {
     (void)state;
@@ -221,8 +221,8 @@ static void test_pulls_no_more_until_the_kernel_takes_them(void **state)
     rig_with_peer_end(&rig);
 }
 
-/* The kernel refuses for good: the engine is told, with the token, and what it does about it (another packet by
- * another way) leaves in the same turn. */
+/* The kernel refuses for good: the engine is told, with the token, and what it does about it (another
+ * packet by another way) leaves in the same turn. */
 static void answer_failure(struct bruit_engine *engine, const char *input, uint32_t stream)
 {
     (void)stream;
@@ -374,8 +374,8 @@ static bool has_accepted(struct rig *rig)
     return fake_line("accepted") >= 0;
 }
 
-/* The process was stopped for a while, in which an ack came as a datagram and another on a stream. Both are told
- * before the tick: what was late were we. */
+/* The process was stopped for a while, in which an ack came as a datagram and another on a stream. Both
+ * are told before the tick: what was late were we. */
 static void test_a_late_tick_comes_after_all_that_waited(void **state)
 {
     (void)state;
@@ -410,7 +410,8 @@ static void count_event(struct bruit_uv *uv, void *context, const struct bruit_e
     assert_ptr_equal(uv, rig->uv);
     assert_int_equal(event->type, BRUIT_EVENT_MEMBER);
     rig->events++;
-    if (event->node == 1) { /* the callback asks for something: no kick needed inside a turn, but none harms */
+    if (event->node ==
+        1) { /* the callback asks for something: no kick needed inside a turn, but none harms */
         fake_send(fake, &peer_at, 1, "from a callback");
         bruit_uv_kick(uv);
     }
@@ -444,7 +445,8 @@ static void close_on_event(struct bruit_uv *uv, void *context, const struct brui
     assert_int_equal(rig->closed, 0); /* never from inside the call */
 }
 
-/* The program closes the driver from an event, with more events waiting: they are not handed over any more. */
+/* The program closes the driver from an event, with more events waiting: they are not handed over any
+ * more. */
 static void test_closes_from_inside_a_callback(void **state)
 {
     (void)state;
@@ -492,7 +494,8 @@ static void churn(struct bruit_engine *engine, const char *input, uint32_t strea
     struct bruit_bytes bytes = {page, sizeof page};
     if (strcmp(input, "tick") == 0) {
         engine->deadline = engine->now + BRUIT_MILLISECOND;
-        fake_op(engine, BRUIT_STREAM_OPEN, (uint32_t)engine->log_count, churn_target, (struct bruit_bytes){0});
+        fake_op(engine, BRUIT_STREAM_OPEN, (uint32_t)engine->log_count, churn_target,
+                (struct bruit_bytes){0});
         fake_send(engine, churn_target, 1, "datagram to ourselves");
     } else if (strcmp(input, "opened") == 0 || strcmp(input, "sent") == 0) {
         bool enough = engine->log_count % 5 == 0;
@@ -502,9 +505,10 @@ static void churn(struct bruit_engine *engine, const char *input, uint32_t strea
     }
 }
 
-/* Whatever is under way (datagrams, streams in both directions and every state, a name being resolved, a thread's
- * call), the driver can be closed: after 0, 1, ... 50 turns of the loop everything is given back, each promise
- * of a callback is kept once, and the loop is empty. Run with ASan, this is the test of all memory. */
+/* Whatever is under way (datagrams, streams in both directions and every state, a name being resolved, a
+ * thread's call), the driver can be closed: after 0, 1, ... 50 turns of the loop everything is given back,
+ * each promise of a callback is kept once, and the loop is empty. Run with ASan, this is the test of all
+ * memory. */
 static void test_closes_at_any_moment(void **state)
 {
     (void)state;
@@ -567,8 +571,8 @@ static bool all_posts_ran(struct rig *rig)
     return posts_run == (size_t)POSTS * THREADS;
 }
 
-/* Four threads post while the loop works: each call runs once, on the loop's thread, and what it asks for is sent
- * without a kick. Run with TSan, this is the test of the one lock there is. */
+/* Four threads post while the loop works: each call runs once, on the loop's thread, and what it asks for
+ * is sent without a kick. Run with TSan, this is the test of the one lock there is. */
 static void test_posts_from_other_threads_run_on_the_loop(void **state)
 {
     (void)state;
@@ -622,8 +626,8 @@ static void test_closing_ends_the_posts(void **state)
 
 /* ------------------------------------------------------------------ starting */
 
-/* Port 0: both sockets get the same free one, and the engine is told which. What the caller left empty is filled
- * in, in a copy. */
+/* Port 0: both sockets get the same free one, and the engine is told which. What the caller left empty is
+ * filled in, in a copy. */
 static void test_a_free_port_is_one_for_both(void **state)
 {
     (void)state;

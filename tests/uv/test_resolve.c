@@ -25,10 +25,11 @@ static void test_takes_every_form_of_a_target(void **state)
         {"alpha/[::1]:7946", "alpha", "::1", 7946},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct br_target target;
-        assert_null(br_target_parse(&target, cases[i].text));
+        struct br_uv_target target;
+        assert_null(br_uv_target_parse(&target, cases[i].text));
         assert_int_equal(target.name.size, strlen(cases[i].name));
-        assert_memory_equal(target.name.data ? (const char *)target.name.data : "", cases[i].name, target.name.size);
+        assert_memory_equal(target.name.data ? (const char *)target.name.data : "", cases[i].name,
+                            target.name.size);
         assert_int_equal(target.host.size, strlen(cases[i].host));
         assert_memory_equal(target.host.data, cases[i].host, target.host.size);
         assert_int_equal(target.port, cases[i].port);
@@ -39,12 +40,12 @@ static void test_refuses_what_is_no_target(void **state)
 {
     (void)state;
     static const char *const cases[] = {
-        "",      "/host", "alpha/",  ":7946",  "host:",   "host:0",   "host:65536", "host:1x", "host:http",
-        "[::1", "[::1]x", "[::1]:", "[]:7946", "host:-1", "host:+1", "host:123456",
+        "",          "/host", "alpha/", ":7946",  "host:",   "host:0",  "host:65536", "host:1x",
+        "host:http", "[::1",  "[::1]x", "[::1]:", "[]:7946", "host:-1", "host:+1",    "host:123456",
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct br_target target;
-        if (br_target_parse(&target, cases[i]) == NULL)
+        struct br_uv_target target;
+        if (br_uv_target_parse(&target, cases[i]) == NULL)
             fail_msg("\"%s\" was taken", cases[i]);
     }
 }
@@ -130,7 +131,8 @@ static void join(struct rig *rig, const char *const *names, size_t count)
     assert_int_equal(joined.calls, 1);
 }
 
-/* Addresses need no resolver: all are contacted with their port, or ours, and the name expected goes along. */
+/* Addresses need no resolver: all are contacted with their port, or ours, and the name expected goes
+ * along. */
 static void test_joins_literal_addresses(void **state)
 {
     (void)state;
@@ -166,8 +168,8 @@ static void test_joins_a_name(void **state)
     rig_end(&rig);
 }
 
-/* One name does not exist (no name server need be asked about two dots), one is no name, one address answers: each
- * is told apart, in the order given. */
+/* One name does not exist (no name server need be asked about two dots), one is no name, one address
+ * answers: each is told apart, in the order given. */
 static void test_says_which_names_failed(void **state)
 {
     (void)state;
@@ -181,7 +183,8 @@ static void test_says_which_names_failed(void **state)
     assert_int_equal(joined.addrs[0].size, 0);
     assert_non_null(strstr(joined.texts[0], "Failed to resolve no..such.host: "));
     assert_int_equal(joined.errors[1], BRUIT_EINVAL);
-    assert_string_equal(joined.texts[1], "Failed to resolve host:http: the port is not a number from 1 to 65535");
+    assert_string_equal(joined.texts[1],
+                        "Failed to resolve host:http: the port is not a number from 1 to 65535");
     assert_int_equal(joined.errors[2], 0);
     assert_string_equal(joined.names[2], "127.83.4.2:96");
     rig_end(&rig);
@@ -211,8 +214,9 @@ static void test_passes_on_what_the_other_side_said(void **state)
     join(&rig, names, 1);
     assert_int_equal(joined.contacted, 0);
     assert_int_equal(joined.errors[0], BRUIT_EREMOTE);
-    assert_string_equal(joined.texts[0], "Failed to join 127.83.4.2:96 (127.83.4.2:96): the other side answered "
-                                         "with an error: go \\x1b away");
+    assert_string_equal(joined.texts[0],
+                        "Failed to join 127.83.4.2:96 (127.83.4.2:96): the other side answered "
+                        "with an error: go \\x1b away");
     rig_end(&rig);
 }
 
@@ -288,7 +292,8 @@ static void on_joined_closed(struct bruit_uv *uv, void *context, const struct br
     assert_int_equal(bruit_uv_join_names(uv, &result->results[0].name, 1, 0, NULL, NULL), BRUIT_ECLOSED);
 }
 
-/* The driver closes before the engine has an answer, or before the resolver has: the report comes all the same. */
+/* The driver closes before the engine has an answer, or before the resolver has: the report comes all the
+ * same. */
 static void test_a_closing_driver_reports_its_joins(void **state)
 {
     (void)state;

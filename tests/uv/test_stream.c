@@ -108,7 +108,8 @@ static void ask(struct bruit_engine *engine, const char *input, uint32_t stream)
         fake_op(engine, BRUIT_STREAM_SEND, stream, NULL, bytes_of("question"));
 }
 
-/* We connect, send, read the answer, and the peer ends the stream in good order. Small frames are not held back. */
+/* We connect, send, read the answer, and the peer ends the stream in good order. Small frames are not held
+ * back. */
 static void test_an_opened_stream_asks_and_hears(void **state)
 {
     (void)state;
@@ -192,7 +193,8 @@ static void test_a_reset_is_named(void **state)
     rig_end(&rig);
 }
 
-/* The engine has as many streams as it will have: the peer finds its connection closed, and nothing was told. */
+/* The engine has as many streams as it will have: the peer finds its connection closed, and nothing was
+ * told. */
 static void test_a_stream_too_many_is_closed(void **state)
 {
     (void)state;
@@ -243,8 +245,8 @@ static bool has_ended(struct rig *rig)
     return size == 0;
 }
 
-/* Eight mebibytes to a slow reader, closed together with the last piece: every byte arrives, in order, and only
- * then the end. */
+/* Eight mebibytes to a slow reader, closed together with the last piece: every byte arrives, in order, and
+ * only then the end. */
 static void test_a_large_state_is_flushed_before_the_close(void **state)
 {
     (void)state;
@@ -264,8 +266,8 @@ static void test_a_large_state_is_flushed_before_the_close(void **state)
     rig_end(&rig);
 }
 
-/* A peer that never reads: the engine has closed its stream long ago, and the driver gives up after the engine's
- * own timeout instead of holding the bytes for ever. */
+/* A peer that never reads: the engine has closed its stream long ago, and the driver gives up after the
+ * engine's own timeout instead of holding the bytes for ever. */
 static void test_a_close_that_cannot_flush_ends_in_time(void **state)
 {
     (void)state;
@@ -291,7 +293,8 @@ static void test_a_close_that_cannot_flush_ends_in_time(void **state)
     rig_end(&rig);
 }
 
-/* The same number for the next stream, while the old one still flushes: bytes of one never reach the other. */
+/* The same number for the next stream, while the old one still flushes: bytes of one never reach the
+ * other. */
 static void test_a_number_is_free_at_once(void **state)
 {
     (void)state;

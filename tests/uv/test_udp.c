@@ -32,7 +32,8 @@ static struct bruit_addr open_on(struct br_udp *udp, const char *text, const str
     return bind;
 }
 
-static void put(struct br_udp *udp, const struct bruit_addr *to, uint64_t token, const void *bytes, size_t size)
+static void put(struct br_udp *udp, const struct bruit_addr *to, uint64_t token, const void *bytes,
+                size_t size)
 {
     uint8_t *room = br_udp_room(udp);
     assert_non_null(room);
@@ -90,7 +91,8 @@ static void test_one_by_one_gives_the_same(void **state)
     exchange(&br_udp_single);
 }
 
-/* Two rounds through the same slots: a longer sender name or datagram of the first must not show in the second. */
+/* Two rounds through the same slots: a longer sender name or datagram of the first must not show in the
+ * second. */
 static void test_slots_are_clean_for_the_next_round(void **state)
 {
     (void)state;
@@ -140,7 +142,8 @@ static void test_a_large_datagram_is_put_together(void **state)
     br_udp_fini(&b);
 }
 
-/* What the kernel had to cut is no packet. The slot is made smaller here: a real one holds all there can be. */
+/* What the kernel had to cut is no packet. The slot is made smaller here: a real one holds all there can
+ * be. */
 static void test_a_truncated_datagram_is_refused(void **state)
 {
     (void)state;
@@ -163,8 +166,8 @@ static void test_a_truncated_datagram_is_refused(void **state)
     br_udp_fini(&b);
 }
 
-/* A socket on `::` hears IPv4 too. The engine must see such a source in 4 bytes, as it would on an IPv4 socket,
- * and a reply to these 4 bytes must arrive. */
+/* A socket on `::` hears IPv4 too. The engine must see such a source in 4 bytes, as it would on an IPv4
+ * socket, and a reply to these 4 bytes must arrive. */
 static void test_dual_stack_shows_ipv4_in_four_bytes(void **state)
 {
     (void)state;
@@ -234,8 +237,10 @@ static void test_a_refused_datagram_does_not_hold_up_others(void **state)
     uint8_t *payload = calloc(1, TOO_LONG);
     struct bruit_addr at_a = open_on(&a, "127.83.1.1:0", &br_udp_batched, 4, TOO_LONG);
     assert_non_null(payload);
-    a.out_area = realloc(a.out_area, 2 * TOO_LONG);
+    free(a.out_area);
+    a.out_area = calloc(2, TOO_LONG);
     a.out_area_size = 2 * TOO_LONG;
+    assert_non_null(a.out_area);
     put(&a, &at_a, 1, "first", 5);
     put(&a, &at_a, 2, payload, TOO_LONG - 10);
     a.out_pieces[1].iov_len = TOO_LONG;
@@ -293,7 +298,8 @@ static void script(struct br_udp *udp, const int *answers, size_t count)
     memcpy(kernel.script, answers, count * sizeof *answers);
     (void)open_on(udp, "127.83.1.1:0", &scripted, 8, 100);
 }
-#define SCRIPT(udp, ...) script(udp, (const int[]){__VA_ARGS__}, sizeof((const int[]){__VA_ARGS__}) / sizeof(int))
+#define SCRIPT(udp, ...) \
+    script(udp, (const int[]){__VA_ARGS__}, sizeof((const int[]){__VA_ARGS__}) / sizeof(int))
 
 static void put_letters(struct br_udp *udp, const char *letters)
 {
@@ -302,7 +308,8 @@ static void put_letters(struct br_udp *udp, const char *letters)
         put(udp, &to, (uint64_t)*letters, letters, 1);
 }
 
-/* The kernel's buffer fills in the middle of a batch: the rest is kept, in order, and nothing is lost or doubled. */
+/* The kernel's buffer fills in the middle of a batch: the rest is kept, in order, and nothing is lost or
+ * doubled. */
 static void test_a_full_kernel_keeps_the_rest(void **state)
 {
     (void)state;
@@ -342,8 +349,12 @@ static void test_hard_errors_are_reported_with_their_token(void **state)
     static const struct {
         int error, meaning;
     } cases[] = {
-        {EMSGSIZE, BRUIT_ETOOBIG},          {ENETUNREACH, BRUIT_EUNREACHABLE}, {EHOSTUNREACH, BRUIT_EUNREACHABLE},
-        {ECONNREFUSED, BRUIT_EUNREACHABLE}, {EPERM, BRUIT_EIO},                {ENOBUFS, BRUIT_EIO},
+        {EMSGSIZE, BRUIT_ETOOBIG},
+        {ENETUNREACH, BRUIT_EUNREACHABLE},
+        {EHOSTUNREACH, BRUIT_EUNREACHABLE},
+        {ECONNREFUSED, BRUIT_EUNREACHABLE},
+        {EPERM, BRUIT_EIO},
+        {ENOBUFS, BRUIT_EIO},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct br_udp udp;

@@ -21,8 +21,7 @@ struct network {
 /* Special-purpose networks of RFC 6890 that may be forwarded: what its tables mark otherwise (loopback, link
  * local, documentation and so on) is left out here, which is what go-sockaddr's two lists come to. */
 static const struct network private_v4[] = {
-    {{10}, 8},           {{100, 64}, 10},  {{172, 16}, 12},
-    {{192, 88, 99}, 24}, {{192, 168}, 16}, {{198, 18}, 15},
+    {{10}, 8}, {{100, 64}, 10}, {{172, 16}, 12}, {{192, 88, 99}, 24}, {{192, 168}, 16}, {{198, 18}, 15},
 };
 static const struct network private_v6[] = {
     {{0x00, 0x64, 0xff, 0x9b}, 96}, {{0x01}, 64}, {{0x20, 0x01}, 16}, {{0x20, 0x02}, 16}, {{0xfc}, 7},
@@ -85,8 +84,10 @@ bool br_default_interface(FILE *routes, char *out, size_t size)
     char line[256], name[64];
     unsigned long destination, gateway, flags, mask;
     while (fgets(line, sizeof line, routes) != NULL) {
-        /* Columns: interface, destination, gateway, flags, three counters, mask. Flag 2 is "via a gateway". */
-        if (sscanf(line, "%63s %lx %lx %lx %*u %*u %*u %lx", name, &destination, &gateway, &flags, &mask) != 5)
+        /* Columns: interface, destination, gateway, flags, three counters, mask. Flag 2 is "via a
+         * gateway". */
+        if (sscanf(line, "%63s %lx %lx %lx %*u %*u %*u %lx", name, &destination, &gateway, &flags, &mask) !=
+            5)
             continue;
         if (destination == 0 && mask == 0 && (flags & 2) != 0 && strlen(name) < size) {
             memcpy(out, name, strlen(name) + 1);
@@ -110,8 +111,9 @@ static void find_default_interface(char *out, size_t size)
 static uint8_t prefix_of(const struct sockaddr *mask, uint8_t size)
 {
     uint8_t bits = 0;
-    const uint8_t *bytes = size == 4 ? (const uint8_t *)&((const struct sockaddr_in *)(const void *)mask)->sin_addr
-                                     : (const uint8_t *)&((const struct sockaddr_in6 *)(const void *)mask)->sin6_addr;
+    const uint8_t *bytes =
+        size == 4 ? (const uint8_t *)&((const struct sockaddr_in *)(const void *)mask)->sin_addr
+                  : (const uint8_t *)&((const struct sockaddr_in6 *)(const void *)mask)->sin6_addr;
     for (unsigned i = 0; i < size * 8u && (bytes[i / 8] >> (7 - i % 8) & 1) != 0; i++)
         bits++;
     return bits;
@@ -183,8 +185,8 @@ static void map(struct bruit_addr *addr)
     memcpy(addr->ip + 12, plain.ip, 4);
 }
 
-int bruit_uv_advertise(const struct bruit_addr *bind, const struct bruit_addr *advertise, struct bruit_addr *out,
-                       char *why, size_t why_size)
+int bruit_uv_advertise(const struct bruit_addr *bind, const struct bruit_addr *advertise,
+                       struct bruit_addr *out, char *why, size_t why_size)
 {
     struct bruit_addr result;
     bool is_given = advertise != NULL && advertise->size != 0;

@@ -24,7 +24,8 @@ struct br_candidate {
 bool br_address_is_private(const struct bruit_addr *addr);
 
 /* The best of them, or NULL when none is private. */
-const struct br_candidate *br_advertise_choose(const struct br_candidate *candidates, size_t count, bool ipv6);
+const struct br_candidate *br_advertise_choose(const struct br_candidate *candidates, size_t count,
+                                               bool ipv6);
 
 /* The interface of the first default route in a table as in /proc/net/route; false: there is none. */
 bool br_default_interface(FILE *routes, char *out, size_t size);

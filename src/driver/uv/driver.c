@@ -1,12 +1,14 @@
 /*
  * The driver: one engine, two sockets, one timer, on a libuv loop. driver.h has the map.
  *
- * Time is CLOCK_MONOTONIC, which libuv's timers run on too: the timer is set for the first whole millisecond at
- * or after the deadline, so that it never fires too early and one deadline costs one wakeup.
+ * Time is CLOCK_MONOTONIC, which libuv's timers run on too: the timer is set for the first whole
+ * millisecond at or after the deadline, so that it never fires too early and one deadline costs one
+ * wakeup.
  *
- * A process that was stopped finds its timer due and its sockets full. The engine must hear what came in before
- * it is told how late it is, or it would take its own stall for the silence of others: every tick comes after the
- * UDP socket was drained, and a late one also after libuv has gone through its streams once.
+ * A process that was stopped finds its timer due and its sockets full. The engine must hear what came in
+ * before it is told how late it is, or it would take its own stall for the silence of others: every tick
+ * comes after the UDP socket was drained, and a late one also after libuv has gone through its streams
+ * once.
  */
 #include "driver/uv/driver.h"
 
@@ -26,8 +28,8 @@
 /* Batches taken in one turn before others get theirs: 1,024 datagrams, some milliseconds of work. */
 #define TURN_BATCHES_MAX 16
 
-/* Rounds of pulling in one turn; nothing special about 256. A long stream written in 64 KiB pieces takes the most,
- * and what is left then is done a millisecond later. */
+/* Rounds of pulling in one turn; nothing special about 256. A long stream written in 64 KiB pieces takes
+ * the most, and what is left then is done a millisecond later. */
 #define TURN_ROUNDS_MAX 256
 
 /* From here on a tick is late and waits until the streams were read as well. A timer of a machine that is
@@ -64,7 +66,8 @@ static int say_refused(char *why, size_t why_size, int status, const struct brui
 {
     switch (status) {
     case UV_EADDRINUSE:
-        return say(why, why_size, BRUIT_EEXIST, "", bind, " is in use: end the other program, or bind to another port");
+        return say(why, why_size, BRUIT_EEXIST, "", bind,
+                   " is in use: end the other program, or bind to another port");
     case UV_EADDRNOTAVAIL:
         return say(why, why_size, BRUIT_EIO, "cannot listen on ", bind,
                    ": this host has no such address; bind to one of its own");
@@ -92,7 +95,7 @@ static int open_both(struct br_udp *udp, int *listener, struct bruit_addr *bind)
         int status = br_udp_open(udp, bind);
         if (status != 0)
             return status;
-        *listener = br_streams_listen_fd(bind);
+        *listener = br_uv_streams_listen_fd(bind);
         if (*listener >= 0)
             return 0;
         br_udp_close(udp);
@@ -126,11 +129,13 @@ static int complete(struct bruit_config *config, struct bruit_env *env, const st
     if (env->entropy == NULL)
         env->entropy = system_entropy;
     if (config->seed == 0 && system_entropy(NULL, (uint8_t *)&config->seed, sizeof config->seed) != 0)
-        return say(why, why_size, BRUIT_EIO, "the operating system gives no random numbers: set config.seed", NULL, "");
+        return say(why, why_size, BRUIT_EIO, "the operating system gives no random numbers: set config.seed",
+                   NULL, "");
     return 0;
 }
 
-static int make_engine(struct bruit_uv *uv, const struct bruit_uv_options *options, char *why, size_t why_size)
+static int make_engine(struct bruit_uv *uv, const struct bruit_uv_options *options, char *why,
+                       size_t why_size)
 {
     struct bruit_config config = *options->config;
     struct bruit_env env = {.struct_size = sizeof env};
@@ -175,12 +180,12 @@ static void close_if_open(uv_handle_t *handle, uv_close_cb on_done)
 /* The loop's side. What fails here has left handles that only the loop can give back. */
 static int init_handles(struct bruit_uv *uv, int listener, bruit_time linger_max)
 {
-    int status = br_post_init(uv, on_wake);
+    int status = br_uv_post_init(uv, on_wake);
     if (status != 0) {
         (void)close(listener);
         return status;
     }
-    status = br_streams_init(uv, listener, linger_max);
+    status = br_uv_streams_init(uv, listener, linger_max);
     return status != 0 ? status : init_poll_and_timer(uv);
 }
 
@@ -188,9 +193,9 @@ static void close_handles(struct bruit_uv *uv)
 {
     uv->closing = true;
     if (uv->post.async.data != NULL)
-        br_post_close(uv);
+        br_uv_post_close(uv);
     if (uv->streams.listener.data != NULL)
-        br_streams_close(uv);
+        br_uv_streams_close(uv);
     close_if_open((uv_handle_t *)&uv->timer, on_handle_closed);
     close_if_open((uv_handle_t *)&uv->poll, on_handle_closed);
     br_udp_close(&uv->udp);
@@ -220,8 +225,8 @@ static int init_udp(struct bruit_uv *uv, const struct bruit_uv_options *options)
     return br_udp_init(&uv->udp, &udp);
 }
 
-static int open_and_make(struct bruit_uv *uv, const struct bruit_uv_options *options, int *listener, char *why,
-                         size_t why_size)
+static int open_and_make(struct bruit_uv *uv, const struct bruit_uv_options *options, int *listener,
+                         char *why, size_t why_size)
 {
     uv->bound = (struct bruit_addr){.size = 4, .port = PORT_DEFAULT};
     if (options->bind.size != 0)
@@ -244,7 +249,8 @@ int bruit_uv_new(struct bruit_uv **out, uv_loop_t *loop, const struct bruit_uv_o
     *out = NULL;
     if (options->struct_size != sizeof *options || options->config == NULL ||
         options->config->packet_size_max > UINT16_MAX)
-        return say(why, why_size, BRUIT_EINVAL, "call bruit_uv_options_init() and set `config` from a profile", NULL, "");
+        return say(why, why_size, BRUIT_EINVAL,
+                   "call bruit_uv_options_init() and set `config` from a profile", NULL, "");
     struct bruit_uv *uv = calloc(1, sizeof *uv);
     if (uv == NULL)
         return say(why, why_size, BRUIT_ENOMEM, bruit_strerror(BRUIT_ENOMEM), NULL, "");
@@ -267,7 +273,7 @@ int bruit_uv_new(struct bruit_uv **out, uv_loop_t *loop, const struct bruit_uv_o
             free(uv);
         return error;
     }
-    br_post_wake(uv); /* A first turn: the engine may owe something already. */
+    br_uv_post_wake(uv); /* A first turn: the engine may owe something already. */
     *out = uv;
     return 0;
 }
@@ -288,14 +294,14 @@ void br_uv_handle_closed(struct bruit_uv *uv)
     bool had_post = uv->post.async.data != NULL;
     if (--uv->handle_count > 0)
         return;
-    br_joins_close(uv);
+    br_uv_joins_close(uv);
     if (had_post)
-        br_post_drop(uv);
+        br_uv_post_drop(uv);
     release(uv);
     if (uv->on_closed != NULL)
         uv->on_closed(uv->closed_context);
     if (had_post)
-        br_post_fini(uv);
+        br_uv_post_fini(uv);
     free(uv);
 }
 
@@ -329,7 +335,8 @@ static void watch_writable(struct bruit_uv *uv, bool wanted)
     if (uv->wants_write == wanted)
         return;
     uv->wants_write = wanted;
-    (void)uv_poll_start(&uv->poll, wanted ? UV_READABLE | UV_WRITABLE : UV_READABLE, on_socket); /* Cannot fail. */
+    /* Starting again with another set cannot fail. */
+    (void)uv_poll_start(&uv->poll, wanted ? UV_READABLE | UV_WRITABLE : UV_READABLE, on_socket);
 }
 
 /* False when the kernel is full: what is in the batch stays there, and no more may be pulled. */
@@ -413,7 +420,7 @@ static void hand_over_events(struct bruit_uv *uv)
     struct bruit_event event;
     while (!uv->closing && bruit_next_event(uv->engine, &event)) {
         uv->again = true; /* Whoever is told something may ask for something. */
-        if (event.type == BRUIT_EVENT_JOIN_DONE && br_joins_take(uv, &event))
+        if (event.type == BRUIT_EVENT_JOIN_DONE && br_uv_joins_take(uv, &event))
             continue;
         if (uv->on_event != NULL)
             uv->on_event(uv, uv->context, &event);
@@ -424,11 +431,11 @@ static void one_round(struct bruit_uv *uv)
 {
     uv->again = false;
     tick_if_due(uv);
-    br_joins_run(uv);
+    br_uv_joins_run(uv);
     if (uv->closing)
         return;
     send_datagrams(uv);
-    br_streams_run(uv);
+    br_uv_streams_run(uv);
     hand_over_events(uv);
 }
 
@@ -448,22 +455,23 @@ void br_uv_turn(struct bruit_uv *uv)
 static void arm(struct bruit_uv *uv)
 {
     bruit_time deadline = bruit_deadline(uv->engine);
-    bruit_time linger = br_streams_deadline(&uv->streams);
+    bruit_time linger = br_uv_streams_deadline(&uv->streams);
     deadline = linger < deadline ? linger : deadline;
     if (deadline == BRUIT_NEVER && !uv->again) {
         (void)uv_timer_stop(&uv->timer); /* Always succeeds. */
         uv->armed_ms = 0;
         return;
     }
-    /* libuv counts whole milliseconds of the same clock, rounded down: at this one the deadline has come. What
-     * is due already has to wait for the next, so that nothing can keep the loop from its other work. */
+    /* libuv counts whole milliseconds of the same clock, rounded down: at this one the deadline has come.
+     * What is due already has to wait for the next, so that nothing can keep the loop from its other work. */
     uint64_t target = uv->again ? 0 : deadline / BRUIT_MILLISECOND + (deadline % BRUIT_MILLISECOND != 0);
     uint64_t earliest = uv_now(uv->loop) + 1;
     target = target < earliest ? earliest : target;
     if (target == uv->armed_ms)
         return;
     uv->armed_ms = target;
-    (void)uv_timer_start(&uv->timer, on_timer, target - uv_now(uv->loop), 0); /* Fails only without callback. */
+    /* It fails only without a callback. */
+    (void)uv_timer_start(&uv->timer, on_timer, target - uv_now(uv->loop), 0);
 }
 
 /* ------------------------------------------------------------------ what wakes us */
@@ -490,7 +498,7 @@ static void on_timer(uv_timer_t *timer)
     uv->stats.wakeups++;
     drain(uv);
     bruit_time now = bruit_uv_now(uv);
-    br_streams_expire(uv, now);
+    br_uv_streams_expire(uv, now);
     bruit_time deadline = bruit_deadline(uv->engine);
     bool is_late = deadline < now && now - deadline > LATE;
     uv->may_tick_late = is_late && uv->late; /* The second time: libuv has been through the streams. */
@@ -505,7 +513,7 @@ static void on_wake(uv_async_t *async)
     if (uv->closing)
         return;
     uv->stats.wakeups++;
-    br_post_run(uv);
+    br_uv_post_run(uv);
     br_uv_turn(uv);
 }
 

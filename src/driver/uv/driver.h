@@ -33,9 +33,9 @@ struct bruit_uv {
 
     struct bruit_addr bound;
     struct br_udp udp;
-    struct br_streams streams;
-    struct br_post post;
-    struct br_joins joins;
+    struct br_uv_streams streams;
+    struct br_uv_post post;
+    struct br_uv_joins joins;
 
     uv_poll_t poll;
     uv_timer_t timer;

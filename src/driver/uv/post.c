@@ -5,15 +5,15 @@
 
 #include <stdlib.h>
 
-struct br_posted {
-    struct br_posted *next;
+struct br_uv_posted {
+    struct br_uv_posted *next;
     bruit_uv_post_fn fn;
     void *context;
 };
 
-int br_post_init(struct bruit_uv *uv, uv_async_cb on_wake)
+int br_uv_post_init(struct bruit_uv *uv, uv_async_cb on_wake)
 {
-    struct br_post *post = &uv->post;
+    struct br_uv_post *post = &uv->post;
     int status = uv_mutex_init(&post->lock);
     if (status != 0)
         return status;
@@ -32,17 +32,17 @@ int br_post_init(struct bruit_uv *uv, uv_async_cb on_wake)
 
 int bruit_uv_post(struct bruit_uv *uv, bruit_uv_post_fn fn, void *context)
 {
-    struct br_post *post = &uv->post;
-    struct br_posted *posted = malloc(sizeof *posted);
+    struct br_uv_post *post = &uv->post;
+    struct br_uv_posted *posted = malloc(sizeof *posted);
     if (posted == NULL)
         return BRUIT_ENOMEM;
-    *posted = (struct br_posted){NULL, fn, context};
+    *posted = (struct br_uv_posted){NULL, fn, context};
     uv_mutex_lock(&post->lock);
     bool taken = !post->is_closed;
     if (taken) {
         *post->last = posted;
         post->last = &posted->next;
-        br_post_wake(uv); /* Under the lock: the handle is not being closed meanwhile. */
+        br_uv_post_wake(uv); /* Under the lock: the handle is not being closed meanwhile. */
     }
     uv_mutex_unlock(&post->lock);
     if (!taken)
@@ -50,15 +50,15 @@ int bruit_uv_post(struct bruit_uv *uv, bruit_uv_post_fn fn, void *context)
     return taken ? 0 : BRUIT_ECLOSED;
 }
 
-void br_post_wake(struct bruit_uv *uv)
+void br_uv_post_wake(struct bruit_uv *uv)
 {
     (void)uv_async_send(&uv->post.async); /* Fails only for a handle that is no async handle. */
 }
 
-static struct br_posted *take_first(struct br_post *post)
+static struct br_uv_posted *take_first(struct br_uv_post *post)
 {
     uv_mutex_lock(&post->lock);
-    struct br_posted *posted = post->first;
+    struct br_uv_posted *posted = post->first;
     if (posted != NULL)
         post->first = posted->next;
     if (post->first == NULL)
@@ -67,10 +67,10 @@ static struct br_posted *take_first(struct br_post *post)
     return posted;
 }
 
-static struct br_posted *take_all(struct br_post *post)
+static struct br_uv_posted *take_all(struct br_uv_post *post)
 {
     uv_mutex_lock(&post->lock);
-    struct br_posted *posted = post->first;
+    struct br_uv_posted *posted = post->first;
     post->first = NULL;
     post->last = &post->first;
     uv_mutex_unlock(&post->lock);
@@ -78,11 +78,11 @@ static struct br_posted *take_all(struct br_post *post)
 }
 
 /* Back to the front: they were posted before everything that came since. */
-static void put_back(struct br_post *post, struct br_posted *list)
+static void put_back(struct br_uv_post *post, struct br_uv_posted *list)
 {
     if (list == NULL)
         return;
-    struct br_posted *end = list;
+    struct br_uv_posted *end = list;
     while (end->next != NULL)
         end = end->next;
     uv_mutex_lock(&post->lock);
@@ -93,12 +93,12 @@ static void put_back(struct br_post *post, struct br_posted *list)
     uv_mutex_unlock(&post->lock);
 }
 
-void br_post_run(struct bruit_uv *uv)
+void br_uv_post_run(struct bruit_uv *uv)
 {
     /* All at once, so that functions which post again cannot keep the loop from its sockets. */
-    struct br_posted *list = take_all(&uv->post);
+    struct br_uv_posted *list = take_all(&uv->post);
     while (list != NULL && !uv->closing) {
-        struct br_posted *posted = list;
+        struct br_uv_posted *posted = list;
         list = list->next;
         posted->fn(uv, posted->context);
         free(posted);
@@ -111,7 +111,7 @@ static void on_closed(uv_handle_t *handle)
     br_uv_handle_closed(handle->data);
 }
 
-void br_post_close(struct bruit_uv *uv)
+void br_uv_post_close(struct bruit_uv *uv)
 {
     uv_mutex_lock(&uv->post.lock);
     uv->post.is_closed = true;
@@ -119,16 +119,16 @@ void br_post_close(struct bruit_uv *uv)
     uv_close((uv_handle_t *)&uv->post.async, on_closed);
 }
 
-void br_post_drop(struct bruit_uv *uv)
+void br_uv_post_drop(struct bruit_uv *uv)
 {
-    struct br_posted *posted;
+    struct br_uv_posted *posted;
     while ((posted = take_first(&uv->post)) != NULL) {
         posted->fn(NULL, posted->context);
         free(posted);
     }
 }
 
-void br_post_fini(struct bruit_uv *uv)
+void br_uv_post_fini(struct bruit_uv *uv)
 {
     uv_mutex_destroy(&uv->post.lock);
 }

@@ -16,10 +16,10 @@
 
 struct lookup {
     uv_getaddrinfo_t request;
-    struct br_join *join;
+    struct br_uv_join *join;
     const char *text; /* as given */
-    struct br_target target;
-    const char *wrong; /* what br_target_parse said */
+    struct br_uv_target target;
+    const char *wrong; /* what br_uv_target_parse said */
     struct bruit_addr literal;
     struct addrinfo *found;
     int status;
@@ -28,8 +28,8 @@ struct lookup {
 
 enum phase { RESOLVING, READY, CONTACTING };
 
-struct br_join {
-    struct br_join *next;
+struct br_uv_join {
+    struct br_uv_join *next;
     struct bruit_uv *uv; /* NULL: nobody waits for the end any more, only lookups are still on their way */
     bruit_uv_joined_fn done;
     void *context;
@@ -47,8 +47,8 @@ struct br_join {
     uint32_t result_count;
     uint32_t contacted;
 
-    uint32_t next_result; /* the first that was not handed to bruit_join() yet */
-    uint32_t request;     /* of the bruit_join() under way */
+    uint32_t next_result;                  /* the first that was not handed to bruit_join() yet */
+    uint32_t request;                      /* of the bruit_join() under way */
     uint32_t asked[BR_JOIN_ADDRESSES_MAX]; /* the results it is about */
     uint32_t asked_count;
 };
@@ -70,7 +70,7 @@ static const char *parse_port(uint16_t *out, const char *text)
     return NULL;
 }
 
-static const char *parse_bracketed(struct br_target *out, const char *text)
+static const char *parse_bracketed(struct br_uv_target *out, const char *text)
 {
     const char *end = strchr(text, ']');
     if (end == NULL)
@@ -81,7 +81,7 @@ static const char *parse_bracketed(struct br_target *out, const char *text)
     return end[1] == ':' ? parse_port(&out->port, end + 2) : "what follows the bracket is no port";
 }
 
-static const char *parse_host(struct br_target *out, const char *text)
+static const char *parse_host(struct br_uv_target *out, const char *text)
 {
     if (text[0] == '[')
         return parse_bracketed(out, text);
@@ -94,9 +94,9 @@ static const char *parse_host(struct br_target *out, const char *text)
     return parse_port(&out->port, colon + 1);
 }
 
-const char *br_target_parse(struct br_target *out, const char *text)
+const char *br_uv_target_parse(struct br_uv_target *out, const char *text)
 {
-    *out = (struct br_target){.name = {0}};
+    *out = (struct br_uv_target){.name = {0}};
     const char *slash = strchr(text, '/');
     if (slash == text)
         return "the node name before the slash is empty";
@@ -138,7 +138,7 @@ static char *sentence(const char *verb, const char *name, const struct bruit_add
 
 /* ------------------------------------------------------------------ memory */
 
-static void join_free(struct br_join *join)
+static void join_free(struct br_uv_join *join)
 {
     for (size_t i = 0; i < join->lookup_count; i++)
         uv_freeaddrinfo(join->lookups[i].found); /* NULL is fine. */
@@ -152,17 +152,17 @@ static void join_free(struct br_join *join)
     free(join);
 }
 
-static void unlink_join(struct br_joins *joins, struct br_join *join)
+static void unlink_join(struct br_uv_joins *joins, struct br_uv_join *join)
 {
-    struct br_join **at = &joins->first;
+    struct br_uv_join **at = &joins->first;
     while (*at != join)
         at = &(*at)->next;
     *at = join->next;
 }
 
-static struct br_join *join_make(const char *const *names, size_t count, size_t text_size)
+static struct br_uv_join *join_make(const char *const *names, size_t count, size_t text_size)
 {
-    struct br_join *join = calloc(1, sizeof *join);
+    struct br_uv_join *join = calloc(1, sizeof *join);
     if (join == NULL)
         return NULL;
     join->lookups = calloc(count, sizeof *join->lookups);
@@ -188,7 +188,7 @@ static struct br_join *join_make(const char *const *names, size_t count, size_t 
 static void on_found(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
 {
     struct lookup *lookup = request->data;
-    struct br_join *join = lookup->join;
+    struct br_uv_join *join = lookup->join;
     lookup->status = status;
     lookup->found = found;
     join->pending--;
@@ -204,7 +204,7 @@ static void on_found(uv_getaddrinfo_t *request, int status, struct addrinfo *fou
 
 static const struct addrinfo resolver_hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
 
-static bool is_literal(struct bruit_addr *out, const struct br_target *target,
+static bool is_literal(struct bruit_addr *out, const struct br_uv_target *target,
                        char host[BR_JOIN_NAME_SIZE_MAX + 1])
 {
     memcpy(host, target->host.data, target->host.size);
@@ -215,7 +215,7 @@ static bool is_literal(struct bruit_addr *out, const struct br_target *target,
 static void start_lookup(struct bruit_uv *uv, struct lookup *lookup)
 {
     char host[BR_JOIN_NAME_SIZE_MAX + 1];
-    lookup->wrong = br_target_parse(&lookup->target, lookup->text);
+    lookup->wrong = br_uv_target_parse(&lookup->target, lookup->text);
     if (lookup->wrong != NULL || is_literal(&lookup->literal, &lookup->target, host))
         return;
     lookup->request.data = lookup;
@@ -239,7 +239,7 @@ int bruit_uv_join_names(struct bruit_uv *uv, const char *const *names, size_t co
             return BRUIT_EINVAL;
         text_size += size + 1;
     }
-    struct br_join *join = join_make(names, count, text_size);
+    struct br_uv_join *join = join_make(names, count, text_size);
     if (join == NULL)
         return BRUIT_ENOMEM;
     join->uv = uv;
@@ -251,7 +251,7 @@ int bruit_uv_join_names(struct bruit_uv *uv, const char *const *names, size_t co
     for (size_t i = 0; i < count; i++)
         start_lookup(uv, &join->lookups[i]);
     join->phase = join->pending > 0 ? RESOLVING : READY;
-    br_post_wake(uv); /* Not now: `done` must not be called before we have returned. */
+    br_uv_post_wake(uv); /* Not now: `done` must not be called before we have returned. */
     return 0;
 }
 
@@ -260,12 +260,13 @@ int bruit_uv_join_names(struct bruit_uv *uv, const char *const *names, size_t co
 static size_t addresses_of(const struct lookup *lookup)
 {
     size_t count = 0;
-    for (const struct addrinfo *at = lookup->found; at != NULL && count < BR_JOIN_ADDRESSES_MAX; at = at->ai_next)
+    for (const struct addrinfo *at = lookup->found; at != NULL && count < BR_JOIN_ADDRESSES_MAX;
+         at = at->ai_next)
         count++;
     return count > 0 ? count : 1;
 }
 
-static struct bruit_uv_join_result *add_result(struct br_join *join, const struct lookup *lookup)
+static struct bruit_uv_join_result *add_result(struct br_uv_join *join, const struct lookup *lookup)
 {
     uint32_t index = join->result_count++;
     join->result_lookups[index] = (size_t)(lookup - join->lookups);
@@ -273,8 +274,8 @@ static struct bruit_uv_join_result *add_result(struct br_join *join, const struc
     return &join->results[index];
 }
 
-static void set_failure(struct br_join *join, struct bruit_uv_join_result *result, const char *verb, int error,
-                        const char *reason, struct bruit_bytes detail)
+static void set_failure(struct br_uv_join *join, struct bruit_uv_join_result *result, const char *verb,
+                        int error, const char *reason, struct bruit_bytes detail)
 {
     const struct bruit_addr *addr = result->addr.size != 0 ? &result->addr : NULL;
     char *text = sentence(verb, result->name, addr, reason, detail);
@@ -283,12 +284,12 @@ static void set_failure(struct br_join *join, struct bruit_uv_join_result *resul
     result->text = text != NULL ? text : reason;
 }
 
-static void add_failure(struct br_join *join, const struct lookup *lookup, int error, const char *reason)
+static void add_failure(struct br_uv_join *join, const struct lookup *lookup, int error, const char *reason)
 {
     set_failure(join, add_result(join, lookup), "resolve", error, reason, (struct bruit_bytes){0});
 }
 
-static void add_address(struct br_join *join, const struct lookup *lookup, const struct bruit_addr *addr)
+static void add_address(struct br_uv_join *join, const struct lookup *lookup, const struct bruit_addr *addr)
 {
     struct bruit_uv_join_result *result = add_result(join, lookup);
     result->addr = *addr;
@@ -305,12 +306,13 @@ static bool read_found(struct bruit_addr *out, const struct addrinfo *found)
     return br_sockaddr_read(out, &address);
 }
 
-static void add_found(struct br_join *join, const struct lookup *lookup)
+static void add_found(struct br_uv_join *join, const struct lookup *lookup)
 {
     struct bruit_addr addr;
     uint32_t before = join->result_count;
     size_t seen = 0;
-    for (const struct addrinfo *at = lookup->found; at != NULL && seen < BR_JOIN_ADDRESSES_MAX; at = at->ai_next) {
+    for (const struct addrinfo *at = lookup->found; at != NULL && seen < BR_JOIN_ADDRESSES_MAX;
+         at = at->ai_next) {
         seen++;
         if (read_found(&addr, at))
             add_address(join, lookup, &addr);
@@ -319,7 +321,7 @@ static void add_found(struct br_join *join, const struct lookup *lookup)
         add_failure(join, lookup, BRUIT_ENOENT, "it has no address");
 }
 
-static void add_lookup(struct br_join *join, const struct lookup *lookup)
+static void add_lookup(struct br_uv_join *join, const struct lookup *lookup)
 {
     if (lookup->wrong != NULL)
         add_failure(join, lookup, BRUIT_EINVAL, lookup->wrong);
@@ -332,7 +334,7 @@ static void add_lookup(struct br_join *join, const struct lookup *lookup)
 }
 
 /* False without memory. */
-static bool make_results(struct br_join *join)
+static bool make_results(struct br_uv_join *join)
 {
     size_t count = 0;
     for (size_t i = 0; i < join->lookup_count; i++)
@@ -349,16 +351,17 @@ static bool make_results(struct br_join *join)
 
 /* ------------------------------------------------------------------ contacting */
 
-static void set_unjoined(struct br_join *join, uint32_t asked, int error, struct bruit_bytes detail)
+static void set_unjoined(struct br_uv_join *join, uint32_t asked, int error, struct bruit_bytes detail)
 {
     set_failure(join, &join->results[join->asked[asked]], "join", error, bruit_strerror(error), detail);
 }
 
 /* The next addresses that bruit_join() takes at once, into `targets` and join->asked. */
-static void gather(struct br_join *join, struct bruit_join_target *targets)
+static void gather(struct br_uv_join *join, struct bruit_join_target *targets)
 {
     join->asked_count = 0;
-    for (; join->next_result < join->result_count && join->asked_count < BR_JOIN_ADDRESSES_MAX; join->next_result++) {
+    for (; join->next_result < join->result_count && join->asked_count < BR_JOIN_ADDRESSES_MAX;
+         join->next_result++) {
         const struct bruit_uv_join_result *result = &join->results[join->next_result];
         if (result->error != 0)
             continue;
@@ -368,7 +371,7 @@ static void gather(struct br_join *join, struct bruit_join_target *targets)
     }
 }
 
-static void finish(struct bruit_uv *uv, struct br_join *join)
+static void finish(struct bruit_uv *uv, struct br_uv_join *join)
 {
     unlink_join(&uv->joins, join);
     struct bruit_uv_joined joined = {join->contacted, join->result_count, join->results};
@@ -377,7 +380,7 @@ static void finish(struct bruit_uv *uv, struct br_join *join)
     join_free(join);
 }
 
-static void go_on(struct bruit_uv *uv, struct br_join *join)
+static void go_on(struct bruit_uv *uv, struct br_uv_join *join)
 {
     struct bruit_join_target targets[BR_JOIN_ADDRESSES_MAX];
     if (join->results == NULL && !make_results(join)) {
@@ -389,7 +392,8 @@ static void go_on(struct bruit_uv *uv, struct br_join *join)
         finish(uv, join);
         return;
     }
-    int error = bruit_join(uv->engine, targets, join->asked_count, join->flags, &join->request, bruit_uv_now(uv));
+    int error =
+        bruit_join(uv->engine, targets, join->asked_count, join->flags, &join->request, bruit_uv_now(uv));
     uv->again = true;
     if (error == 0) {
         join->phase = CONTACTING;
@@ -399,25 +403,25 @@ static void go_on(struct bruit_uv *uv, struct br_join *join)
         set_unjoined(join, i, error, (struct bruit_bytes){0});
 }
 
-static struct br_join *find_ready(const struct br_joins *joins)
+static struct br_uv_join *find_ready(const struct br_uv_joins *joins)
 {
-    struct br_join *join = joins->first;
+    struct br_uv_join *join = joins->first;
     while (join != NULL && join->phase != READY)
         join = join->next;
     return join;
 }
 
-void br_joins_run(struct bruit_uv *uv)
+void br_uv_joins_run(struct bruit_uv *uv)
 {
-    struct br_join *join;
+    struct br_uv_join *join;
     /* Each pass ends a join or asks for its next addresses; `done` may begin others, or close the driver. */
     while (!uv->closing && (join = find_ready(&uv->joins)) != NULL)
         go_on(uv, join);
 }
 
-bool br_joins_take(struct bruit_uv *uv, const struct bruit_event *event)
+bool br_uv_joins_take(struct bruit_uv *uv, const struct bruit_event *event)
 {
-    struct br_join *join = uv->joins.first;
+    struct br_uv_join *join = uv->joins.first;
     while (join != NULL && (join->phase != CONTACTING || join->request != event->request))
         join = join->next;
     if (join == NULL)
@@ -438,7 +442,7 @@ bool br_joins_take(struct bruit_uv *uv, const struct bruit_event *event)
 /* ------------------------------------------------------------------ the end */
 
 /* One result a name, whatever was known already. */
-static void report_closed(struct bruit_uv *uv, struct br_join *join)
+static void report_closed(struct bruit_uv *uv, struct br_uv_join *join)
 {
     struct bruit_uv_join_result *results = calloc(join->lookup_count, sizeof *results);
     uint32_t count = results == NULL ? 0 : (uint32_t)join->lookup_count;
@@ -452,9 +456,9 @@ static void report_closed(struct bruit_uv *uv, struct br_join *join)
     free(results);
 }
 
-void br_joins_close(struct bruit_uv *uv)
+void br_uv_joins_close(struct bruit_uv *uv)
 {
-    struct br_join *join;
+    struct br_uv_join *join;
     while ((join = uv->joins.first) != NULL) {
         uv->joins.first = join->next;
         report_closed(uv, join);
@@ -492,7 +496,8 @@ static bool pick(struct bruit_addr *out, const struct addrinfo *found, int famil
     return false;
 }
 
-static int ask_resolver(struct bruit_addr *out, const char *name, const char *host, char *why, size_t why_size)
+static int ask_resolver(struct bruit_addr *out, const char *name, const char *host, char *why,
+                        size_t why_size)
 {
     struct addrinfo *found;
     int status = getaddrinfo(host, NULL, &resolver_hints, &found);
@@ -507,16 +512,17 @@ static int ask_resolver(struct bruit_addr *out, const char *name, const char *ho
     return ok ? 0 : BRUIT_ENOENT;
 }
 
-int bruit_uv_resolve(const char *name, uint16_t default_port, struct bruit_addr *out, char *why, size_t why_size)
+int bruit_uv_resolve(const char *name, uint16_t default_port, struct bruit_addr *out, char *why,
+                     size_t why_size)
 {
     char host[BR_JOIN_NAME_SIZE_MAX + 1];
-    struct br_target target;
+    struct br_uv_target target;
     struct bruit_addr addr;
     if (why == NULL)
         why_size = 0;
     const char *wrong = "it is longer than 512 bytes";
     if (strlen(name) <= BR_JOIN_NAME_SIZE_MAX)
-        wrong = br_target_parse(&target, name);
+        wrong = br_uv_target_parse(&target, name);
     if (wrong != NULL) {
         say(why, why_size, name, wrong);
         return BRUIT_EINVAL;

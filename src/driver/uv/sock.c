@@ -9,7 +9,8 @@ static const uint8_t mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0x
 
 static bool is_ipv4(const struct bruit_addr *addr)
 {
-    return addr->size == 4 || (addr->size == 16 && memcmp(addr->ip, mapped_prefix, sizeof mapped_prefix) == 0);
+    return addr->size == 4 ||
+           (addr->size == 16 && memcmp(addr->ip, mapped_prefix, sizeof mapped_prefix) == 0);
 }
 
 static socklen_t write_v4(union br_sockaddr *out, const struct bruit_addr *addr)

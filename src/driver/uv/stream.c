@@ -1,4 +1,5 @@
-/* Streams over libuv: see stream.h. Every callback here ends in a turn, since the engine was told something. */
+/* Streams over libuv: see stream.h. Every callback here ends in a turn, since the engine was told
+ * something. */
 #include "driver/uv/stream.h"
 
 #include "driver/uv/driver.h"
@@ -12,13 +13,13 @@
 /* libuv's backlog argument; the kernel caps it (net.core.somaxconn). Go's is the system's maximum. */
 #define BACKLOG 128
 
-struct br_stream {
+struct br_uv_stream {
     uv_tcp_t tcp;
     uv_connect_t connect;
     struct bruit_uv *uv;
-    struct br_stream *next; /* in its bucket, or among the lingering */
-    uint32_t number;        /* 0: the engine does not know it, or not any more */
-    unsigned writes;        /* under way */
+    struct br_uv_stream *next; /* in its bucket, or among the lingering */
+    uint32_t number;           /* 0: the engine does not know it, or not any more */
+    unsigned writes;           /* under way */
     bool is_lingering;
     bruit_time linger_deadline;
 };
@@ -26,34 +27,34 @@ struct br_stream {
 /* The part of a SEND that the kernel did not take at once. */
 struct write {
     uv_write_t request;
-    struct br_stream *stream;
+    struct br_uv_stream *stream;
     uint8_t bytes[];
 };
 
 /* ------------------------------------------------------------------ the table */
 
-static struct br_stream **bucket_of(struct br_streams *streams, uint32_t number)
+static struct br_uv_stream **bucket_of(struct br_uv_streams *streams, uint32_t number)
 {
     return &streams->buckets[number % BR_STREAM_BUCKETS];
 }
 
-static struct br_stream *find(struct br_streams *streams, uint32_t number)
+static struct br_uv_stream *find(struct br_uv_streams *streams, uint32_t number)
 {
-    struct br_stream *stream = *bucket_of(streams, number);
+    struct br_uv_stream *stream = *bucket_of(streams, number);
     while (stream != NULL && stream->number != number)
         stream = stream->next;
     return stream;
 }
 
-static void enter(struct br_stream *stream, uint32_t number)
+static void enter(struct br_uv_stream *stream, uint32_t number)
 {
-    struct br_stream **bucket = bucket_of(&stream->uv->streams, number);
+    struct br_uv_stream **bucket = bucket_of(&stream->uv->streams, number);
     stream->number = number;
     stream->next = *bucket;
     *bucket = stream;
 }
 
-static void remove_from(struct br_stream **list, struct br_stream *stream)
+static void remove_from(struct br_uv_stream **list, struct br_uv_stream *stream)
 {
     while (*list != stream)
         list = &(*list)->next;
@@ -62,7 +63,7 @@ static void remove_from(struct br_stream **list, struct br_stream *stream)
 }
 
 /* The engine's number is free from here on. */
-static void forget(struct br_stream *stream)
+static void forget(struct br_uv_stream *stream)
 {
     if (stream->number != 0)
         remove_from(bucket_of(&stream->uv->streams, stream->number), stream);
@@ -71,9 +72,9 @@ static void forget(struct br_stream *stream)
 
 /* ------------------------------------------------------------------ birth and death */
 
-static struct br_stream *make(struct bruit_uv *uv)
+static struct br_uv_stream *make(struct bruit_uv *uv)
 {
-    struct br_stream *stream = calloc(1, sizeof *stream);
+    struct br_uv_stream *stream = calloc(1, sizeof *stream);
     if (stream == NULL)
         return NULL;
     if (uv_tcp_init(uv->loop, &stream->tcp) != 0) {
@@ -89,7 +90,7 @@ static struct br_stream *make(struct bruit_uv *uv)
 
 static void on_closed(uv_handle_t *handle)
 {
-    struct br_stream *stream = handle->data;
+    struct br_uv_stream *stream = handle->data;
     struct bruit_uv *uv = stream->uv;
     uv->stats.streams_open--;
     free(stream);
@@ -97,7 +98,7 @@ static void on_closed(uv_handle_t *handle)
 }
 
 /* Drops the connection without another word to the engine. */
-static void drop(struct br_stream *stream)
+static void drop(struct br_uv_stream *stream)
 {
     forget(stream);
     if (stream->is_lingering)
@@ -108,13 +109,14 @@ static void drop(struct br_stream *stream)
 }
 
 /* Tells the engine that the stream ended, and why. */
-static void end(struct br_stream *stream, int error)
+static void end(struct br_uv_stream *stream, int error)
 {
     struct bruit_uv *uv = stream->uv;
     uint32_t number = stream->number;
     drop(stream);
     if (number != 0 && !uv->closing) {
-        (void)bruit_stream_closed(uv->engine, number, error, bruit_uv_now(uv)); /* Its troubles are its own. */
+        (void)bruit_stream_closed(uv->engine, number, error,
+                                  bruit_uv_now(uv)); /* Its troubles are its own. */
         uv->again = true;
     }
 }
@@ -131,14 +133,14 @@ static int stream_error(int status)
 /* All streams read into the one buffer, which the engine has used up when the callback returns. */
 static void give_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 {
-    const struct br_stream *stream = handle->data;
+    const struct br_uv_stream *stream = handle->data;
     (void)suggested;
     *out = uv_buf_init((char *)stream->uv->udp.scratch, BR_UDP_DATAGRAM_MAX);
 }
 
 static void on_read(uv_stream_t *handle, ssize_t size, const uv_buf_t *buffer)
 {
-    struct br_stream *stream = handle->data;
+    struct br_uv_stream *stream = handle->data;
     struct bruit_uv *uv = stream->uv;
     if (size == 0 || stream->number == 0)
         return;
@@ -147,13 +149,14 @@ static void on_read(uv_stream_t *handle, ssize_t size, const uv_buf_t *buffer)
         end(stream, stream_error((int)size));
     } else {
         struct bruit_bytes bytes = {(const uint8_t *)buffer->base, (size_t)size};
-        (void)bruit_recv_stream(uv->engine, stream->number, bytes, bruit_uv_now(uv)); /* It closes what it refuses. */
+        (void)bruit_recv_stream(uv->engine, stream->number, bytes,
+                                bruit_uv_now(uv)); /* It closes what it refuses. */
     }
     br_uv_turn(uv);
 }
 
 /* Reads from now on; false when libuv refuses, which it does for a socket that is broken already. */
-static bool start(struct br_stream *stream)
+static bool start(struct br_uv_stream *stream)
 {
     /* Small frames go both ways and wait for each other: do not hold them back. Failing that, be slow. */
     (void)uv_tcp_nodelay(&stream->tcp, 1);
@@ -169,7 +172,7 @@ static bool peer_of(uv_tcp_t *tcp, struct bruit_addr *out)
     return uv_tcp_getpeername(tcp, &peer.any, &size) == 0 && br_sockaddr_read(out, &peer);
 }
 
-static void accept_one(struct bruit_uv *uv, struct br_stream *stream)
+static void accept_one(struct bruit_uv *uv, struct br_uv_stream *stream)
 {
     struct bruit_addr from;
     uint32_t number;
@@ -202,7 +205,7 @@ static void on_connection(uv_stream_t *listener, int status)
  * every turn. */
 static void accept_waiting(struct bruit_uv *uv)
 {
-    struct br_stream *stream = make(uv);
+    struct br_uv_stream *stream = make(uv);
     if (stream == NULL)
         return;
     uv->streams.accept_waits = false;
@@ -222,7 +225,7 @@ static int prepare_listener(int fd, const struct bruit_addr *bind_addr, int fami
     return 0;
 }
 
-int br_streams_listen_fd(const struct bruit_addr *bind_addr)
+int br_uv_streams_listen_fd(const struct bruit_addr *bind_addr)
 {
     union br_sockaddr probe;
     if (br_sockaddr_write(&probe, bind_addr, AF_UNSPEC) == 0)
@@ -243,10 +246,10 @@ static void on_listener_closed(uv_handle_t *handle)
     br_uv_handle_closed(handle->data);
 }
 
-int br_streams_init(struct bruit_uv *uv, int fd, bruit_time linger_max)
+int br_uv_streams_init(struct bruit_uv *uv, int fd, bruit_time linger_max)
 {
-    struct br_streams *streams = &uv->streams;
-    *streams = (struct br_streams){.linger_max = linger_max};
+    struct br_uv_streams *streams = &uv->streams;
+    *streams = (struct br_uv_streams){.linger_max = linger_max};
     int status = uv_tcp_init(uv->loop, &streams->listener);
     if (status != 0) {
         (void)close(fd);
@@ -266,7 +269,7 @@ int br_streams_init(struct bruit_uv *uv, int fd, bruit_time linger_max)
 
 static void on_connected(uv_connect_t *request, int status)
 {
-    struct br_stream *stream = request->handle->data;
+    struct br_uv_stream *stream = request->handle->data;
     struct bruit_uv *uv = stream->uv;
     if (stream->number == 0)
         return; /* Closed while connecting. */
@@ -282,7 +285,7 @@ static void on_connected(uv_connect_t *request, int status)
     br_uv_turn(uv);
 }
 
-static int connect_to(struct br_stream *stream, const struct bruit_addr *to)
+static int connect_to(struct br_uv_stream *stream, const struct bruit_addr *to)
 {
     union br_sockaddr target;
     if (br_sockaddr_write(&target, to, AF_UNSPEC) == 0)
@@ -292,7 +295,7 @@ static int connect_to(struct br_stream *stream, const struct bruit_addr *to)
 
 static void open_stream(struct bruit_uv *uv, const struct bruit_stream_op *op)
 {
-    struct br_stream *stream = make(uv);
+    struct br_uv_stream *stream = make(uv);
     if (stream == NULL) {
         (void)bruit_stream_closed(uv->engine, op->stream, BRUIT_EIO, bruit_uv_now(uv));
         uv->again = true;
@@ -307,7 +310,7 @@ static void open_stream(struct bruit_uv *uv, const struct bruit_stream_op *op)
 static void on_written(uv_write_t *request, int status)
 {
     struct write *write = (struct write *)request->data;
-    struct br_stream *stream = write->stream;
+    struct br_uv_stream *stream = write->stream;
     struct bruit_uv *uv = stream->uv;
     free(write);
     stream->writes--;
@@ -324,7 +327,7 @@ static void on_written(uv_write_t *request, int status)
     br_uv_turn(uv);
 }
 
-static int write_rest(struct br_stream *stream, struct bruit_bytes rest)
+static int write_rest(struct br_uv_stream *stream, struct bruit_bytes rest)
 {
     struct write *write = malloc(sizeof *write + rest.size);
     if (write == NULL)
@@ -342,7 +345,7 @@ static int write_rest(struct br_stream *stream, struct bruit_bytes rest)
     return 0;
 }
 
-static void send_bytes(struct br_stream *stream, struct bruit_bytes bytes)
+static void send_bytes(struct br_uv_stream *stream, struct bruit_bytes bytes)
 {
     struct bruit_uv *uv = stream->uv;
     uv_buf_t buffer = uv_buf_init((char *)(uintptr_t)bytes.data, (unsigned)bytes.size); /* Only read from. */
@@ -364,9 +367,9 @@ static void send_bytes(struct br_stream *stream, struct bruit_bytes bytes)
         end(stream, stream_error(status));
 }
 
-static void close_stream(struct br_stream *stream)
+static void close_stream(struct br_uv_stream *stream)
 {
-    struct br_streams *streams = &stream->uv->streams;
+    struct br_uv_streams *streams = &stream->uv->streams;
     if (stream->writes == 0) {
         drop(stream);
         return;
@@ -379,7 +382,7 @@ static void close_stream(struct br_stream *stream)
     streams->lingering = stream;
 }
 
-void br_streams_run(struct bruit_uv *uv)
+void br_uv_streams_run(struct bruit_uv *uv)
 {
     struct bruit_stream_op op;
     if (uv->streams.accept_waits)
@@ -390,7 +393,7 @@ void br_streams_run(struct bruit_uv *uv)
             continue;
         }
         /* It may have ended while the engine's wish was on its way. */
-        struct br_stream *stream = find(&uv->streams, op.stream);
+        struct br_uv_stream *stream = find(&uv->streams, op.stream);
         if (stream == NULL)
             continue;
         if (op.type == BRUIT_STREAM_SEND)
@@ -402,29 +405,29 @@ void br_streams_run(struct bruit_uv *uv)
 
 /* ------------------------------------------------------------------ the end */
 
-bruit_time br_streams_deadline(const struct br_streams *streams)
+bruit_time br_uv_streams_deadline(const struct br_uv_streams *streams)
 {
     bruit_time earliest = BRUIT_NEVER;
-    for (const struct br_stream *stream = streams->lingering; stream != NULL; stream = stream->next) {
+    for (const struct br_uv_stream *stream = streams->lingering; stream != NULL; stream = stream->next) {
         if (stream->linger_deadline < earliest)
             earliest = stream->linger_deadline;
     }
     return earliest;
 }
 
-void br_streams_expire(struct bruit_uv *uv, bruit_time now)
+void br_uv_streams_expire(struct bruit_uv *uv, bruit_time now)
 {
-    struct br_stream *next;
-    for (struct br_stream *stream = uv->streams.lingering; stream != NULL; stream = next) {
+    struct br_uv_stream *next;
+    for (struct br_uv_stream *stream = uv->streams.lingering; stream != NULL; stream = next) {
         next = stream->next;
         if (stream->linger_deadline <= now)
             drop(stream);
     }
 }
 
-void br_streams_close(struct bruit_uv *uv)
+void br_uv_streams_close(struct bruit_uv *uv)
 {
-    struct br_streams *streams = &uv->streams;
+    struct br_uv_streams *streams = &uv->streams;
     uv_close((uv_handle_t *)&streams->listener, on_listener_closed);
     while (streams->lingering != NULL)
         drop(streams->lingering);

@@ -13,33 +13,33 @@
 
 #include <uv.h>
 
-struct br_stream;
+struct br_uv_stream;
 struct bruit_uv;
 
 #define BR_STREAM_BUCKETS 64 /* streams_max is 128 by default: chains of two */
 
-struct br_streams {
+struct br_uv_streams {
     uv_tcp_t listener;
-    struct br_stream *buckets[BR_STREAM_BUCKETS];
-    struct br_stream *lingering; /* oldest last */
-    bool accept_waits;           /* a connection that libuv holds for us */
+    struct br_uv_stream *buckets[BR_STREAM_BUCKETS];
+    struct br_uv_stream *lingering; /* oldest last */
+    bool accept_waits;              /* a connection that libuv holds for us */
     bruit_time linger_max;
 };
 
 /* A listening socket on `bind`, or a negative errno. */
-int br_streams_listen_fd(const struct bruit_addr *bind);
+int br_uv_streams_listen_fd(const struct bruit_addr *bind);
 
 /* Takes over `fd` in any case. 0 or libuv's error. Counts its handle. */
-int br_streams_init(struct bruit_uv *uv, int fd, bruit_time linger_max);
+int br_uv_streams_init(struct bruit_uv *uv, int fd, bruit_time linger_max);
 
 /* Does everything the engine wants done with streams. */
-void br_streams_run(struct bruit_uv *uv);
+void br_uv_streams_run(struct bruit_uv *uv);
 
 /* When the next lingering stream has to go; BRUIT_NEVER when there is none. And: those that have to, go. */
-bruit_time br_streams_deadline(const struct br_streams *streams);
-void br_streams_expire(struct bruit_uv *uv, bruit_time now);
+bruit_time br_uv_streams_deadline(const struct br_uv_streams *streams);
+void br_uv_streams_expire(struct bruit_uv *uv, bruit_time now);
 
 /* Closes the listener and every stream without a word to the engine. */
-void br_streams_close(struct bruit_uv *uv);
+void br_uv_streams_close(struct bruit_uv *uv);
 
 #endif

@@ -1,14 +1,15 @@
 /*
  * The UDP socket: datagrams in batches, one system call for up to 64 of them each way.
  *
- * It knows the kernel and no engine. Receiving: br_udp_receive() fills the slots, br_udp_received() shows one.
- * Sending: br_udp_room() is where the next datagram is written, br_udp_queue() adds it, br_udp_flush() hands
- * all to the kernel; what the kernel does not take now stays and is offered first the next time, and what it
- * refuses for good is listed in `failures`.
+ * It knows the kernel and no engine. Receiving: br_udp_receive() fills the slots, br_udp_received() shows
+ * one. Sending: br_udp_room() is where the next datagram is written, br_udp_queue() adds it,
+ * br_udp_flush() hands all to the kernel; what the kernel does not take now stays and is offered first the
+ * next time, and what it refuses for good is listed in `failures`.
  *
- * Memory: pages are touched only as far as datagrams reach. Each receive slot is two pieces: a small one for
- * what gossip sends, side by side with the others, and the rest of 64 KiB far away. Only a datagram that
- * spills into the second piece is put together in `scratch`. Outgoing datagrams stand end to end in one area.
+ * Memory: pages are touched only as far as datagrams reach. Each receive slot is two pieces: a small one
+ * for what gossip sends, side by side with the others, and the rest of 64 KiB far away. Only a datagram
+ * that spills into the second piece is put together in `scratch`. Outgoing datagrams stand end to end in
+ * one area.
  */
 #ifndef BR_UV_UDP_H
 #define BR_UV_UDP_H
@@ -86,8 +87,8 @@ struct br_udp_options {
 };
 
 /*
- * Opens a socket on `bind`, whose port becomes the one it got. Returns 0 or a negative errno. The pages behind
- * the slots are reserved, not touched.
+ * Opens a socket on `bind`, whose port becomes the one it got. Returns 0 or a negative errno. The pages
+ * behind the slots are reserved, not touched.
  */
 int br_udp_open(struct br_udp *udp, struct bruit_addr *bind);
 /* BRUIT_ENOMEM, and nothing is held then. */
@@ -96,7 +97,8 @@ int br_udp_init(struct br_udp *udp, const struct br_udp_options *options);
 void br_udp_fini(struct br_udp *udp);
 void br_udp_close(struct br_udp *udp);
 
-/* How many slots were filled; 0 when nothing waits. Errors of the socket itself are taken note of and over. */
+/* How many slots were filled; 0 when nothing waits. Errors of the socket itself are taken note of and
+ * over. */
 unsigned br_udp_receive(struct br_udp *udp);
 /* The datagram in a filled slot, valid until the next br_udp_received. False: truncated, or not from IP. */
 bool br_udp_received(struct br_udp *udp, unsigned index, struct bruit_addr *from, struct bruit_bytes *bytes);
