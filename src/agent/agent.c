@@ -342,8 +342,8 @@ static void on_linger_timer(uv_timer_t *timer)
 }
 
 /*
- * Told to everybody who can be told. When some could not be told in time, that is all one can do, and the agent
- * goes on as newer Serf does. It stays for a moment, so that probes that are under way find it.
+ * Told to everybody who can be told. When some could not be told in time, that is all one can do, and the
+ * agent goes on as newer Serf does. It stays for a moment, so that probes that are under way find it.
  */
 static void leave_done(struct br_agent *agent, int error)
 {

@@ -1,0 +1,307 @@
+/*
+ * bruit members: who is in the cluster, as a table or as JSON (docs/wire/serf-agent.md section 7.2).
+ *
+ * Patterns are matched by the agent, so their language is the agent's.
+ */
+#include "cli/command.h"
+
+#include "agent/tags.h"
+#include "cli/json.h"
+#include "cli/table.h"
+#include "codec/addr.h"
+
+#include <stdlib.h>
+
+struct options {
+    struct br_agent_flags agent;
+    bool is_detailed;
+    const char *format, *name, *role, *status;
+    struct br_values tags;
+};
+
+static const struct br_flag flags[] = {
+    {"detailed", BR_FLAG_SWITCH, offsetof(struct options, is_detailed), NULL, NULL,
+     "Show protocol versions too."},
+    {"format", BR_FLAG_TEXT, offsetof(struct options, format), "text|json", "text",
+     "How to print. Default: text."},
+    {"name", BR_FLAG_TEXT, offsetof(struct options, name), "regexp", "",
+     "Only members whose whole name matches the expression."},
+    {"role", BR_FLAG_TEXT, offsetof(struct options, role), "regexp", "",
+     "Deprecated: the same as -tag role=regexp."},
+    BR_AGENT_FLAGS,
+    {"status", BR_FLAG_TEXT, offsetof(struct options, status), "regexp", "",
+     "Only members whose status (alive, leaving, left, failed) matches."},
+    {"tag", BR_FLAG_LIST, offsetof(struct options, tags), "key=regexp", NULL,
+     "Only members whose tag matches; may be repeated, and then all must match."},
+};
+static const size_t flag_count = sizeof flags / sizeof flags[0];
+
+/* A member as the agent sends it. */
+struct member {
+    struct bruit_bytes addr, name, status;
+    uint16_t port;
+    uint8_t delegate_current, delegate_max, delegate_min;
+    struct br_mp_list tags;
+};
+
+static const struct br_mp_field member_fields[] = {
+    BR_MP_FIELD(struct member, addr, "Addr", BR_MP_BYTES, 1, 0),
+    BR_MP_FIELD(struct member, delegate_current, "DelegateCur", BR_MP_U8, 10, 0),
+    BR_MP_FIELD(struct member, delegate_max, "DelegateMax", BR_MP_U8, 9, 0),
+    BR_MP_FIELD(struct member, delegate_min, "DelegateMin", BR_MP_U8, 8, 0),
+    BR_MP_FIELD(struct member, name, "Name", BR_MP_TEXT, 0, 0),
+    BR_MP_FIELD(struct member, port, "Port", BR_MP_U16, 2, 0),
+    BR_MP_FIELD(struct member, status, "Status", BR_MP_TEXT, 4, 0),
+    BR_MP_FIELD(struct member, tags, "Tags", BR_MP_PAIRS, 3, 0),
+};
+
+static int ask(struct br_session *session, const struct options *options, const struct br_tag_set *tags,
+               struct bruit_bytes *answer);
+static bool print_text(struct bruit_bytes answer, bool is_detailed);
+static bool print_json(struct bruit_bytes answer);
+
+static void help(struct br_buffer *out)
+{
+    br_buffer_text(out, "Usage: bruit members [options]\n\n"
+                        "  Lists the members that an agent knows.\n\n"
+                        "Options:\n\n");
+    br_flags_help(flags, flag_count, out);
+}
+
+/* The tags to match, as typed; false with the sentence said. */
+static bool read_tags(const struct options *options, struct br_tag_set *tags)
+{
+    for (size_t i = 0; i < options->tags.count; i++) {
+        struct bruit_bytes key, value;
+        if (!br_pair_split(options->tags.items[i], &key, &value)) {
+            br_say("Error: Invalid tag: '%s'", options->tags.items[i]);
+            return false;
+        }
+        if (br_tag_set_put(tags, key, value) != 0) {
+            br_say("Error: more than %d tags", BR_TAGS_MAX);
+            return false;
+        }
+    }
+    if (options->role[0] != 0) {
+        br_say("Deprecation warning: 'Role' has been replaced with 'Tags'");
+        return br_tag_set_put(tags, br_bytes_text("role"), br_bytes_string(options->role)) == 0;
+    }
+    return true;
+}
+
+static int list(const struct options *options)
+{
+    struct br_session session;
+    struct bruit_bytes answer;
+    struct br_tag_set tags = {.count = 0};
+    if (!read_tags(options, &tags) || !br_connect(&session, &options->agent))
+        return 1;
+    if (ask(&session, options, &tags, &answer) != 0)
+        return br_failed(&session, "Error retrieving members: ");
+    bool is_good = true;
+    if (strcmp(options->format, "json") == 0) {
+        is_good = print_json(answer);
+    } else if (strcmp(options->format, "text") == 0) {
+        is_good = print_text(answer, options->is_detailed);
+    } else {
+        br_say("Encoding error: Invalid output format \"%s\"", options->format);
+        br_session_close(&session);
+        return 1;
+    }
+    if (!is_good)
+        br_say("Error retrieving members: the agent sent something that is no list of members");
+    br_session_close(&session);
+    return is_good ? 0 : 1;
+}
+
+static int run(int argc, char **argv)
+{
+    struct options options = {.is_detailed = false};
+    int rest;
+    int code = br_parse_flags(&br_command_members, flags, flag_count, &options, argc, argv, &rest);
+    if (code < 0)
+        code = list(&options);
+    br_flags_release(flags, flag_count, &options);
+    return code;
+}
+
+const struct br_command br_command_members = {
+    .name = "members",
+    .synopsis = "Lists the members of a cluster",
+    .run = run,
+    .help = help,
+};
+
+/* ------------------------------------------------------------------ asking */
+
+static int ask(struct br_session *session, const struct options *options, const struct br_tag_set *tags,
+               struct bruit_bytes *answer)
+{
+    struct br_buffer body = BR_BUFFER_EMPTY;
+    size_t bound = 64 + strlen(options->name) + strlen(options->status);
+    for (size_t i = 0; i < tags->count; i++)
+        bound += 10 + tags->tags[i].key.size + tags->tags[i].value.size;
+    struct br_writer w = br_buffer_writer(&body, bound);
+    br_mp_write_map(&w, 3);
+    br_mp_write_key(&w, "Name");
+    br_mp_write_str8(&w, br_bytes_string(options->name));
+    br_mp_write_key(&w, "Status");
+    br_mp_write_str8(&w, br_bytes_string(options->status));
+    br_mp_write_key(&w, "Tags");
+    br_mp_write_map(&w, (uint32_t)tags->count);
+    for (size_t i = 0; i < tags->count; i++) {
+        br_mp_write_str8(&w, tags->tags[i].key);
+        br_mp_write_str8(&w, tags->tags[i].value);
+    }
+    br_buffer_written(&body, &w);
+    int error = br_session_call(session, "members-filtered", br_buffer_bytes(&body));
+    br_buffer_release(&body);
+    return error != 0 ? error : br_session_read(session, answer);
+}
+
+/* ------------------------------------------------------------------ printing */
+
+/* The list inside of {Members: [...]}, ready for read_member; false when it is none. */
+static bool open_list(struct bruit_bytes answer, struct br_reader *r, uint32_t *count)
+{
+    br_reader_init(r, answer);
+    uint32_t pairs = br_mp_read_map(r);
+    for (uint32_t i = 0; i < pairs && !r->failed; i++) {
+        if (br_bytes_equal(br_mp_read_bytes(r), br_bytes_text("Members"))) {
+            *count = br_mp_read_array(r);
+            return !r->failed;
+        }
+        br_mp_skip(r);
+    }
+    return false;
+}
+
+static bool read_member(struct br_reader *r, struct member *member, struct br_tag_set *tags)
+{
+    br_mp_read_struct(r, member_fields, sizeof member_fields / sizeof member_fields[0], member);
+    tags->count = 0;
+    struct br_reader pairs;
+    br_reader_init(&pairs, member->tags.items);
+    for (uint32_t i = 0; i < member->tags.count && !pairs.failed; i++) {
+        struct bruit_bytes key = br_mp_read_bytes(&pairs);
+        struct bruit_bytes value = br_mp_read_bytes(&pairs);
+        if (!pairs.failed)
+            (void)br_tag_set_put(tags, key, value); /* beyond 256 tags, which no metadata has room for */
+    }
+    return !r->failed && !pairs.failed;
+}
+
+static void format_address(const struct member *member, char out[BRUIT_ADDR_TEXT_MAX])
+{
+    struct bruit_addr addr;
+    if (br_addr_make(&addr, member->addr, member->port) == 0) {
+        struct bruit_addr shown = br_addr_unmapped(&addr);
+        br_addr_format(&shown, out);
+    } else {
+        (void)memcpy(out, "?", 2);
+    }
+}
+
+static void add_row(struct br_columns *columns, const struct member *member, const struct br_tag_set *tags,
+                    bool is_detailed)
+{
+    char address[BRUIT_ADDR_TEXT_MAX];
+    format_address(member, address);
+    br_columns_add(columns, member->name);
+    br_buffer_printf(&columns->rows, "|%s|", address);
+    br_columns_add(columns, member->status);
+    br_buffer_text(&columns->rows, "|");
+    for (size_t i = 0; i < tags->count; i++) {
+        br_buffer_text(&columns->rows, i == 0 ? "" : ",");
+        br_columns_add(columns, tags->tags[i].key);
+        br_buffer_text(&columns->rows, "=");
+        br_columns_add(columns, tags->tags[i].value);
+    }
+    if (is_detailed)
+        br_buffer_printf(&columns->rows, "|Protocol Version: %u|Available Protocol Range: [%u, %u]",
+                         member->delegate_current, member->delegate_min, member->delegate_max);
+    br_columns_end_row(columns);
+}
+
+static bool print_text(struct bruit_bytes answer, bool is_detailed)
+{
+    struct br_columns columns = {.rows = BR_BUFFER_EMPTY};
+    struct br_buffer text = BR_BUFFER_EMPTY;
+    struct br_reader r;
+    struct br_tag_set tags;
+    struct member member;
+    uint32_t count = 0;
+    bool is_good = open_list(answer, &r, &count);
+    for (uint32_t i = 0; i < count && is_good; i++) {
+        is_good = read_member(&r, &member, &tags);
+        add_row(&columns, &member, &tags, is_detailed);
+    }
+    br_columns_format(&columns, &text);
+    if (is_good)
+        br_say_buffer(&text);
+    br_buffer_release(&text);
+    return is_good;
+}
+
+static void write_number(struct br_json *json, const char *key, uint64_t number)
+{
+    br_json_key(json, br_bytes_string(key));
+    br_json_number(json, number);
+}
+
+static void write_member(struct br_json *json, const struct member *member, const struct br_tag_set *tags)
+{
+    char address[BRUIT_ADDR_TEXT_MAX];
+    format_address(member, address);
+    br_json_item(json);
+    br_json_open(json, '{');
+    br_json_key(json, br_bytes_text("name"));
+    br_json_text(json, member->name);
+    br_json_key(json, br_bytes_text("addr"));
+    br_json_text(json, br_bytes_string(address));
+    write_number(json, "port", member->port);
+    br_json_key(json, br_bytes_text("tags"));
+    br_json_open(json, '{');
+    for (size_t i = 0; i < tags->count; i++) {
+        br_json_key(json, tags->tags[i].key);
+        br_json_text(json, tags->tags[i].value);
+    }
+    br_json_close(json, '}');
+    br_json_key(json, br_bytes_text("status"));
+    br_json_text(json, member->status);
+    br_json_key(json, br_bytes_text("protocol"));
+    br_json_open(json, '{');
+    write_number(json, "max", member->delegate_max);
+    write_number(json, "min", member->delegate_min);
+    write_number(json, "version", member->delegate_current);
+    br_json_close(json, '}');
+    br_json_close(json, '}');
+}
+
+/* Nobody is null, as Go writes a list that was never made. */
+static bool print_json(struct bruit_bytes answer)
+{
+    struct br_json json = {.depth = 0};
+    struct br_reader r;
+    struct br_tag_set tags;
+    struct member member;
+    uint32_t count = 0;
+    bool is_good = open_list(answer, &r, &count);
+    br_json_open(&json, '{');
+    br_json_key(&json, br_bytes_text("members"));
+    if (count == 0)
+        br_json_null(&json);
+    else
+        br_json_open(&json, '[');
+    for (uint32_t i = 0; i < count && is_good; i++) {
+        is_good = read_member(&r, &member, &tags);
+        write_member(&json, &member, &tags);
+    }
+    if (count > 0)
+        br_json_close(&json, ']');
+    br_json_close(&json, '}');
+    if (is_good)
+        br_say_buffer(&json.out);
+    br_buffer_release(&json.out);
+    return is_good;
+}

@@ -1,0 +1,225 @@
+/*
+ * bruit monitor: an agent's log and events as they happen (docs/wire/serf-agent.md section 7.5).
+ *
+ * A monitor and a stream of everything on one connection; records are told apart by their sequence number.
+ * Events are shown as Serf shows them, in Go's notation for values.
+ */
+#include "cli/command.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+struct options {
+    struct br_agent_flags agent;
+    const char *log_level;
+};
+
+static const struct br_flag flags[] = {
+    {"log-level", BR_FLAG_TEXT, offsetof(struct options, log_level), "info", "INFO",
+     "The least level to show: TRACE, DEBUG, INFO, WARN or ERR."},
+    BR_AGENT_FLAGS,
+};
+static const size_t flag_count = sizeof flags / sizeof flags[0];
+
+/* Deeper values than an agent sends are cut short. */
+#define DEPTH_MAX 16
+
+static int subscribe(struct br_session *session, const char *command, const char *key, const char *value);
+static int follow(struct br_session *session, uint64_t log_seq);
+
+static void help(struct br_buffer *out)
+{
+    br_buffer_text(out, "Usage: bruit monitor [options]\n\n"
+                        "  Shows the last lines of a running agent's log, then every line and event as it\n"
+                        "  happens, until it is interrupted.\n\n"
+                        "Options:\n\n");
+    br_flags_help(flags, flag_count, out);
+}
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    _exit(0);
+}
+
+static int run(int argc, char **argv)
+{
+    struct options options = {.log_level = NULL};
+    struct br_session session;
+    int rest;
+    int code = br_parse_flags(&br_command_monitor, flags, flag_count, &options, argc, argv, &rest);
+    if (code >= 0)
+        return code;
+    if (!br_connect(&session, &options.agent))
+        return 1;
+    (void)signal(SIGINT, on_interrupt);
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
+    if (subscribe(&session, "stream", "Type", "*") != 0)
+        return br_failed(&session, "Error starting stream: ");
+    if (subscribe(&session, "monitor", "LogLevel", options.log_level) != 0)
+        return br_failed(&session, "Error starting monitor: ");
+    return follow(&session, session.seq);
+}
+
+const struct br_command br_command_monitor = {
+    .name = "monitor",
+    .synopsis = "Shows an agent's log and events as they happen",
+    .run = run,
+    .help = help,
+};
+
+static int subscribe(struct br_session *session, const char *command, const char *key, const char *value)
+{
+    struct br_buffer body = BR_BUFFER_EMPTY;
+    struct br_writer w = br_buffer_writer(&body, 32 + strlen(value));
+    br_mp_write_map(&w, 1);
+    br_mp_write_key(&w, key);
+    br_mp_write_str8(&w, br_bytes_string(value));
+    br_buffer_written(&body, &w);
+    int error = br_session_call(session, command, br_buffer_bytes(&body));
+    br_buffer_release(&body);
+    return error;
+}
+
+/* ------------------------------------------------------------------ Go's notation */
+
+static void write_value(struct br_buffer *out, struct br_reader *r, unsigned depth);
+
+/* A text in quotes; what does not print is escaped. */
+static void write_text(struct br_buffer *out, struct bruit_bytes text)
+{
+    br_buffer_text(out, "\"");
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.data[i];
+        if (c == '"' || c == '\\')
+            br_buffer_printf(out, "\\%c", c);
+        else if (c == '\n')
+            br_buffer_text(out, "\\n");
+        else if (c == '\t')
+            br_buffer_text(out, "\\t");
+        else if (c == '\r')
+            br_buffer_text(out, "\\r");
+        else if (c < 0x20 || c == 0x7f)
+            br_buffer_printf(out, "\\x%02x", c);
+        else
+            br_buffer_add(out, br_bytes(&c, 1));
+    }
+    br_buffer_text(out, "\"");
+}
+
+/* Go names bytes []byte on the outside and []uint8 inside of another value. */
+static void write_bytes(struct br_buffer *out, struct bruit_bytes bytes, unsigned depth)
+{
+    br_buffer_text(out, depth == 0 ? "[]byte{" : "[]uint8{");
+    for (size_t i = 0; i < bytes.size; i++)
+        br_buffer_printf(out, "%s0x%x", i == 0 ? "" : ", ", bytes.data[i]);
+    br_buffer_text(out, "}");
+}
+
+/* Unsigned ones in hexadecimal, as %#v prints them; a small one comes as a signed number. */
+static void write_integer(struct br_buffer *out, struct br_reader *r)
+{
+    uint8_t first = *r->at;
+    bool is_unsigned = first >= 0xcc && first <= 0xcf;
+    if (is_unsigned)
+        br_buffer_printf(out, "0x%llx", (unsigned long long)br_mp_read_uint(r, UINT64_MAX));
+    else
+        br_buffer_printf(out, "%lld", (long long)br_mp_read_int(r, INT64_MIN, INT64_MAX));
+}
+
+static void write_list(struct br_buffer *out, struct br_reader *r, unsigned depth)
+{
+    uint32_t count = br_mp_read_array(r);
+    br_buffer_text(out, "[]interface {}{");
+    for (uint32_t i = 0; i < count && !r->failed; i++) {
+        br_buffer_text(out, i == 0 ? "" : ", ");
+        write_value(out, r, depth + 1);
+    }
+    br_buffer_text(out, "}");
+}
+
+/* In the order they come in: agents write the keys of a struct sorted, as Go would print them. */
+static void write_map(struct br_buffer *out, struct br_reader *r, unsigned depth)
+{
+    uint32_t count = br_mp_read_map(r);
+    br_buffer_text(out, "map[interface {}]interface {}{");
+    for (uint32_t i = 0; i < count && !r->failed; i++) {
+        br_buffer_text(out, i == 0 ? "" : ", ");
+        write_value(out, r, depth + 1);
+        br_buffer_text(out, ":");
+        write_value(out, r, depth + 1);
+    }
+    br_buffer_text(out, "}");
+}
+
+static void write_value(struct br_buffer *out, struct br_reader *r, unsigned depth)
+{
+    if (depth > DEPTH_MAX) {
+        br_mp_skip(r);
+        br_buffer_text(out, "...");
+        return;
+    }
+    switch (br_mp_peek(r)) {
+    case BR_MP_BOOL: br_buffer_text(out, br_mp_read_bool(r) ? "true" : "false"); break;
+    case BR_MP_INTEGER: write_integer(out, r); break;
+    case BR_MP_STRING: write_text(out, br_mp_read_bytes(r)); break;
+    case BR_MP_BINARY: write_bytes(out, br_mp_read_bytes(r), depth); break;
+    case BR_MP_ARRAY: write_list(out, r, depth); break;
+    case BR_MP_MAP: write_map(out, r, depth); break;
+    default:
+        br_buffer_text(out, "<nil>");
+        br_mp_skip(r);
+        break;
+    }
+}
+
+/* ------------------------------------------------------------------ records */
+
+static void show_log(struct bruit_bytes object)
+{
+    struct br_reader r;
+    br_reader_init(&r, object);
+    uint32_t count = br_mp_read_map(&r);
+    for (uint32_t i = 0; i < count && !r.failed; i++) {
+        if (br_bytes_equal(br_mp_read_bytes(&r), br_bytes_text("Log"))) {
+            struct bruit_bytes line = br_mp_read_bytes(&r);
+            br_say("%.*s", (int)line.size, line.size == 0 ? "" : (const char *)line.data);
+        } else {
+            br_mp_skip(&r);
+        }
+    }
+}
+
+static void show_event(struct bruit_bytes object)
+{
+    struct br_buffer text = BR_BUFFER_EMPTY;
+    struct br_reader r;
+    br_reader_init(&r, object);
+    uint32_t count = br_mp_read_map(&r);
+    br_buffer_text(&text, "Event Info:");
+    for (uint32_t i = 0; i < count && !r.failed; i++) {
+        br_buffer_text(&text, "\n\t");
+        br_buffer_add(&text, br_mp_read_bytes(&r));
+        br_buffer_text(&text, ": ");
+        write_value(&text, &r, 0);
+    }
+    br_say_buffer(&text);
+    br_buffer_release(&text);
+}
+
+static int follow(struct br_session *session, uint64_t log_seq)
+{
+    struct bruit_bytes error, object;
+    uint64_t seq;
+    while (br_session_read_header(session, &seq, &error) == 0 && br_session_read(session, &object) == 0) {
+        if (seq == log_seq)
+            show_log(object);
+        else
+            show_event(object);
+    }
+    br_session_close(session);
+    br_say("%s", "");
+    br_say("Remote side ended the monitor! This usually means that the\nremote side has exited or crashed.");
+    return 1;
+}

@@ -1,0 +1,109 @@
+/*
+ * The program: `bruit agent` and the commands that talk to one (docs/wire/serf-agent.md sections 1 and 7).
+ *
+ * Everything a command says goes to stdout, its errors included; help that was asked for, or that answers
+ * an unknown command, goes to stderr with exit code 0 or 127: both as with Serf.
+ */
+#include "cli/command.h"
+
+#include <stdio.h>
+
+/*
+ * Sorted, as the help shows them. Those without a function are Serf's, and of features that are not there
+ * yet.
+ */
+static const struct br_command events = {.name = "event"};
+static const struct br_command keys = {.name = "keys"};
+static const struct br_command query = {.name = "query"};
+static const struct br_command reachability = {.name = "reachability"};
+static const struct br_command rtt = {.name = "rtt"};
+
+static const struct br_command *const commands[] = {
+    &br_command_agent,
+    &events,
+    &br_command_force_leave,
+    &br_command_info,
+    &br_command_join,
+    &br_command_keygen,
+    &keys,
+    &br_command_leave,
+    &br_command_members,
+    &br_command_monitor,
+    &query,
+    &reachability,
+    &rtt,
+    &br_command_tags,
+    &br_command_version,
+};
+static const size_t command_count = sizeof commands / sizeof commands[0];
+
+static void print_help(void)
+{
+    (void)fprintf(stderr,
+                  "Usage: bruit [--version] [--help] <command> [<args>]\n\nAvailable commands are:\n");
+    for (size_t i = 0; i < command_count; i++)
+        if (commands[i]->run != NULL)
+            (void)fprintf(stderr, "    %-15s %s\n", commands[i]->name, commands[i]->synopsis);
+    (void)fprintf(stderr, "\n");
+}
+
+static const struct br_command *find(const char *name)
+{
+    for (size_t i = 0; i < command_count; i++)
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+    return NULL;
+}
+
+static bool is_one_of(const char *word, const char *a, const char *b, const char *c)
+{
+    return strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0;
+}
+
+/* Whether one of the words asks for the version, or for help; nothing after "--" does. */
+static bool asks_for(int argc, char **argv, const char *a, const char *b, const char *c)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (is_one_of(argv[i], a, b, c))
+            return true;
+    return false;
+}
+
+static int show_help(const struct br_command *command)
+{
+    struct br_buffer help = BR_BUFFER_EMPTY;
+    if (command == NULL || command->help == NULL) {
+        print_help();
+    } else {
+        command->help(&help);
+        (void)fprintf(stderr, "%s", br_buffer_string(&help));
+    }
+    br_buffer_release(&help);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (asks_for(argc, argv, "-v", "-version", "--version"))
+        return br_command_version.run(0, NULL);
+    int at = 1;
+    while (at < argc && argv[at][0] == '-')
+        at++;
+    const struct br_command *command = at < argc ? find(argv[at]) : NULL;
+    if (asks_for(argc, argv, "-h", "-help", "--help"))
+        return show_help(command);
+    if (command == NULL) {
+        print_help();
+        return 127;
+    }
+    if (at > 1) {
+        (void)fprintf(stderr, "Invalid flags before the subcommand: write them behind \"bruit %s\".\n",
+                      command->name);
+        return 1;
+    }
+    if (command->run == NULL) {
+        (void)fprintf(stderr, "\"bruit %s\" is not in this version yet.\n", command->name);
+        return 1;
+    }
+    return command->run(argc - at - 1, argv + at + 1);
+}

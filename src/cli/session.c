@@ -1,0 +1,271 @@
+/* A conversation with an agent; see session.h. */
+#include "cli/session.h"
+
+#include <bruit/error.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PATIENCE_MS 10000
+#define READ_SIZE 65536
+
+static int fail(struct br_session *session, int error, const char *text)
+{
+    (void)snprintf(session->why, sizeof session->why, "%s", text);
+    return error;
+}
+
+/* ------------------------------------------------------------------ connecting */
+
+static const char *connect_text(int error)
+{
+    switch (error) {
+    case ECONNREFUSED: return "connect: connection refused";
+    case EHOSTUNREACH: return "connect: no route to host";
+    case ENETUNREACH: return "connect: network is unreachable";
+    case EADDRNOTAVAIL: return "connect: cannot assign requested address";
+    case ETIMEDOUT: return "i/o timeout";
+    default: return strerror(error);
+    }
+}
+
+/* 0, or an errno. */
+static int connect_in_time(int fd, const struct addrinfo *to)
+{
+    int error = 0;
+    socklen_t size = sizeof error;
+    int flags = fcntl(fd, F_GETFL);
+    (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    if (connect(fd, to->ai_addr, to->ai_addrlen) != 0) {
+        struct pollfd ready = {.fd = fd, .events = POLLOUT};
+        if (errno != EINPROGRESS)
+            return errno;
+        if (poll(&ready, 1, PATIENCE_MS) != 1)
+            return ETIMEDOUT;
+        if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+            return errno;
+    }
+    (void)fcntl(fd, F_SETFL, flags);
+    return error;
+}
+
+static void describe_address(const struct addrinfo *to, char *out, size_t size)
+{
+    char host[64] = "?", port[16] = "?";
+    (void)getnameinfo(to->ai_addr, to->ai_addrlen, host, sizeof host, port, sizeof port,
+                      NI_NUMERICHOST | NI_NUMERICSERV);
+    (void)snprintf(out, size, strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+static int dial_one(struct br_session *session, const struct addrinfo *to)
+{
+    struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
+    int one = 1;
+    int fd = socket(to->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int error = fd < 0 ? errno : connect_in_time(fd, to);
+    if (error != 0) {
+        char address[96];
+        describe_address(to, address, sizeof address);
+        (void)snprintf(session->why, sizeof session->why, "dial tcp %s: %s", address, connect_text(error));
+        if (fd >= 0)
+            (void)close(fd);
+        return BRUIT_EREFUSED;
+    }
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    session->fd = fd;
+    return 0;
+}
+
+/* In Go's words, since these are what Serf's users know. */
+static int dial(struct br_session *session, const char *address)
+{
+    char host[256], port_text[8], why[BR_WHY_MAX];
+    uint16_t port = 0;
+    struct addrinfo *list, hints = {.ai_socktype = SOCK_STREAM};
+    const char *colon = strrchr(address, ':');
+    bool is_bare_v6 = address[0] != '[' && strchr(address, ':') != colon;
+    if (colon == NULL || is_bare_v6 || (address[0] == '[' && colon[-1] != ']')) {
+        (void)snprintf(session->why, sizeof session->why, "dial tcp: address %.200s: %s", address,
+                       is_bare_v6 ? "too many colons in address" : "missing port in address");
+        return BRUIT_EINVAL;
+    }
+    int error = br_endpoint_parse(address, host, &port, why);
+    if (error != 0) {
+        (void)snprintf(session->why, sizeof session->why, "dial tcp: %s", why);
+        return error;
+    }
+    (void)snprintf(port_text, sizeof port_text, "%u", port);
+    if (getaddrinfo(host[0] == 0 ? NULL : host, port_text, &hints, &list) != 0) {
+        (void)snprintf(session->why, sizeof session->why, "dial tcp: lookup %s: no such host", host);
+        return BRUIT_ENOENT;
+    }
+    error = BRUIT_ENOENT;
+    for (const struct addrinfo *to = list; to != NULL && error != 0; to = to->ai_next)
+        error = dial_one(session, to);
+    freeaddrinfo(list);
+    return error;
+}
+
+static int shake_hands(struct br_session *session)
+{
+    uint8_t bytes[32];
+    struct br_writer w;
+    br_writer_init(&w, bytes, sizeof bytes);
+    br_mp_write_map(&w, 1);
+    br_mp_write_key(&w, "Version");
+    br_mp_write_uint(&w, 1);
+    return br_session_call(session, "handshake", br_writer_bytes(&w));
+}
+
+static int authenticate(struct br_session *session, const char *auth)
+{
+    struct br_buffer body = BR_BUFFER_EMPTY;
+    struct br_writer w = br_buffer_writer(&body, 32 + strlen(auth));
+    br_mp_write_map(&w, 1);
+    br_mp_write_key(&w, "AuthKey");
+    br_mp_write_str8(&w, br_bytes_string(auth));
+    br_buffer_written(&body, &w);
+    int error = br_session_call(session, "auth", br_buffer_bytes(&body));
+    br_buffer_release(&body);
+    return error;
+}
+
+int br_session_open(struct br_session *session, const char *address, const char *auth)
+{
+    *session = (struct br_session){.fd = -1};
+    int error = dial(session, address);
+    if (error == 0)
+        error = shake_hands(session);
+    if (error == 0 && auth != NULL && auth[0] != 0)
+        error = authenticate(session, auth);
+    return error;
+}
+
+void br_session_close(struct br_session *session)
+{
+    if (session->fd >= 0)
+        (void)close(session->fd);
+    session->fd = -1;
+    br_buffer_release(&session->input);
+}
+
+/* ------------------------------------------------------------------ asking */
+
+static int write_all(struct br_session *session, struct bruit_bytes bytes)
+{
+    while (bytes.size > 0) {
+        ssize_t size = send(session->fd, bytes.data, bytes.size, MSG_NOSIGNAL);
+        if (size < 0 && errno == EINTR)
+            continue;
+        if (size <= 0)
+            return fail(session, BRUIT_ERESET, size < 0 && errno == EAGAIN ? "i/o timeout" : "client closed");
+        bytes = br_bytes(bytes.data + size, bytes.size - (size_t)size);
+    }
+    return 0;
+}
+
+int br_session_call(struct br_session *session, const char *command, struct bruit_bytes body)
+{
+    struct br_buffer out = BR_BUFFER_EMPTY;
+    struct bruit_bytes text;
+    uint64_t seq = 0;
+    struct br_writer w = br_buffer_writer(&out, 64 + strlen(command));
+    br_mp_write_map(&w, 2);
+    br_mp_write_key(&w, "Command");
+    br_mp_write_key(&w, command);
+    br_mp_write_key(&w, "Seq");
+    br_mp_write_uint(&w, ++session->seq);
+    br_buffer_written(&out, &w);
+    br_buffer_add(&out, body);
+    int error =
+        out.failed ? fail(session, BRUIT_ENOMEM, "out of memory") : write_all(session, br_buffer_bytes(&out));
+    br_buffer_release(&out);
+    if (error == 0)
+        error = br_session_read_header(session, &seq, &text);
+    if (error == 0 && seq != session->seq)
+        return fail(session, BRUIT_EFORMAT, "the answer belongs to another command");
+    if (error == 0 && text.size > 0) {
+        (void)snprintf(session->why, sizeof session->why, "%.*s", (int)(text.size < 1000 ? text.size : 1000),
+                       (const char *)text.data);
+        return BRUIT_EREMOTE;
+    }
+    return error;
+}
+
+/* ------------------------------------------------------------------ listening */
+
+static int read_more(struct br_session *session)
+{
+    uint8_t *place = br_buffer_reserve(&session->input, READ_SIZE);
+    if (place == NULL || session->input.size > BR_SESSION_OBJECT_MAX)
+        return fail(session, BRUIT_ETOOBIG, "the agent's answer is too large");
+    for (;;) {
+        ssize_t size = recv(session->fd, place, READ_SIZE, 0);
+        if (size < 0 && errno == EINTR)
+            continue;
+        if (size <= 0)
+            return fail(session, BRUIT_ERESET, "client closed");
+        session->input.size += (size_t)size;
+        return 0;
+    }
+}
+
+int br_session_read(struct br_session *session, struct bruit_bytes *object)
+{
+    struct br_mp_scanner scanner;
+    br_buffer_consume(&session->input, session->done);
+    session->done = 0;
+    br_mp_scanner_init(&scanner);
+    for (;;) {
+        size_t size;
+        int step = session->input.size == 0
+                       ? BR_MP_MORE
+                       : br_mp_scanner_feed(&scanner, br_buffer_bytes(&session->input), &size);
+        if (step == 0) {
+            *object = br_bytes(session->input.data, size);
+            session->done = size;
+            return 0;
+        }
+        if (step < 0)
+            return fail(session, BRUIT_EFORMAT, "the agent sent something that is no answer");
+        int error = read_more(session);
+        if (error != 0)
+            return error;
+    }
+}
+
+struct header {
+    struct bruit_bytes error;
+    uint64_t seq;
+};
+
+static const struct br_mp_field header_fields[] = {
+    BR_MP_FIELD(struct header, error, "Error", BR_MP_TEXT, 1, 0),
+    BR_MP_FIELD(struct header, seq, "Seq", BR_MP_U64, 0, 0),
+};
+
+int br_session_read_header(struct br_session *session, uint64_t *seq, struct bruit_bytes *error)
+{
+    struct bruit_bytes object;
+    struct header header;
+    struct br_reader r;
+    int failure = br_session_read(session, &object);
+    if (failure != 0)
+        return failure;
+    br_reader_init(&r, object);
+    br_mp_read_struct(&r, header_fields, 2, &header);
+    if (r.failed)
+        return fail(session, BRUIT_EFORMAT, "the agent sent something that is no answer");
+    *seq = header.seq;
+    *error = header.error;
+    return 0;
+}
