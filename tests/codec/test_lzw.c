@@ -197,7 +197,10 @@ static void test_writes_what_go_writes_at_every_small_size(void **state)
         assert_round_trip(bytes, size);
 }
 
-/* Widths grow at 512, 1024 and 2048 and the table is cleared at 4095: pass each crossing one byte at a time. */
+/*
+ * Widths grow at 512, 1024 and 2048 and the table is cleared at 4095: pass each crossing one byte at a
+ * time.
+ */
 /* conformance: memberlist 14 */
 static void test_writes_what_go_writes_across_every_width_and_the_clear(void **state)
 {
@@ -232,7 +235,10 @@ static void test_writes_what_go_writes_for_repetitive_bytes(void **state)
     assert_round_trip(bytes, sizeof bytes);
 }
 
-/* The encoder's caller gives as much room as would pay off: one byte less than needed must be refused, not written. */
+/*
+ * The encoder's caller gives as much room as would pay off: one byte less than needed must be refused,
+ * not written.
+ */
 static void test_encoding_stops_at_the_capacity(void **state)
 {
     uint8_t bytes[500];

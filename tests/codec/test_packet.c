@@ -107,7 +107,10 @@ static void test_hands_on_leaves_and_only_leaves(void **state)
     }
 }
 
-/* Nothing at all is a packet too, and crashed old members in some places. An empty user message is a message. */
+/*
+ * Nothing at all is a packet too, and crashed old members in some places. An empty user message is a
+ * message.
+ */
 static void test_drops_empty_packets_wherever_they_are_empty(void **state)
 {
     struct test_wire *t = *state;
@@ -169,7 +172,10 @@ static void test_behind_a_front_the_label_still_binds_sealed_packets(void **stat
     assert_opens_to(t, br_bytes(packet.data + 6, packet.size - 6), "hello");
 }
 
-/* A right checksum is taken off, a wrong one drops the packet, none is needed, and only the outermost counts. */
+/*
+ * A right checksum is taken off, a wrong one drops the packet, none is needed, and only the outermost
+ * counts.
+ */
 /* conformance: memberlist 11 */
 static void test_checks_the_outermost_checksum_only(void **state)
 {
@@ -219,7 +225,10 @@ static void test_a_sealed_packet_is_bound_to_its_label(void **state)
     assert_drops(t, br_bytes(packet.data + 6, packet.size - 6), BRUIT_DROP_UNDECRYPTABLE);
 }
 
-/* A member of protocol version 1 seals with padding, one of any other without; a packet of 16 bytes gets 16 more. */
+/*
+ * A member of protocol version 1 seals with padding, one of any other without; a packet of 16 bytes gets
+ * 16 more.
+ */
 /* conformance: memberlist 19 */
 static void test_seals_in_the_version_it_is_configured_for(void **state)
 {
@@ -373,7 +382,10 @@ static void test_empty_parts_do_no_harm(void **state)
     assert_int_equal(t->leaf_count + t->drop_count, 0);
 }
 
-/* One part is of a type nobody knows: the others are as good as ever. Bytes after the last part are nobody's. */
+/*
+ * One part is of a type nobody knows: the others are as good as ever. Bytes after the last part are
+ * nobody's.
+ */
 static void test_a_bad_part_spoils_no_other(void **state)
 {
     struct test_wire *t = *state;
@@ -411,7 +423,10 @@ static void test_compresses_only_what_gets_shorter(void **state)
     assert_true(br_bytes_equal(packet, repetitive));
 }
 
-/* The rule is "strictly shorter": compare with compressing everything, at each size of the easiest text there is. */
+/*
+ * The rule is "strictly shorter": compare with compressing everything, at each size of the easiest text
+ * there is.
+ */
 /* conformance: memberlist 13 */
 static void test_compresses_exactly_when_shorter(void **state)
 {
@@ -466,7 +481,10 @@ static void test_drops_compressed_packets_that_cannot_be_expanded(void **state)
     assert_drops(t, br_bytes_text("\x09\x07"), BRUIT_DROP_MALFORMED);
 }
 
-/* 33 kilobytes that want to be 40 megabytes: refused, the memory held meanwhile bounded, and none of it kept. */
+/*
+ * 33 kilobytes that want to be 40 megabytes: refused, the memory held meanwhile bounded, and none of it
+ * kept.
+ */
 /* conformance: memberlist 15 */
 static void test_refuses_a_bomb_with_bounded_memory(void **state)
 {
@@ -482,7 +500,10 @@ static void test_refuses_a_bomb_with_bounded_memory(void **state)
     assert_true(t->alloc.in_use <= sizeof(struct br_lzw_decoder) + 65536);
 }
 
-/* The limit counts what all layers of a packet expand to: exactly that much passes, one byte more does not. */
+/*
+ * The limit counts what all layers of a packet expand to: exactly that much passes, one byte more does
+ * not.
+ */
 /* conformance: memberlist 15 */
 static void test_the_limit_covers_the_whole_packet(void **state)
 {
@@ -503,7 +524,10 @@ static void test_the_limit_covers_the_whole_packet(void **state)
     assert_int_equal(t->drops[0], BRUIT_DROP_COMPRESS_BOMB);
 }
 
-/* Compress in compound in compress, as real members accept without end: four layers pass, the fifth does not. */
+/*
+ * Compress in compound in compress, as real members accept without end: four layers pass, the fifth does
+ * not.
+ */
 /* conformance: memberlist 15 */
 static void test_nested_layers_are_bounded(void **state)
 {
@@ -542,7 +566,10 @@ static void test_messages_in_one_packet_are_bounded(void **state)
 
 /* ---- strangers ---- */
 
-/* Somebody points a browser, a scanner or a TLS client at the port. The drop says what it was, keys or label or not. */
+/*
+ * Somebody points a browser, a scanner or a TLS client at the port. The drop says what it was, keys or
+ * label or not.
+ */
 static void test_recognises_http_and_tls(void **state)
 {
     struct test_wire *t = *state;
@@ -623,7 +650,10 @@ static void test_the_budget_is_memberlists(void **state)
     assert_int_equal(br_packet_budget(&t->wire, 40), 0);
 }
 
-/* A message for which there is no room is refused, in one piece or written in place, and the packet is as before. */
+/*
+ * A message for which there is no room is refused, in one piece or written in place, and the packet is as
+ * before.
+ */
 static void test_what_does_not_fit_changes_nothing(void **state)
 {
     struct test_wire *t = *state;
@@ -681,7 +711,10 @@ static void test_steady_state_allocates_nothing(void **state)
     assert_int_equal(t->memory.count, asked);
 }
 
-/* Memory runs out, at each allocation in turn: the packet is lost, or goes out uncompressed; nothing else happens. */
+/*
+ * Memory runs out, at each allocation in turn: the packet is lost, or goes out uncompressed; nothing else
+ * happens.
+ */
 static void test_survives_every_allocation_failing(void **state)
 {
     struct test_wire *t = *state;

@@ -133,8 +133,9 @@ static void test_a_flipped_bit_anywhere_is_noticed(void **state)
 }
 
 /*
- * The one bit nobody can notice: memberlist does not authenticate the version, so a version 0 envelope that is called
- * version 1 on the way opens with its padding still on. Pinned here so that it is known; upstream does the same.
+ * The one bit nobody can notice: memberlist does not authenticate the version, so a version 0 envelope
+ * that is called version 1 on the way opens with its padding still on. Pinned here so that it is known;
+ * upstream does the same.
  */
 static void test_version_0_called_version_1_keeps_its_padding(void **state)
 {

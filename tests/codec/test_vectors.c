@@ -1,6 +1,7 @@
 /*
- * Every recorded memberlist vector through the real pipeline: decoded, compared field by field, refused where a codec
- * must refuse, and, where marked, built again from the decoded form to the same bytes (tests/vectors/memberlist).
+ * Every recorded memberlist vector through the real pipeline: decoded, compared field by field, refused
+ * where a codec must refuse, and, where marked, built again from the decoded form to the same bytes
+ * (tests/vectors/memberlist).
  */
 #include "codec/pushpull.h"
 #include "support/wire.h"
@@ -611,7 +612,10 @@ static void reencode(struct test_wire *t, const struct vector *v)
         reencode_packet(t, v);
 }
 
-/* Bytes of real nodes: every layer and field is what the independent decoder found, or is refused as it was. */
+/*
+ * Bytes of real nodes: every layer and field is what the independent decoder found, or is refused as it
+ * was.
+ */
 /* conformance: memberlist 10 */
 static void test_decodes_every_vector(void **state)
 {

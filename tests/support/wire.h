@@ -1,6 +1,6 @@
 /*
- * Both ends of the packet pipeline for tests: counted memory, a real cipher with a nonce of the test's choice, a
- * keyring, and a sink that remembers what was handed to it.
+ * Both ends of the packet pipeline for tests: counted memory, a real cipher with a nonce of the test's
+ * choice, a keyring, and a sink that remembers what was handed to it.
  */
 #ifndef BR_TEST_SUPPORT_WIRE_H
 #define BR_TEST_SUPPORT_WIRE_H
