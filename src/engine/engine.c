@@ -10,29 +10,32 @@
 
 /* ---- birth ---- */
 
-/* Everything the configuration points to, in one block of ours. Keys go into the keyring instead. */
+static struct bruit_bytes copy_bytes(uint8_t **at, const void *data, size_t size) {
+    uint8_t *copy = *at;
+    if (size > 0)
+        memcpy(copy, data, size);
+    *at += size;
+    return br_bytes(copy, size);
+}
+
+/* What the configuration points to and the machines read, in one block of ours; address ranges first, for alignment. */
 static int copy_config(struct bruit_engine *engine, const struct bruit_config *config) {
     struct bruit_config *c = &engine->core.config;
     size_t cidrs_size = config->cidr_count * sizeof *config->cidrs;
     *c = *config;
-    engine->strings_size = config->label.size + cidrs_size;
-    if (engine->strings_size > 0) {
-        engine->strings = br_alloc_new(&engine->core.alloc, engine->strings_size);
-        if (engine->strings == NULL)
-            return BRUIT_ENOMEM;
-        if (cidrs_size > 0)
-            memcpy(engine->strings, config->cidrs, cidrs_size);
-        if (config->label.size > 0)
-            memcpy(engine->strings + cidrs_size, config->label.data, config->label.size);
-    }
-    c->cidrs = (const struct bruit_cidr *)(void *)engine->strings;
-    c->label = br_bytes(engine->strings == NULL ? NULL : engine->strings + cidrs_size, config->label.size);
+    engine->strings_size = cidrs_size + config->label.size + config->name.size;
+    engine->strings = br_alloc_new(&engine->core.alloc, engine->strings_size);
+    if (engine->strings == NULL)
+        return BRUIT_ENOMEM;
+    uint8_t *at = engine->strings;
+    c->cidrs = (const struct bruit_cidr *)(const void *)copy_bytes(&at, config->cidrs, cidrs_size).data;
+    c->label = copy_bytes(&at, config->label.data, config->label.size);
+    c->name = copy_bytes(&at, config->name.data, config->name.size);
     if (c->bind_port == 0)
         c->bind_port = c->advertise.port;
-    /* Borrowed for the call only; who we are stands in the view from now on. */
+    /* Borrowed for the call only: keys go into the keyring, metadata into the view. */
     c->keys = NULL;
     c->modules = NULL;
-    c->name = br_bytes(NULL, 0);
     c->meta = br_bytes(NULL, 0);
     return 0;
 }
