@@ -1,7 +1,7 @@
 /* The agent's life; see agent.h. */
 #include "agent/agent.h"
 
-#include "agent/buffer.h"
+#include "agent/blob.h"
 #include "codec/addr.h"
 
 #include <bruit/status.h>
@@ -31,10 +31,10 @@ static void free_agent(struct br_agent *agent);
 
 static void print_help(void)
 {
-    struct br_buffer help = BR_BUFFER_EMPTY;
+    struct br_blob help = BR_BLOB_EMPTY;
     br_options_help(&help);
-    (void)fprintf(stderr, "%s", br_buffer_string(&help));
-    br_buffer_release(&help);
+    (void)fprintf(stderr, "%s", br_blob_string(&help));
+    br_blob_release(&help);
 }
 
 static void on_note(void *context, const char *sentence)

@@ -91,7 +91,7 @@ void br_agent_rpc_join(struct br_agent *agent, struct br_rpc_call *call, const c
                        size_t count, bool replay);
 
 /* Serf's text about a join that reached nobody: every failure on a line of its own. */
-void br_join_error(const struct bruit_uv_joined *joined, struct br_buffer *out);
+void br_join_error(const struct bruit_uv_joined *joined, struct br_blob *out);
 
 /* ---- backend.c ---- */
 

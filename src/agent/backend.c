@@ -7,7 +7,7 @@
  */
 #include "agent/agent.h"
 
-#include "agent/buffer.h"
+#include "agent/blob.h"
 #include "agent/tags.h"
 
 #include <bruit/member.h>
@@ -191,20 +191,20 @@ static void leave(void *context, struct br_rpc_call *call)
 
 /* ------------------------------------------------------------------ stats */
 
-static void write_pair(struct br_buffer *out, const char *key, const char *value)
+static void write_pair(struct br_blob *out, const char *key, const char *value)
 {
     br_rpc_write_text(out, br_bytes_string(key));
     br_rpc_write_text(out, br_bytes_string(value));
 }
 
-static void write_number(struct br_buffer *out, const char *key, uint64_t value)
+static void write_number(struct br_blob *out, const char *key, uint64_t value)
 {
     char text[24];
     (void)snprintf(text, sizeof text, "%llu", (unsigned long long)value);
     write_pair(out, key, text);
 }
 
-static void begin_map(struct br_buffer *out, const char *name, size_t count)
+static void begin_map(struct br_blob *out, const char *name, size_t count)
 {
     br_rpc_write_text(out, br_bytes_string(name));
     br_rpc_write_map(out, count);
@@ -216,7 +216,7 @@ static const char *architecture(const char *machine)
     return strcmp(machine, "x86_64") == 0 ? "amd64" : strcmp(machine, "aarch64") == 0 ? "arm64" : machine;
 }
 
-static void write_runtime(struct br_buffer *out)
+static void write_runtime(struct br_blob *out)
 {
     struct utsname system;
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -227,7 +227,7 @@ static void write_runtime(struct br_buffer *out)
     write_pair(out, "version", "bruit " BRUIT_VERSION);
 }
 
-static void write_tags(const struct br_agent *agent, struct br_buffer *out)
+static void write_tags(const struct br_agent *agent, struct br_blob *out)
 {
     struct br_tag_set set;
     uint8_t meta[BRUIT_META_MAX];
@@ -240,7 +240,7 @@ static void write_tags(const struct br_agent *agent, struct br_buffer *out)
 }
 
 /* What exists in this version; event and query clocks, queues and coordinates do not. */
-static void stats(void *context, struct br_buffer *out)
+static void stats(void *context, struct br_blob *out)
 {
     const struct br_agent *agent = context;
     struct bruit_status_counts counts;

@@ -50,7 +50,7 @@ struct br_client {
     struct br_list link;
     struct br_rpc *rpc;
     struct br_rpc_decoder decoder;
-    struct br_buffer input;
+    struct br_blob input;
     struct br_rpc_call *call; /* the command that is being carried out, or NULL */
     struct br_list streams;
     struct br_rpc_stream monitor;
@@ -71,7 +71,7 @@ struct br_rpc_call {
 /* ---- rpc.c: bytes ---- */
 
 /* Sends what is in `out` and leaves it empty. `stream` NULL: an answer; else a record of that stream. */
-void br_client_send(struct br_client *client, struct br_buffer *out, struct br_rpc_stream *stream);
+void br_client_send(struct br_client *client, struct br_blob *out, struct br_rpc_stream *stream);
 
 /* Whether a record of this stream may be sent now; counts it as dropped if not. */
 bool br_client_has_room(struct br_client *client, const struct br_rpc_stream *stream);

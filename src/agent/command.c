@@ -49,7 +49,7 @@ static const command_fn commands[BR_RPC_COMMANDS] = {
 
 static void answer(struct br_client *client, uint64_t seq, const char *error)
 {
-    struct br_buffer out = BR_BUFFER_EMPTY;
+    struct br_blob out = BR_BLOB_EMPTY;
     br_rpc_write_header(&out, seq, error);
     br_client_send(client, &out, NULL);
 }
@@ -139,12 +139,12 @@ static void members(struct br_client *client, const struct br_rpc_request *reque
 /* ^P$, put together as plain text: a|b means ^a or b$, as with Serf. */
 static int make_pattern(struct br_pattern **out, struct bruit_bytes text)
 {
-    struct br_buffer anchored = BR_BUFFER_EMPTY;
-    br_buffer_text(&anchored, "^");
-    br_buffer_add(&anchored, text);
-    br_buffer_text(&anchored, "$");
-    int error = anchored.failed ? BRUIT_ENOMEM : br_pattern_new(out, br_buffer_bytes(&anchored));
-    br_buffer_release(&anchored);
+    struct br_blob anchored = BR_BLOB_EMPTY;
+    br_blob_text(&anchored, "^");
+    br_blob_add(&anchored, text);
+    br_blob_text(&anchored, "$");
+    int error = anchored.failed ? BRUIT_ENOMEM : br_pattern_new(out, br_blob_bytes(&anchored));
+    br_blob_release(&anchored);
     return error;
 }
 
@@ -207,7 +207,7 @@ static void members_filtered(struct br_client *client, const struct br_rpc_reque
 static void answer_members(struct br_client *client, uint64_t seq, const struct filters *filters)
 {
     const struct br_rpc_backend *backend = &client->rpc->options.backend;
-    struct br_buffer out = BR_BUFFER_EMPTY, list = BR_BUFFER_EMPTY;
+    struct br_blob out = BR_BLOB_EMPTY, list = BR_BLOB_EMPTY;
     struct bruit_status_member member;
     size_t found = 0, position = 0;
     while (backend->next_member(backend->context, &position, &member)) {
@@ -218,9 +218,9 @@ static void answer_members(struct br_client *client, uint64_t seq, const struct 
     }
     br_rpc_write_header(&out, seq, "");
     br_rpc_write_members(&out, found);
-    br_buffer_add(&out, br_buffer_bytes(&list));
+    br_blob_add(&out, br_blob_bytes(&list));
     out.failed |= list.failed;
-    br_buffer_release(&list);
+    br_blob_release(&list);
     br_client_send(client, &out, NULL);
 }
 
@@ -304,7 +304,7 @@ void br_client_member_event(struct br_client *client, enum bruit_status_change c
     BR_LIST_EACH_SAFE(link, &client->streams)
     {
         struct br_rpc_stream *to = BR_LIST_OF(link, struct br_rpc_stream, link);
-        struct br_buffer out = BR_BUFFER_EMPTY;
+        struct br_blob out = BR_BLOB_EMPTY;
         if ((to->mask & (uint32_t)change) == 0 || !br_client_has_room(client, to))
             continue;
         br_rpc_write_header(&out, to->seq, "");
@@ -319,7 +319,7 @@ void br_client_member_event(struct br_client *client, enum bruit_status_change c
 
 /* ------------------------------------------------------------------ the log */
 
-static void write_line(const struct br_client *client, const struct br_log_line *line, struct br_buffer *out)
+static void write_line(const struct br_client *client, const struct br_log_line *line, struct br_blob *out)
 {
     br_rpc_write_header(out, client->monitor.seq, "");
     br_rpc_write_log(out, br_bytes(line->text, line->size));
@@ -327,7 +327,7 @@ static void write_line(const struct br_client *client, const struct br_log_line 
 
 static void monitor(struct br_client *client, const struct br_rpc_request *request)
 {
-    struct br_buffer out = BR_BUFFER_EMPTY;
+    struct br_blob out = BR_BLOB_EMPTY;
     const struct br_log *log = client->rpc->options.log;
     const struct br_log_line *line;
     int level = br_level_parse((const char *)request->log_level.data, request->log_level.size);
@@ -358,7 +358,7 @@ static void monitor(struct br_client *client, const struct br_rpc_request *reque
 
 void br_client_log_line(struct br_client *client, const struct br_log_line *line)
 {
-    struct br_buffer out = BR_BUFFER_EMPTY;
+    struct br_blob out = BR_BLOB_EMPTY;
     if (line->level > client->monitor_level || !br_client_has_room(client, &client->monitor))
         return;
     write_line(client, line, &out);
@@ -402,7 +402,7 @@ static struct br_rpc_call *begin_call(struct br_client *client, const struct br_
 void br_rpc_answer(struct br_rpc_call *call, const char *error, uint64_t joined)
 {
     struct br_client *client = call->client;
-    struct br_buffer out = BR_BUFFER_EMPTY;
+    struct br_blob out = BR_BLOB_EMPTY;
     if (client != NULL) {
         client->call = NULL;
         br_rpc_write_header(&out, call->seq, error);
@@ -478,7 +478,7 @@ static void leave(struct br_client *client, const struct br_rpc_request *request
 static void stats(struct br_client *client, const struct br_rpc_request *request)
 {
     const struct br_rpc_backend *backend = &client->rpc->options.backend;
-    struct br_buffer out = BR_BUFFER_EMPTY;
+    struct br_blob out = BR_BLOB_EMPTY;
     br_rpc_write_header(&out, request->seq, "");
     backend->stats(backend->context, &out);
     br_client_send(client, &out, NULL);

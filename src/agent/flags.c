@@ -1,7 +1,7 @@
 /* Command-line flags; see flags.h. */
 #include "agent/flags.h"
 
-#include "agent/buffer.h"
+#include "agent/blob.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -231,22 +231,22 @@ static size_t line_size(const char *text)
     return size;
 }
 
-static void help_of(const struct br_flag *flag, struct br_buffer *out)
+static void help_of(const struct br_flag *flag, struct br_blob *out)
 {
     char head[96];
     (void)snprintf(head, sizeof head, "-%s%s%s", flag->name, flag->argument == NULL ? "" : "=",
                    flag->argument == NULL ? "" : flag->argument);
-    br_buffer_printf(out, "  %-*s ", HELP_COLUMN - 3, head);
+    br_blob_printf(out, "  %-*s ", HELP_COLUMN - 3, head);
     for (const char *line = flag->help; *line != 0;) {
         size_t size = line_size(line);
-        br_buffer_printf(out, "%.*s\n", (int)size, line);
+        br_blob_printf(out, "%.*s\n", (int)size, line);
         line += size + (line[size] == ' ');
         if (*line != 0)
-            br_buffer_printf(out, "%*s", HELP_COLUMN, "");
+            br_blob_printf(out, "%*s", HELP_COLUMN, "");
     }
 }
 
-void br_flags_help(const struct br_flag *flags, size_t count, struct br_buffer *out)
+void br_flags_help(const struct br_flag *flags, size_t count, struct br_blob *out)
 {
     for (size_t i = 0; i < count; i++)
         if (flags[i].kind != BR_FLAG_LATER && flags[i].kind != BR_FLAG_LATER_SWITCH)

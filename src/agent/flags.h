@@ -55,9 +55,9 @@ enum br_flags_result br_flags_parse(const struct br_flag *flags, size_t count, v
 /* Frees the lists that parsing filled. */
 void br_flags_release(const struct br_flag *flags, size_t count, void *target);
 
-struct br_buffer;
+struct br_blob;
 
 /* The lines of "Options:", one flag after the other, those of this version only. */
-void br_flags_help(const struct br_flag *flags, size_t count, struct br_buffer *out);
+void br_flags_help(const struct br_flag *flags, size_t count, struct br_blob *out);
 
 #endif

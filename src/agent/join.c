@@ -1,7 +1,7 @@
 /* How the agent joins: at start, again and again, and when asked to; see agent.h. */
 #include "agent/agent.h"
 
-#include "agent/buffer.h"
+#include "agent/blob.h"
 #include "agent/value.h"
 #include "codec/addr.h"
 
@@ -23,66 +23,66 @@ static void on_rpc_joined(struct bruit_uv *uv, void *context, const struct bruit
 
 /* ------------------------------------------------------------------ what went wrong, in Go's words */
 
-static void describe(const struct bruit_uv_join_result *result, struct br_buffer *out)
+static void describe(const struct bruit_uv_join_result *result, struct br_blob *out)
 {
     char ip[BRUIT_ADDR_TEXT_MAX], addr[BRUIT_ADDR_TEXT_MAX];
     if (result->addr.size == 0) {
-        br_buffer_text(out, result->text);
+        br_blob_text(out, result->text);
         return;
     }
     struct bruit_addr shown = br_addr_unmapped(&result->addr);
     br_addr_format_ip(&shown, ip);
     br_addr_format(&shown, addr);
-    br_buffer_printf(out, "Failed to join %s: ", ip);
+    br_blob_printf(out, "Failed to join %s: ", ip);
     switch (result->error) {
-    case BRUIT_EREFUSED: br_buffer_printf(out, "dial tcp %s: connect: connection refused", addr); break;
-    case BRUIT_EUNREACHABLE: br_buffer_printf(out, "dial tcp %s: connect: no route to host", addr); break;
-    case BRUIT_ETIMEOUT: br_buffer_printf(out, "dial tcp %s: i/o timeout", addr); break;
-    case BRUIT_ERESET: br_buffer_printf(out, "read tcp %s: read: connection reset by peer", addr); break;
-    case BRUIT_EREMOTE: br_buffer_printf(out, "remote error: %s", result->text); break;
-    default: br_buffer_text(out, result->text[0] != 0 ? result->text : bruit_strerror(result->error)); break;
+    case BRUIT_EREFUSED: br_blob_printf(out, "dial tcp %s: connect: connection refused", addr); break;
+    case BRUIT_EUNREACHABLE: br_blob_printf(out, "dial tcp %s: connect: no route to host", addr); break;
+    case BRUIT_ETIMEOUT: br_blob_printf(out, "dial tcp %s: i/o timeout", addr); break;
+    case BRUIT_ERESET: br_blob_printf(out, "read tcp %s: read: connection reset by peer", addr); break;
+    case BRUIT_EREMOTE: br_blob_printf(out, "remote error: %s", result->text); break;
+    default: br_blob_text(out, result->text[0] != 0 ? result->text : bruit_strerror(result->error)); break;
     }
 }
 
-void br_join_error(const struct bruit_uv_joined *joined, struct br_buffer *out)
+void br_join_error(const struct bruit_uv_joined *joined, struct br_blob *out)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < joined->count; i++)
         count += joined->results[i].error != 0;
-    br_buffer_printf(out, "%u error%s occurred:\n", count, count == 1 ? "" : "s");
+    br_blob_printf(out, "%u error%s occurred:\n", count, count == 1 ? "" : "s");
     for (uint32_t i = 0; i < joined->count; i++) {
         if (joined->results[i].error == 0)
             continue;
-        br_buffer_text(out, "\t* ");
+        br_blob_text(out, "\t* ");
         describe(&joined->results[i], out);
-        br_buffer_text(out, "\n");
+        br_blob_text(out, "\n");
     }
-    br_buffer_text(out, "\n");
+    br_blob_text(out, "\n");
 }
 
 /* Logs how a join ended; returns its error text in `out`, which stays empty when somebody was reached. */
-static void conclude(struct br_agent *agent, const struct bruit_uv_joined *joined, struct br_buffer *out)
+static void conclude(struct br_agent *agent, const struct bruit_uv_joined *joined, struct br_blob *out)
 {
     if (joined->contacted > 0) {
         br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "joined: %u nodes", joined->contacted);
         return;
     }
     if (agent->phase == BR_AGENT_LEAVING || agent->phase == BR_AGENT_STOPPED)
-        br_buffer_text(out, TOO_LATE);
+        br_blob_text(out, TOO_LATE);
     else
         br_join_error(joined, out);
-    br_log(&agent->log, BRUIT_TRACE_WARN, "agent", "error joining: %s", br_buffer_string(out));
+    br_log(&agent->log, BRUIT_TRACE_WARN, "agent", "error joining: %s", br_blob_string(out));
 }
 
 static int begin(struct br_agent *agent, const char *const *names, size_t count, bool replay,
                  bruit_uv_joined_fn done, void *context)
 {
-    struct br_buffer list = BR_BUFFER_EMPTY;
+    struct br_blob list = BR_BLOB_EMPTY;
     for (size_t i = 0; i < count; i++)
-        br_buffer_printf(&list, "%s%.100s", i == 0 ? "" : " ", names[i]);
-    br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "joining: [%s] replay: %s", br_buffer_string(&list),
+        br_blob_printf(&list, "%s%.100s", i == 0 ? "" : " ", names[i]);
+    br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "joining: [%s] replay: %s", br_blob_string(&list),
            replay ? "true" : "false");
-    br_buffer_release(&list);
+    br_blob_release(&list);
     return bruit_uv_join_names(agent->uv, names, count, 0, done, context);
 }
 
@@ -111,7 +111,7 @@ void br_agent_start_join(struct br_agent *agent)
 static void on_start_joined(struct bruit_uv *uv, void *context, const struct bruit_uv_joined *joined)
 {
     struct br_agent *agent = context;
-    struct br_buffer error = BR_BUFFER_EMPTY;
+    struct br_blob error = BR_BLOB_EMPTY;
     (void)uv;
     if (agent->phase != BR_AGENT_STARTING)
         return;
@@ -120,10 +120,10 @@ static void on_start_joined(struct bruit_uv *uv, void *context, const struct bru
         br_log_detail(&agent->log, "Join completed. Synced with %u initial agents", joined->contacted);
         br_agent_joined(agent);
     } else {
-        br_log_note(&agent->log, "%s", br_buffer_string(&error));
+        br_log_note(&agent->log, "%s", br_blob_string(&error));
         br_agent_stop(agent, 1);
     }
-    br_buffer_release(&error);
+    br_blob_release(&error);
 }
 
 /* ------------------------------------------------------------------ again and again */
@@ -164,7 +164,7 @@ void br_agent_retry_join(struct br_agent *agent)
 static void on_retry_joined(struct bruit_uv *uv, void *context, const struct bruit_uv_joined *joined)
 {
     struct br_agent *agent = context;
-    struct br_buffer error = BR_BUFFER_EMPTY;
+    struct br_blob error = BR_BLOB_EMPTY;
     (void)uv;
     if (agent->phase != BR_AGENT_RUNNING)
         return;
@@ -173,8 +173,8 @@ static void on_retry_joined(struct bruit_uv *uv, void *context, const struct bru
         br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "Join completed. Synced with %u initial agents",
                joined->contacted);
     else
-        retry_later(agent, br_buffer_string(&error));
-    br_buffer_release(&error);
+        retry_later(agent, br_blob_string(&error));
+    br_blob_release(&error);
 }
 
 /* ------------------------------------------------------------------ when asked to */
@@ -198,10 +198,10 @@ void br_agent_rpc_join(struct br_agent *agent, struct br_rpc_call *call, const c
 static void on_rpc_joined(struct bruit_uv *uv, void *context, const struct bruit_uv_joined *joined)
 {
     struct rpc_join *join = context;
-    struct br_buffer error = BR_BUFFER_EMPTY;
+    struct br_blob error = BR_BLOB_EMPTY;
     (void)uv;
     conclude(join->agent, joined, &error);
-    br_rpc_answer(join->call, br_buffer_string(&error), joined->contacted);
-    br_buffer_release(&error);
+    br_rpc_answer(join->call, br_blob_string(&error), joined->contacted);
+    br_blob_release(&error);
     free(join);
 }

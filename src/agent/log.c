@@ -1,7 +1,7 @@
 /* The agent's console and log; see log.h. */
 #include "agent/log.h"
 
-#include "agent/buffer.h"
+#include "agent/blob.h"
 #include "agent/value.h"
 
 #include <errno.h>
@@ -141,18 +141,18 @@ static bool write_all(struct br_log *log, struct bruit_bytes bytes)
 
 static void print(struct br_log *log, const char *prefix, const char *text, size_t size)
 {
-    struct br_buffer out = BR_BUFFER_EMPTY;
+    struct br_blob out = BR_BLOB_EMPTY;
     if (log->dropped > 0)
-        br_buffer_printf(&out, "==> %llu lines were lost because nobody read the console\n",
-                         (unsigned long long)log->dropped);
-    br_buffer_text(&out, prefix);
-    br_buffer_add(&out, br_bytes(text, size));
-    br_buffer_text(&out, "\n");
-    if (!out.failed && write_all(log, br_buffer_bytes(&out)))
+        br_blob_printf(&out, "==> %llu lines were lost because nobody read the console\n",
+                       (unsigned long long)log->dropped);
+    br_blob_text(&out, prefix);
+    br_blob_add(&out, br_bytes(text, size));
+    br_blob_text(&out, "\n");
+    if (!out.failed && write_all(log, br_blob_bytes(&out)))
         log->dropped = 0;
     else
         log->dropped++;
-    br_buffer_release(&out);
+    br_blob_release(&out);
 }
 
 static void print_line(struct br_log *log, const struct br_log_line *line)

@@ -1,7 +1,7 @@
 /* The agent's command line; see options.h. */
 #include "agent/options.h"
 
-#include "agent/buffer.h"
+#include "agent/blob.h"
 #include "codec/addr.h"
 
 #include <bruit/status.h>
@@ -116,13 +116,13 @@ void br_options_release(struct br_options *options)
     explicit_bzero(options->key, sizeof options->key);
 }
 
-void br_options_help(struct br_buffer *out)
+void br_options_help(struct br_blob *out)
 {
-    br_buffer_text(out, "Usage: bruit agent [options]\n\n"
-                        "  Starts an agent, one member of a cluster, and runs until it is interrupted.\n"
-                        "  It takes the flags of \"serf agent\" and lives in one cluster with real Serf\n"
-                        "  agents.\n\n"
-                        "Options:\n\n");
+    br_blob_text(out, "Usage: bruit agent [options]\n\n"
+                      "  Starts an agent, one member of a cluster, and runs until it is interrupted.\n"
+                      "  It takes the flags of \"serf agent\" and lives in one cluster with real Serf\n"
+                      "  agents.\n\n"
+                      "Options:\n\n");
     br_flags_help(flags, flag_count, out);
 }
 

@@ -63,7 +63,7 @@ int br_options_check_rpc(struct br_options *options, char why[BR_WHY_MAX]);
 void br_options_config(const struct br_options *options, struct bruit_config *config,
                        struct bruit_bytes *key);
 
-struct br_buffer;
-void br_options_help(struct br_buffer *out);
+struct br_blob;
+void br_options_help(struct br_blob *out);
 
 #endif

@@ -212,40 +212,40 @@ bool br_rpc_next_pair(struct br_mp_list *pairs, struct bruit_bytes *key, struct 
 /* All keys of a member, their numbers, and the headers of name, address and tags. */
 #define MEMBER_FIXED 256
 
-void br_rpc_write_text(struct br_buffer *out, struct bruit_bytes text)
+void br_rpc_write_text(struct br_blob *out, struct bruit_bytes text)
 {
-    struct br_writer w = br_buffer_writer(out, VALUE_MAX + text.size);
+    struct br_writer w = br_blob_writer(out, VALUE_MAX + text.size);
     br_mp_write_str8(&w, text);
-    br_buffer_written(out, &w);
+    br_blob_written(out, &w);
 }
 
-void br_rpc_write_map(struct br_buffer *out, size_t count)
+void br_rpc_write_map(struct br_blob *out, size_t count)
 {
-    struct br_writer w = br_buffer_writer(out, VALUE_MAX);
+    struct br_writer w = br_blob_writer(out, VALUE_MAX);
     br_mp_write_map(&w, (uint32_t)count);
-    br_buffer_written(out, &w);
+    br_blob_written(out, &w);
 }
 
-static void write_array(struct br_buffer *out, size_t count)
+static void write_array(struct br_blob *out, size_t count)
 {
-    struct br_writer w = br_buffer_writer(out, VALUE_MAX);
+    struct br_writer w = br_blob_writer(out, VALUE_MAX);
     br_mp_write_array(&w, (uint32_t)count);
-    br_buffer_written(out, &w);
+    br_blob_written(out, &w);
 }
 
-static void write_uint(struct br_buffer *out, uint64_t value)
+static void write_uint(struct br_blob *out, uint64_t value)
 {
-    struct br_writer w = br_buffer_writer(out, VALUE_MAX);
+    struct br_writer w = br_blob_writer(out, VALUE_MAX);
     br_mp_write_uint(&w, value);
-    br_buffer_written(out, &w);
+    br_blob_written(out, &w);
 }
 
-static void write_key(struct br_buffer *out, const char *key)
+static void write_key(struct br_blob *out, const char *key)
 {
     br_rpc_write_text(out, br_bytes_string(key));
 }
 
-void br_rpc_write_header(struct br_buffer *out, uint64_t seq, const char *error)
+void br_rpc_write_header(struct br_blob *out, uint64_t seq, const char *error)
 {
     br_rpc_write_map(out, 2);
     write_key(out, "Error");
@@ -254,14 +254,14 @@ void br_rpc_write_header(struct br_buffer *out, uint64_t seq, const char *error)
     write_uint(out, seq);
 }
 
-void br_rpc_write_join(struct br_buffer *out, uint64_t joined)
+void br_rpc_write_join(struct br_blob *out, uint64_t joined)
 {
     br_rpc_write_map(out, 1);
     write_key(out, "Num");
     write_uint(out, joined);
 }
 
-void br_rpc_write_members(struct br_buffer *out, size_t count)
+void br_rpc_write_members(struct br_blob *out, size_t count)
 {
     br_rpc_write_map(out, 1);
     write_key(out, "Members");
@@ -286,9 +286,9 @@ static void write_tags(struct br_writer *w, struct bruit_bytes meta)
 }
 
 /* The address in the 4 or 16 bytes that Go's net.IP would have: a mapped one stays 16 bytes long. */
-void br_rpc_write_member(struct br_buffer *out, const struct bruit_status_member *member)
+void br_rpc_write_member(struct br_blob *out, const struct bruit_status_member *member)
 {
-    struct br_writer w = br_buffer_writer(out, MEMBER_FIXED + member->name.size + 2 * member->meta.size);
+    struct br_writer w = br_blob_writer(out, MEMBER_FIXED + member->name.size + 2 * member->meta.size);
     br_mp_write_map(&w, 11);
     br_mp_write_key(&w, "Addr");
     br_mp_write_bin(&w, br_addr_ip(&member->addr));
@@ -305,7 +305,7 @@ void br_rpc_write_member(struct br_buffer *out, const struct bruit_status_member
     br_mp_write_key(&w, bruit_status_text(member->status));
     br_mp_write_key(&w, "Tags");
     write_tags(&w, member->meta);
-    br_buffer_written(out, &w);
+    br_blob_written(out, &w);
 }
 
 const char *br_rpc_event_name(enum bruit_status_change change)
@@ -320,7 +320,7 @@ const char *br_rpc_event_name(enum bruit_status_change change)
     return "?";
 }
 
-void br_rpc_write_event(struct br_buffer *out, enum bruit_status_change change, size_t count)
+void br_rpc_write_event(struct br_blob *out, enum bruit_status_change change, size_t count)
 {
     br_rpc_write_map(out, 2);
     write_key(out, "Event");
@@ -329,7 +329,7 @@ void br_rpc_write_event(struct br_buffer *out, enum bruit_status_change change, 
     write_array(out, count);
 }
 
-void br_rpc_write_log(struct br_buffer *out, struct bruit_bytes line)
+void br_rpc_write_log(struct br_blob *out, struct bruit_bytes line)
 {
     br_rpc_write_map(out, 1);
     write_key(out, "Log");

@@ -10,7 +10,7 @@
 #ifndef BR_AGENT_REQUEST_H
 #define BR_AGENT_REQUEST_H
 
-#include "agent/buffer.h"
+#include "agent/blob.h"
 #include "codec/msgpack.h"
 
 #include <bruit/status.h>
@@ -98,17 +98,17 @@ bool br_rpc_next_pair(struct br_mp_list *pairs, struct bruit_bytes *key, struct 
  * ----------------------------------------------------------
  */
 
-void br_rpc_write_header(struct br_buffer *out, uint64_t seq, const char *error);
-void br_rpc_write_join(struct br_buffer *out, uint64_t joined);
+void br_rpc_write_header(struct br_blob *out, uint64_t seq, const char *error);
+void br_rpc_write_join(struct br_blob *out, uint64_t joined);
 /* A map of one key whose value is a list of `count` members, which follow. */
-void br_rpc_write_members(struct br_buffer *out, size_t count);
-void br_rpc_write_member(struct br_buffer *out, const struct bruit_status_member *member);
+void br_rpc_write_members(struct br_blob *out, size_t count);
+void br_rpc_write_member(struct br_blob *out, const struct bruit_status_member *member);
 /* The body of a member event, which `count` members follow. */
-void br_rpc_write_event(struct br_buffer *out, enum bruit_status_change change, size_t count);
-void br_rpc_write_log(struct br_buffer *out, struct bruit_bytes line);
+void br_rpc_write_event(struct br_blob *out, enum bruit_status_change change, size_t count);
+void br_rpc_write_log(struct br_blob *out, struct bruit_bytes line);
 /* A map of `count` pairs, which follow; and pieces of them. */
-void br_rpc_write_map(struct br_buffer *out, size_t count);
-void br_rpc_write_text(struct br_buffer *out, struct bruit_bytes text);
+void br_rpc_write_map(struct br_blob *out, size_t count);
+void br_rpc_write_text(struct br_blob *out, struct bruit_bytes text);
 
 /* "member-join", "member-leave", ... */
 const char *br_rpc_event_name(enum bruit_status_change change);

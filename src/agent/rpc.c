@@ -14,7 +14,7 @@
 struct output {
     uv_write_t request;
     struct br_client *client;
-    struct br_buffer bytes;
+    struct br_blob bytes;
     uint64_t seq; /* of the stream whose record this is */
     bool is_record;
     bool is_log; /* of the monitor */
@@ -160,7 +160,7 @@ static void on_client_closed(uv_handle_t *handle)
     struct br_rpc *rpc = client->rpc;
     br_list_remove(&client->link);
     rpc->client_count--;
-    br_buffer_release(&client->input);
+    br_blob_release(&client->input);
     free(client);
     drop_handle(rpc);
 }
@@ -189,7 +189,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 {
     struct br_client *client = handle->data;
     (void)suggested; /* 64 KiB: more than a command needs */
-    uint8_t *place = br_buffer_reserve(&client->input, READ_SIZE);
+    uint8_t *place = br_blob_reserve(&client->input, READ_SIZE);
     *out = uv_buf_init((char *)place, place == NULL ? 0 : READ_SIZE);
 }
 
@@ -291,9 +291,9 @@ static void take_commands(struct br_client *client)
     client->is_taking = false;
     if (client->is_closing)
         return;
-    br_buffer_consume(&client->input, done);
+    br_blob_consume(&client->input, done);
     if (client->input.size == 0)
-        br_buffer_release(&client->input);
+        br_blob_release(&client->input);
     if (client->call != NULL || is_output_full(client))
         stop_reading(client);
     else
@@ -317,18 +317,18 @@ bool br_client_has_room(struct br_client *client, const struct br_rpc_stream *st
 }
 
 /* What the kernel takes at once needs no memory to wait in. */
-static bool send_at_once(struct br_client *client, struct br_buffer *out)
+static bool send_at_once(struct br_client *client, struct br_blob *out)
 {
     if (uv_stream_get_write_queue_size((uv_stream_t *)&client->tcp) > 0)
         return false;
     uv_buf_t buffer = uv_buf_init((char *)out->data, (unsigned)out->size);
     int size = uv_try_write((uv_stream_t *)&client->tcp, &buffer, 1);
     if (size > 0)
-        br_buffer_consume(out, (size_t)size);
+        br_blob_consume(out, (size_t)size);
     return out->size == 0;
 }
 
-void br_client_send(struct br_client *client, struct br_buffer *out, struct br_rpc_stream *stream)
+void br_client_send(struct br_client *client, struct br_blob *out, struct br_rpc_stream *stream)
 {
     if (out->failed || out->size > BR_RPC_OUTPUT_MAX) {
         cut_off(client, &client->rpc->stats.cut_output, "an answer that is too large to hold");
@@ -344,14 +344,14 @@ void br_client_send(struct br_client *client, struct br_buffer *out, struct br_r
             if (stream != NULL)
                 stream->waiting++;
             if (uv_write(&output->request, (uv_stream_t *)&client->tcp, &buffer, 1, on_written) == 0)
-                *out = BR_BUFFER_EMPTY; /* it waits with `output` now */
+                *out = BR_BLOB_EMPTY; /* it waits with `output` now */
             else {
                 free(output);
                 br_client_close(client);
             }
         }
     }
-    br_buffer_release(out);
+    br_blob_release(out);
 }
 
 static void on_written(uv_write_t *request, int status)
@@ -361,7 +361,7 @@ static void on_written(uv_write_t *request, int status)
     struct br_rpc_stream *stream = find_stream(client, output);
     if (stream != NULL && stream->waiting > 0)
         stream->waiting--;
-    br_buffer_release(&output->bytes);
+    br_blob_release(&output->bytes);
     free(output);
     if (client->is_closing)
         return;

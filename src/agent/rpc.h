@@ -32,7 +32,7 @@ struct br_rpc_backend {
     void (*change_tags)(void *context, struct br_rpc_call *call, const struct br_rpc_request *request);
     void (*leave)(void *context, struct br_rpc_call *call);
     /* Appends the body of the answer. */
-    void (*stats)(void *context, struct br_buffer *out);
+    void (*stats)(void *context, struct br_blob *out);
 };
 
 struct br_rpc_options {

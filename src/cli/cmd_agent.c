@@ -3,7 +3,7 @@
 
 #include "agent/agent.h"
 
-static void help(struct br_buffer *out)
+static void help(struct br_blob *out)
 {
     br_options_help(out);
 }

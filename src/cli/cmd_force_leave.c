@@ -12,27 +12,27 @@ static const struct br_flag flags[] = {
 };
 static const size_t flag_count = sizeof flags / sizeof flags[0];
 
-static void help(struct br_buffer *out)
+static void help(struct br_blob *out)
 {
-    br_buffer_text(out, "Usage: bruit force-leave [options] name\n\n"
-                        "  Declares a failed member left, in the whole cluster, so that nobody tries to\n"
-                        "  reach it again. One that is alive after all will come back.\n\n"
-                        "Options:\n\n");
+    br_blob_text(out, "Usage: bruit force-leave [options] name\n\n"
+                      "  Declares a failed member left, in the whole cluster, so that nobody tries to\n"
+                      "  reach it again. One that is alive after all will come back.\n\n"
+                      "Options:\n\n");
     br_flags_help(flags, flag_count, out);
 }
 
 static int call(struct br_session *session, const char *node, bool prune)
 {
-    struct br_buffer body = BR_BUFFER_EMPTY;
-    struct br_writer w = br_buffer_writer(&body, 32 + strlen(node));
+    struct br_blob body = BR_BLOB_EMPTY;
+    struct br_writer w = br_blob_writer(&body, 32 + strlen(node));
     br_mp_write_map(&w, 2);
     br_mp_write_key(&w, "Node");
     br_mp_write_str8(&w, br_bytes_string(node));
     br_mp_write_key(&w, "Prune");
     br_mp_write_bool(&w, prune);
-    br_buffer_written(&body, &w);
-    int error = br_session_call(session, "force-leave", br_buffer_bytes(&body));
-    br_buffer_release(&body);
+    br_blob_written(&body, &w);
+    int error = br_session_call(session, "force-leave", br_blob_bytes(&body));
+    br_blob_release(&body);
     return error;
 }
 

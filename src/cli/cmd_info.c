@@ -36,11 +36,11 @@ static bool read_pairs(const struct section *section, struct br_tag_set *out);
 static void print_text(const struct sections *sections);
 static void print_json(const struct sections *sections);
 
-static void help(struct br_buffer *out)
+static void help(struct br_blob *out)
 {
-    br_buffer_text(out, "Usage: bruit info [options]\n\n"
-                        "  Shows what a running agent says about itself.\n\n"
-                        "Options:\n\n");
+    br_blob_text(out, "Usage: bruit info [options]\n\n"
+                      "  Shows what a running agent says about itself.\n\n"
+                      "Options:\n\n");
     br_flags_help(flags, flag_count, out);
 }
 
@@ -132,22 +132,22 @@ static bool read_pairs(const struct section *section, struct br_tag_set *out)
 
 static void print_text(const struct sections *sections)
 {
-    struct br_buffer text = BR_BUFFER_EMPTY;
+    struct br_blob text = BR_BLOB_EMPTY;
     struct br_tag_set pairs;
     for (size_t i = 0; i < sections->count; i++) {
         (void)read_pairs(&sections->items[i], &pairs); /* checked when it was read first */
-        br_buffer_text(&text, i == 0 ? "" : "\n");
-        br_buffer_add(&text, sections->items[i].name);
-        br_buffer_text(&text, ":");
+        br_blob_text(&text, i == 0 ? "" : "\n");
+        br_blob_add(&text, sections->items[i].name);
+        br_blob_text(&text, ":");
         for (size_t j = 0; j < pairs.count; j++) {
-            br_buffer_text(&text, "\n\t");
-            br_buffer_add(&text, pairs.tags[j].key);
-            br_buffer_text(&text, " = ");
-            br_buffer_add(&text, pairs.tags[j].value);
+            br_blob_text(&text, "\n\t");
+            br_blob_add(&text, pairs.tags[j].key);
+            br_blob_text(&text, " = ");
+            br_blob_add(&text, pairs.tags[j].value);
         }
     }
     br_say_buffer(&text);
-    br_buffer_release(&text);
+    br_blob_release(&text);
 }
 
 static void print_json(const struct sections *sections)
@@ -167,5 +167,5 @@ static void print_json(const struct sections *sections)
     }
     br_json_close(&json, '}');
     br_say_buffer(&json.out);
-    br_buffer_release(&json.out);
+    br_blob_release(&json.out);
 }

@@ -13,22 +13,22 @@ static const struct br_flag flags[] = {
 };
 static const size_t flag_count = sizeof flags / sizeof flags[0];
 
-static void help(struct br_buffer *out)
+static void help(struct br_blob *out)
 {
-    br_buffer_text(out, "Usage: bruit join [options] address ...\n\n"
-                        "  Tells a running agent to join the cluster of at least one of the members at\n"
-                        "  the addresses. An address is host, host:port or [v6]:port.\n\n"
-                        "Options:\n\n");
+    br_blob_text(out, "Usage: bruit join [options] address ...\n\n"
+                      "  Tells a running agent to join the cluster of at least one of the members at\n"
+                      "  the addresses. An address is host, host:port or [v6]:port.\n\n"
+                      "Options:\n\n");
     br_flags_help(flags, flag_count, out);
 }
 
 static int call(struct br_session *session, bool replay, char **addresses, int count)
 {
-    struct br_buffer body = BR_BUFFER_EMPTY;
+    struct br_blob body = BR_BLOB_EMPTY;
     size_t bound = 64;
     for (int i = 0; i < count; i++)
         bound += 5 + strlen(addresses[i]);
-    struct br_writer w = br_buffer_writer(&body, bound);
+    struct br_writer w = br_blob_writer(&body, bound);
     br_mp_write_map(&w, 2);
     br_mp_write_key(&w, "Existing");
     br_mp_write_array(&w, (uint32_t)count);
@@ -36,9 +36,9 @@ static int call(struct br_session *session, bool replay, char **addresses, int c
         br_mp_write_str8(&w, br_bytes_string(addresses[i]));
     br_mp_write_key(&w, "Replay");
     br_mp_write_bool(&w, replay);
-    br_buffer_written(&body, &w);
-    int error = br_session_call(session, "join", br_buffer_bytes(&body));
-    br_buffer_release(&body);
+    br_blob_written(&body, &w);
+    int error = br_session_call(session, "join", br_blob_bytes(&body));
+    br_blob_release(&body);
     return error;
 }
 

@@ -5,11 +5,11 @@
 
 #define KEY_SIZE 32 /* AES-256 */
 
-static void help(struct br_buffer *out)
+static void help(struct br_blob *out)
 {
-    br_buffer_text(out,
-                   "Usage: bruit keygen\n\n"
-                   "  Prints a new random key for \"bruit agent -encrypt\", or \"serf agent -encrypt\".\n");
+    br_blob_text(out,
+                 "Usage: bruit keygen\n\n"
+                 "  Prints a new random key for \"bruit agent -encrypt\", or \"serf agent -encrypt\".\n");
 }
 
 static int run(int argc, char **argv)

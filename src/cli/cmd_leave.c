@@ -4,11 +4,11 @@
 static const struct br_flag flags[] = {BR_AGENT_FLAGS};
 static const size_t flag_count = sizeof flags / sizeof flags[0];
 
-static void help(struct br_buffer *out)
+static void help(struct br_blob *out)
 {
-    br_buffer_text(out, "Usage: bruit leave [options]\n\n"
-                        "  Makes a running agent leave its cluster gracefully and end.\n\n"
-                        "Options:\n\n");
+    br_blob_text(out, "Usage: bruit leave [options]\n\n"
+                      "  Makes a running agent leave its cluster gracefully and end.\n\n"
+                      "Options:\n\n");
     br_flags_help(flags, flag_count, out);
 }
 

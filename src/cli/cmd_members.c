@@ -60,11 +60,11 @@ static int ask(struct br_session *session, const struct options *options, const 
 static bool print_text(struct bruit_bytes answer, bool is_detailed);
 static bool print_json(struct bruit_bytes answer);
 
-static void help(struct br_buffer *out)
+static void help(struct br_blob *out)
 {
-    br_buffer_text(out, "Usage: bruit members [options]\n\n"
-                        "  Lists the members that an agent knows.\n\n"
-                        "Options:\n\n");
+    br_blob_text(out, "Usage: bruit members [options]\n\n"
+                      "  Lists the members that an agent knows.\n\n"
+                      "Options:\n\n");
     br_flags_help(flags, flag_count, out);
 }
 
@@ -137,11 +137,11 @@ const struct br_command br_command_members = {
 static int ask(struct br_session *session, const struct options *options, const struct br_tag_set *tags,
                struct bruit_bytes *answer)
 {
-    struct br_buffer body = BR_BUFFER_EMPTY;
+    struct br_blob body = BR_BLOB_EMPTY;
     size_t bound = 64 + strlen(options->name) + strlen(options->status);
     for (size_t i = 0; i < tags->count; i++)
         bound += 10 + tags->tags[i].key.size + tags->tags[i].value.size;
-    struct br_writer w = br_buffer_writer(&body, bound);
+    struct br_writer w = br_blob_writer(&body, bound);
     br_mp_write_map(&w, 3);
     br_mp_write_key(&w, "Name");
     br_mp_write_str8(&w, br_bytes_string(options->name));
@@ -153,9 +153,9 @@ static int ask(struct br_session *session, const struct options *options, const 
         br_mp_write_str8(&w, tags->tags[i].key);
         br_mp_write_str8(&w, tags->tags[i].value);
     }
-    br_buffer_written(&body, &w);
-    int error = br_session_call(session, "members-filtered", br_buffer_bytes(&body));
-    br_buffer_release(&body);
+    br_blob_written(&body, &w);
+    int error = br_session_call(session, "members-filtered", br_blob_bytes(&body));
+    br_blob_release(&body);
     return error != 0 ? error : br_session_read(session, answer);
 }
 
@@ -208,25 +208,25 @@ static void add_row(struct br_columns *columns, const struct member *member, con
     char address[BRUIT_ADDR_TEXT_MAX];
     format_address(member, address);
     br_columns_add(columns, member->name);
-    br_buffer_printf(&columns->rows, "|%s|", address);
+    br_blob_printf(&columns->rows, "|%s|", address);
     br_columns_add(columns, member->status);
-    br_buffer_text(&columns->rows, "|");
+    br_blob_text(&columns->rows, "|");
     for (size_t i = 0; i < tags->count; i++) {
-        br_buffer_text(&columns->rows, i == 0 ? "" : ",");
+        br_blob_text(&columns->rows, i == 0 ? "" : ",");
         br_columns_add(columns, tags->tags[i].key);
-        br_buffer_text(&columns->rows, "=");
+        br_blob_text(&columns->rows, "=");
         br_columns_add(columns, tags->tags[i].value);
     }
     if (is_detailed)
-        br_buffer_printf(&columns->rows, "|Protocol Version: %u|Available Protocol Range: [%u, %u]",
-                         member->delegate_current, member->delegate_min, member->delegate_max);
+        br_blob_printf(&columns->rows, "|Protocol Version: %u|Available Protocol Range: [%u, %u]",
+                       member->delegate_current, member->delegate_min, member->delegate_max);
     br_columns_end_row(columns);
 }
 
 static bool print_text(struct bruit_bytes answer, bool is_detailed)
 {
-    struct br_columns columns = {.rows = BR_BUFFER_EMPTY};
-    struct br_buffer text = BR_BUFFER_EMPTY;
+    struct br_columns columns = {.rows = BR_BLOB_EMPTY};
+    struct br_blob text = BR_BLOB_EMPTY;
     struct br_reader r;
     struct br_tag_set tags;
     struct member member;
@@ -239,7 +239,7 @@ static bool print_text(struct bruit_bytes answer, bool is_detailed)
     br_columns_format(&columns, &text);
     if (is_good)
         br_say_buffer(&text);
-    br_buffer_release(&text);
+    br_blob_release(&text);
     return is_good;
 }
 
@@ -302,6 +302,6 @@ static bool print_json(struct bruit_bytes answer)
     br_json_close(&json, '}');
     if (is_good)
         br_say_buffer(&json.out);
-    br_buffer_release(&json.out);
+    br_blob_release(&json.out);
     return is_good;
 }

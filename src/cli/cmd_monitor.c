@@ -28,12 +28,12 @@ static const size_t flag_count = sizeof flags / sizeof flags[0];
 static int subscribe(struct br_session *session, const char *command, const char *key, const char *value);
 static int follow(struct br_session *session, uint64_t log_seq);
 
-static void help(struct br_buffer *out)
+static void help(struct br_blob *out)
 {
-    br_buffer_text(out, "Usage: bruit monitor [options]\n\n"
-                        "  Shows the last lines of a running agent's log, then every line and event as it\n"
-                        "  happens, until it is interrupted.\n\n"
-                        "Options:\n\n");
+    br_blob_text(out, "Usage: bruit monitor [options]\n\n"
+                      "  Shows the last lines of a running agent's log, then every line and event as it\n"
+                      "  happens, until it is interrupted.\n\n"
+                      "Options:\n\n");
     br_flags_help(flags, flag_count, out);
 }
 
@@ -71,104 +71,104 @@ const struct br_command br_command_monitor = {
 
 static int subscribe(struct br_session *session, const char *command, const char *key, const char *value)
 {
-    struct br_buffer body = BR_BUFFER_EMPTY;
-    struct br_writer w = br_buffer_writer(&body, 32 + strlen(value));
+    struct br_blob body = BR_BLOB_EMPTY;
+    struct br_writer w = br_blob_writer(&body, 32 + strlen(value));
     br_mp_write_map(&w, 1);
     br_mp_write_key(&w, key);
     br_mp_write_str8(&w, br_bytes_string(value));
-    br_buffer_written(&body, &w);
-    int error = br_session_call(session, command, br_buffer_bytes(&body));
-    br_buffer_release(&body);
+    br_blob_written(&body, &w);
+    int error = br_session_call(session, command, br_blob_bytes(&body));
+    br_blob_release(&body);
     return error;
 }
 
 /* ------------------------------------------------------------------ Go's notation */
 
-static void write_value(struct br_buffer *out, struct br_reader *r, unsigned depth);
+static void write_value(struct br_blob *out, struct br_reader *r, unsigned depth);
 
 /* A text in quotes; what does not print is escaped. */
-static void write_text(struct br_buffer *out, struct bruit_bytes text)
+static void write_text(struct br_blob *out, struct bruit_bytes text)
 {
-    br_buffer_text(out, "\"");
+    br_blob_text(out, "\"");
     for (size_t i = 0; i < text.size; i++) {
         uint8_t c = text.data[i];
         if (c == '"' || c == '\\')
-            br_buffer_printf(out, "\\%c", c);
+            br_blob_printf(out, "\\%c", c);
         else if (c == '\n')
-            br_buffer_text(out, "\\n");
+            br_blob_text(out, "\\n");
         else if (c == '\t')
-            br_buffer_text(out, "\\t");
+            br_blob_text(out, "\\t");
         else if (c == '\r')
-            br_buffer_text(out, "\\r");
+            br_blob_text(out, "\\r");
         else if (c < 0x20 || c == 0x7f)
-            br_buffer_printf(out, "\\x%02x", c);
+            br_blob_printf(out, "\\x%02x", c);
         else
-            br_buffer_add(out, br_bytes(&c, 1));
+            br_blob_add(out, br_bytes(&c, 1));
     }
-    br_buffer_text(out, "\"");
+    br_blob_text(out, "\"");
 }
 
 /* Go names bytes []byte on the outside and []uint8 inside of another value. */
-static void write_bytes(struct br_buffer *out, struct bruit_bytes bytes, unsigned depth)
+static void write_bytes(struct br_blob *out, struct bruit_bytes bytes, unsigned depth)
 {
-    br_buffer_text(out, depth == 0 ? "[]byte{" : "[]uint8{");
+    br_blob_text(out, depth == 0 ? "[]byte{" : "[]uint8{");
     for (size_t i = 0; i < bytes.size; i++)
-        br_buffer_printf(out, "%s0x%x", i == 0 ? "" : ", ", bytes.data[i]);
-    br_buffer_text(out, "}");
+        br_blob_printf(out, "%s0x%x", i == 0 ? "" : ", ", bytes.data[i]);
+    br_blob_text(out, "}");
 }
 
 /* Unsigned ones in hexadecimal, as %#v prints them; a small one comes as a signed number. */
-static void write_integer(struct br_buffer *out, struct br_reader *r)
+static void write_integer(struct br_blob *out, struct br_reader *r)
 {
     uint8_t first = *r->at;
     bool is_unsigned = first >= 0xcc && first <= 0xcf;
     if (is_unsigned)
-        br_buffer_printf(out, "0x%llx", (unsigned long long)br_mp_read_uint(r, UINT64_MAX));
+        br_blob_printf(out, "0x%llx", (unsigned long long)br_mp_read_uint(r, UINT64_MAX));
     else
-        br_buffer_printf(out, "%lld", (long long)br_mp_read_int(r, INT64_MIN, INT64_MAX));
+        br_blob_printf(out, "%lld", (long long)br_mp_read_int(r, INT64_MIN, INT64_MAX));
 }
 
-static void write_list(struct br_buffer *out, struct br_reader *r, unsigned depth)
+static void write_list(struct br_blob *out, struct br_reader *r, unsigned depth)
 {
     uint32_t count = br_mp_read_array(r);
-    br_buffer_text(out, "[]interface {}{");
+    br_blob_text(out, "[]interface {}{");
     for (uint32_t i = 0; i < count && !r->failed; i++) {
-        br_buffer_text(out, i == 0 ? "" : ", ");
+        br_blob_text(out, i == 0 ? "" : ", ");
         write_value(out, r, depth + 1);
     }
-    br_buffer_text(out, "}");
+    br_blob_text(out, "}");
 }
 
 /* In the order they come in: agents write the keys of a struct sorted, as Go would print them. */
-static void write_map(struct br_buffer *out, struct br_reader *r, unsigned depth)
+static void write_map(struct br_blob *out, struct br_reader *r, unsigned depth)
 {
     uint32_t count = br_mp_read_map(r);
-    br_buffer_text(out, "map[interface {}]interface {}{");
+    br_blob_text(out, "map[interface {}]interface {}{");
     for (uint32_t i = 0; i < count && !r->failed; i++) {
-        br_buffer_text(out, i == 0 ? "" : ", ");
+        br_blob_text(out, i == 0 ? "" : ", ");
         write_value(out, r, depth + 1);
-        br_buffer_text(out, ":");
+        br_blob_text(out, ":");
         write_value(out, r, depth + 1);
     }
-    br_buffer_text(out, "}");
+    br_blob_text(out, "}");
 }
 
-static void write_value(struct br_buffer *out, struct br_reader *r, unsigned depth)
+static void write_value(struct br_blob *out, struct br_reader *r, unsigned depth)
 {
     if (depth > DEPTH_MAX) {
         br_mp_skip(r);
-        br_buffer_text(out, "...");
+        br_blob_text(out, "...");
         return;
     }
     switch (br_mp_peek(r)) {
-    case BR_MP_BOOL: br_buffer_text(out, br_mp_read_bool(r) ? "true" : "false"); break;
+    case BR_MP_BOOL: br_blob_text(out, br_mp_read_bool(r) ? "true" : "false"); break;
     case BR_MP_INTEGER: write_integer(out, r); break;
     case BR_MP_STRING: write_text(out, br_mp_read_bytes(r)); break;
     case BR_MP_BINARY: write_bytes(out, br_mp_read_bytes(r), depth); break;
     case BR_MP_ARRAY: write_list(out, r, depth); break;
     case BR_MP_MAP: write_map(out, r, depth); break;
     default:
-        br_buffer_text(out, "<nil>");
+        br_blob_text(out, "<nil>");
         br_mp_skip(r);
         break;
     }
@@ -193,19 +193,19 @@ static void show_log(struct bruit_bytes object)
 
 static void show_event(struct bruit_bytes object)
 {
-    struct br_buffer text = BR_BUFFER_EMPTY;
+    struct br_blob text = BR_BLOB_EMPTY;
     struct br_reader r;
     br_reader_init(&r, object);
     uint32_t count = br_mp_read_map(&r);
-    br_buffer_text(&text, "Event Info:");
+    br_blob_text(&text, "Event Info:");
     for (uint32_t i = 0; i < count && !r.failed; i++) {
-        br_buffer_text(&text, "\n\t");
-        br_buffer_add(&text, br_mp_read_bytes(&r));
-        br_buffer_text(&text, ": ");
+        br_blob_text(&text, "\n\t");
+        br_blob_add(&text, br_mp_read_bytes(&r));
+        br_blob_text(&text, ": ");
         write_value(&text, &r, 0);
     }
     br_say_buffer(&text);
-    br_buffer_release(&text);
+    br_blob_release(&text);
 }
 
 static int follow(struct br_session *session, uint64_t log_seq)

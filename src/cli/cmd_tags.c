@@ -16,23 +16,23 @@ static const struct br_flag flags[] = {
 };
 static const size_t flag_count = sizeof flags / sizeof flags[0];
 
-static void help(struct br_buffer *out)
+static void help(struct br_blob *out)
 {
-    br_buffer_text(out, "Usage: bruit tags [options]\n\n"
-                        "  Changes the tags of a running agent.\n\n"
-                        "Options:\n\n");
+    br_blob_text(out, "Usage: bruit tags [options]\n\n"
+                      "  Changes the tags of a running agent.\n\n"
+                      "Options:\n\n");
     br_flags_help(flags, flag_count, out);
 }
 
 static int call(struct br_session *session, const struct br_tag_set *tags, const struct br_values *removed)
 {
-    struct br_buffer body = BR_BUFFER_EMPTY;
+    struct br_blob body = BR_BLOB_EMPTY;
     size_t bound = 64;
     for (size_t i = 0; i < removed->count; i++)
         bound += 5 + strlen(removed->items[i]);
     for (size_t i = 0; i < tags->count; i++)
         bound += 10 + tags->tags[i].key.size + tags->tags[i].value.size;
-    struct br_writer w = br_buffer_writer(&body, bound);
+    struct br_writer w = br_blob_writer(&body, bound);
     br_mp_write_map(&w, 2);
     br_mp_write_key(&w, "DeleteTags");
     br_mp_write_array(&w, (uint32_t)removed->count);
@@ -44,9 +44,9 @@ static int call(struct br_session *session, const struct br_tag_set *tags, const
         br_mp_write_str8(&w, tags->tags[i].key);
         br_mp_write_str8(&w, tags->tags[i].value);
     }
-    br_buffer_written(&body, &w);
-    int error = br_session_call(session, "tags", br_buffer_bytes(&body));
-    br_buffer_release(&body);
+    br_blob_written(&body, &w);
+    int error = br_session_call(session, "tags", br_blob_bytes(&body));
+    br_blob_release(&body);
     return error;
 }
 

@@ -1,10 +1,10 @@
 /* bruit version: ours, and that of Serf's protocol. */
 #include "cli/command.h"
 
-static void help(struct br_buffer *out)
+static void help(struct br_blob *out)
 {
-    br_buffer_text(out, "Usage: bruit version\n\n"
-                        "  Prints the version of the program and of the protocol it speaks.\n");
+    br_blob_text(out, "Usage: bruit version\n\n"
+                      "  Prints the version of the program and of the protocol it speaks.\n");
 }
 
 static int run(int argc, char **argv)

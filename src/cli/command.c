@@ -14,7 +14,7 @@ void br_say(const char *format, ...)
     (void)putchar('\n');
 }
 
-void br_say_buffer(struct br_buffer *text)
+void br_say_buffer(struct br_blob *text)
 {
     (void)fwrite(text->data, 1, text->size, stdout);
     (void)putchar('\n');
@@ -42,10 +42,10 @@ int br_parse_flags(const struct br_command *command, const struct br_flag *flags
     (void)snprintf(name, sizeof name, "bruit %s", command->name);
     enum br_flags_result result = br_flags_parse(flags, count, target, name, argc, argv, rest, why);
     if (result == BR_FLAGS_HELP) {
-        struct br_buffer help = BR_BUFFER_EMPTY;
+        struct br_blob help = BR_BLOB_EMPTY;
         command->help(&help);
-        (void)fprintf(stderr, "%s", br_buffer_string(&help));
-        br_buffer_release(&help);
+        (void)fprintf(stderr, "%s", br_blob_string(&help));
+        br_blob_release(&help);
         return 0;
     }
     if (result == BR_FLAGS_OK)
@@ -56,12 +56,12 @@ int br_parse_flags(const struct br_command *command, const struct br_flag *flags
 
 int br_misused(const struct br_command *command, const char *message)
 {
-    struct br_buffer help = BR_BUFFER_EMPTY;
+    struct br_blob help = BR_BLOB_EMPTY;
     command->help(&help);
     if (message[0] != 0)
         br_say("%s\n", message);
-    (void)printf("%s", br_buffer_string(&help));
-    br_buffer_release(&help);
+    (void)printf("%s", br_blob_string(&help));
+    br_blob_release(&help);
     return 1;
 }
 

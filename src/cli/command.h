@@ -13,16 +13,16 @@
 
 struct br_command {
     const char *name;
-    const char *synopsis;                /* one line for the list of commands */
-    int (*run)(int argc, char **argv);   /* of what follows the name; returns the exit code. NULL: not yet */
-    void (*help)(struct br_buffer *out); /* the usage */
+    const char *synopsis;              /* one line for the list of commands */
+    int (*run)(int argc, char **argv); /* of what follows the name; returns the exit code. NULL: not yet */
+    void (*help)(struct br_blob *out); /* the usage */
 };
 
 /* One line and newline on stdout. */
 void br_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* A buffer and a newline on stdout. */
-void br_say_buffer(struct br_buffer *text);
+void br_say_buffer(struct br_blob *text);
 
 /* Where the agent is: every command that asks one begins its target with these. */
 struct br_agent_flags {

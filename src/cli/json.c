@@ -3,12 +3,12 @@
 
 static void new_line(struct br_json *json)
 {
-    br_buffer_printf(&json->out, "\n%*s", (int)(2 * json->depth), "");
+    br_blob_printf(&json->out, "\n%*s", (int)(2 * json->depth), "");
 }
 
 void br_json_open(struct br_json *json, char bracket)
 {
-    br_buffer_add(&json->out, br_bytes(&bracket, 1));
+    br_blob_add(&json->out, br_bytes(&bracket, 1));
     json->depth++;
     json->has_items = false;
 }
@@ -18,14 +18,14 @@ void br_json_close(struct br_json *json, char bracket)
     json->depth--;
     if (json->has_items)
         new_line(json);
-    br_buffer_add(&json->out, br_bytes(&bracket, 1));
+    br_blob_add(&json->out, br_bytes(&bracket, 1));
     json->has_items = true; /* of whatever this was an item of */
 }
 
 void br_json_item(struct br_json *json)
 {
     if (json->has_items)
-        br_buffer_text(&json->out, ",");
+        br_blob_text(&json->out, ",");
     json->has_items = true;
     new_line(json);
 }
@@ -34,7 +34,7 @@ void br_json_key(struct br_json *json, struct bruit_bytes key)
 {
     br_json_item(json);
     br_json_text(json, key);
-    br_buffer_text(&json->out, ": ");
+    br_blob_text(&json->out, ": ");
 }
 
 /* How many bytes make up the character at `text`, 0 for a byte that is not UTF-8. */
@@ -62,46 +62,46 @@ static void write_ascii(struct br_json *json, uint8_t c)
     char pair[3] = {'\\', (char)c, 0};
     switch (c) {
     case '"':
-    case '\\': br_buffer_text(&json->out, pair); break;
-    case '\n': br_buffer_text(&json->out, "\\n"); break;
-    case '\r': br_buffer_text(&json->out, "\\r"); break;
-    case '\t': br_buffer_text(&json->out, "\\t"); break;
+    case '\\': br_blob_text(&json->out, pair); break;
+    case '\n': br_blob_text(&json->out, "\\n"); break;
+    case '\r': br_blob_text(&json->out, "\\r"); break;
+    case '\t': br_blob_text(&json->out, "\\t"); break;
     default:
         if (c < 0x20 || c == '<' || c == '>' || c == '&')
-            br_buffer_printf(&json->out, "\\u%04x", c);
+            br_blob_printf(&json->out, "\\u%04x", c);
         else
-            br_buffer_add(&json->out, br_bytes(&c, 1));
+            br_blob_add(&json->out, br_bytes(&c, 1));
         break;
     }
 }
 
 void br_json_text(struct br_json *json, struct bruit_bytes text)
 {
-    br_buffer_text(&json->out, "\"");
+    br_blob_text(&json->out, "\"");
     while (text.size > 0) {
         size_t size = rune_size(text);
         if (size == 0)
-            br_buffer_text(&json->out, "\\ufffd");
+            br_blob_text(&json->out, "\\ufffd");
         else if (size == 1)
             write_ascii(json, text.data[0]);
         else if (size == 3 && memcmp(text.data, "\xe2\x80\xa8", 3) == 0)
-            br_buffer_text(&json->out, "\\u2028");
+            br_blob_text(&json->out, "\\u2028");
         else if (size == 3 && memcmp(text.data, "\xe2\x80\xa9", 3) == 0)
-            br_buffer_text(&json->out, "\\u2029");
+            br_blob_text(&json->out, "\\u2029");
         else
-            br_buffer_add(&json->out, br_bytes(text.data, size));
+            br_blob_add(&json->out, br_bytes(text.data, size));
         size += size == 0;
         text = br_bytes(text.data + size, text.size - size);
     }
-    br_buffer_text(&json->out, "\"");
+    br_blob_text(&json->out, "\"");
 }
 
 void br_json_number(struct br_json *json, uint64_t number)
 {
-    br_buffer_printf(&json->out, "%llu", (unsigned long long)number);
+    br_blob_printf(&json->out, "%llu", (unsigned long long)number);
 }
 
 void br_json_null(struct br_json *json)
 {
-    br_buffer_text(&json->out, "null");
+    br_blob_text(&json->out, "null");
 }

@@ -7,10 +7,10 @@
 #ifndef BR_CLI_JSON_H
 #define BR_CLI_JSON_H
 
-#include "agent/buffer.h"
+#include "agent/blob.h"
 
 struct br_json {
-    struct br_buffer out;
+    struct br_blob out;
     unsigned depth;
     bool has_items; /* the innermost map or list is not empty */
 };

@@ -71,14 +71,14 @@ static bool asks_for(int argc, char **argv, const char *a, const char *b, const 
 
 static int show_help(const struct br_command *command)
 {
-    struct br_buffer help = BR_BUFFER_EMPTY;
+    struct br_blob help = BR_BLOB_EMPTY;
     if (command == NULL || command->help == NULL) {
         print_help();
     } else {
         command->help(&help);
-        (void)fprintf(stderr, "%s", br_buffer_string(&help));
+        (void)fprintf(stderr, "%s", br_blob_string(&help));
     }
-    br_buffer_release(&help);
+    br_blob_release(&help);
     return 0;
 }
 

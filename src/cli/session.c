@@ -128,14 +128,14 @@ static int shake_hands(struct br_session *session)
 
 static int authenticate(struct br_session *session, const char *auth)
 {
-    struct br_buffer body = BR_BUFFER_EMPTY;
-    struct br_writer w = br_buffer_writer(&body, 32 + strlen(auth));
+    struct br_blob body = BR_BLOB_EMPTY;
+    struct br_writer w = br_blob_writer(&body, 32 + strlen(auth));
     br_mp_write_map(&w, 1);
     br_mp_write_key(&w, "AuthKey");
     br_mp_write_str8(&w, br_bytes_string(auth));
-    br_buffer_written(&body, &w);
-    int error = br_session_call(session, "auth", br_buffer_bytes(&body));
-    br_buffer_release(&body);
+    br_blob_written(&body, &w);
+    int error = br_session_call(session, "auth", br_blob_bytes(&body));
+    br_blob_release(&body);
     return error;
 }
 
@@ -155,7 +155,7 @@ void br_session_close(struct br_session *session)
     if (session->fd >= 0)
         (void)close(session->fd);
     session->fd = -1;
-    br_buffer_release(&session->input);
+    br_blob_release(&session->input);
 }
 
 /* ------------------------------------------------------------------ asking */
@@ -175,20 +175,20 @@ static int write_all(struct br_session *session, struct bruit_bytes bytes)
 
 int br_session_call(struct br_session *session, const char *command, struct bruit_bytes body)
 {
-    struct br_buffer out = BR_BUFFER_EMPTY;
+    struct br_blob out = BR_BLOB_EMPTY;
     struct bruit_bytes text;
     uint64_t seq = 0;
-    struct br_writer w = br_buffer_writer(&out, 64 + strlen(command));
+    struct br_writer w = br_blob_writer(&out, 64 + strlen(command));
     br_mp_write_map(&w, 2);
     br_mp_write_key(&w, "Command");
     br_mp_write_key(&w, command);
     br_mp_write_key(&w, "Seq");
     br_mp_write_uint(&w, ++session->seq);
-    br_buffer_written(&out, &w);
-    br_buffer_add(&out, body);
+    br_blob_written(&out, &w);
+    br_blob_add(&out, body);
     int error =
-        out.failed ? fail(session, BRUIT_ENOMEM, "out of memory") : write_all(session, br_buffer_bytes(&out));
-    br_buffer_release(&out);
+        out.failed ? fail(session, BRUIT_ENOMEM, "out of memory") : write_all(session, br_blob_bytes(&out));
+    br_blob_release(&out);
     if (error == 0)
         error = br_session_read_header(session, &seq, &text);
     if (error == 0 && seq != session->seq)
@@ -205,7 +205,7 @@ int br_session_call(struct br_session *session, const char *command, struct brui
 
 static int read_more(struct br_session *session)
 {
-    uint8_t *place = br_buffer_reserve(&session->input, READ_SIZE);
+    uint8_t *place = br_blob_reserve(&session->input, READ_SIZE);
     if (place == NULL || session->input.size > BR_SESSION_OBJECT_MAX)
         return fail(session, BRUIT_ETOOBIG, "the agent's answer is too large");
     for (;;) {
@@ -222,14 +222,14 @@ static int read_more(struct br_session *session)
 int br_session_read(struct br_session *session, struct bruit_bytes *object)
 {
     struct br_mp_scanner scanner;
-    br_buffer_consume(&session->input, session->done);
+    br_blob_consume(&session->input, session->done);
     session->done = 0;
     br_mp_scanner_init(&scanner);
     for (;;) {
         size_t size;
         int step = session->input.size == 0
                        ? BR_MP_MORE
-                       : br_mp_scanner_feed(&scanner, br_buffer_bytes(&session->input), &size);
+                       : br_mp_scanner_feed(&scanner, br_blob_bytes(&session->input), &size);
         if (step == 0) {
             *object = br_bytes(session->input.data, size);
             session->done = size;

@@ -7,7 +7,7 @@
 #ifndef BR_CLI_SESSION_H
 #define BR_CLI_SESSION_H
 
-#include "agent/buffer.h"
+#include "agent/blob.h"
 #include "agent/value.h"
 #include "codec/msgpack.h"
 
@@ -17,7 +17,7 @@
 struct br_session {
     int fd; /* -1: not open */
     uint64_t seq;
-    struct br_buffer input;
+    struct br_blob input;
     size_t done;    /* bytes of it that were handed out */
     char why[1024]; /* the sentence about the last failure */
 };

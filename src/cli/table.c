@@ -45,13 +45,13 @@ static size_t width_of(struct bruit_bytes text)
 
 void br_columns_end_row(struct br_columns *columns)
 {
-    br_buffer_text(&columns->rows, "\n");
+    br_blob_text(&columns->rows, "\n");
 }
 
 void br_columns_add(struct br_columns *columns, struct bruit_bytes text)
 {
     size_t start = columns->rows.size;
-    br_buffer_add(&columns->rows, text);
+    br_blob_add(&columns->rows, text);
     for (size_t i = start; i < columns->rows.size; i++)
         if (columns->rows.data[i] == '\n')
             columns->rows.data[i] = ' ';
@@ -59,7 +59,7 @@ void br_columns_add(struct br_columns *columns, struct bruit_bytes text)
 
 static struct bruit_bytes all_rows(const struct br_columns *columns)
 {
-    struct bruit_bytes rows = br_buffer_bytes(&columns->rows);
+    struct bruit_bytes rows = br_blob_bytes(&columns->rows);
     if (rows.size > 0)
         rows.size--; /* the newline of the last */
     return rows;
@@ -76,32 +76,32 @@ static void measure(struct bruit_bytes rows, size_t widths[COLUMNS_MAX])
     }
 }
 
-static void lay_out(struct bruit_bytes row, const size_t widths[COLUMNS_MAX], struct br_buffer *out)
+static void lay_out(struct bruit_bytes row, const size_t widths[COLUMNS_MAX], struct br_blob *out)
 {
     struct bruit_bytes field;
     for (size_t i = 0; take(&row, '|', &field); i++) {
         struct bruit_bytes text = trim(field);
         size_t width = width_of(text);
-        br_buffer_add(out, text);
+        br_blob_add(out, text);
         if (row.data != NULL)
-            br_buffer_printf(out, "%*s",
-                             (int)(2 + (i < COLUMNS_MAX && widths[i] > width ? widths[i] - width : 0)), "");
+            br_blob_printf(out, "%*s",
+                           (int)(2 + (i < COLUMNS_MAX && widths[i] > width ? widths[i] - width : 0)), "");
     }
 }
 
-void br_columns_format(struct br_columns *columns, struct br_buffer *out)
+void br_columns_format(struct br_columns *columns, struct br_blob *out)
 {
     size_t widths[COLUMNS_MAX] = {0};
-    struct br_buffer text = BR_BUFFER_EMPTY;
+    struct br_blob text = BR_BLOB_EMPTY;
     struct bruit_bytes rows = all_rows(columns), row;
     measure(rows, widths);
     for (bool is_first = true; take(&rows, '\n', &row); is_first = false) {
         if (!is_first)
-            br_buffer_text(&text, "\n");
+            br_blob_text(&text, "\n");
         lay_out(row, widths, &text);
     }
-    br_buffer_add(out, trim(br_buffer_bytes(&text)));
+    br_blob_add(out, trim(br_blob_bytes(&text)));
     out->failed |= text.failed || columns->rows.failed;
-    br_buffer_release(&text);
-    br_buffer_release(&columns->rows);
+    br_blob_release(&text);
+    br_blob_release(&columns->rows);
 }

@@ -8,10 +8,10 @@
 #ifndef BR_CLI_TABLE_H
 #define BR_CLI_TABLE_H
 
-#include "agent/buffer.h"
+#include "agent/blob.h"
 
 struct br_columns {
-    struct br_buffer rows; /* each ended by a newline */
+    struct br_blob rows; /* each ended by a newline */
 };
 
 /* Ends the row that was written into `rows`. */
@@ -21,6 +21,6 @@ void br_columns_end_row(struct br_columns *columns);
 void br_columns_add(struct br_columns *columns, struct bruit_bytes text);
 
 /* Lays the rows out into `out`, without a final newline, and releases them. */
-void br_columns_format(struct br_columns *columns, struct br_buffer *out);
+void br_columns_format(struct br_columns *columns, struct br_blob *out);
 
 #endif
