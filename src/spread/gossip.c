@@ -215,13 +215,10 @@ static void want_round(struct br_gossip *g, bool was_waiting, bool fresh, bruit_
         g->next_eager = false;
     }
     g->next_round = br_time_min(g->next_round, next_on_grid(g, now));
-    if (!fresh || g->next_eager || !can_be_eager(g, now))
+    if (!fresh || g->next_round <= br_time_add(now, BR_GOSSIP_JITTER) || !can_be_eager(g, now))
         return;
-    bruit_time soon = br_time_add(now, br_rng_time_below(&g->rng, BR_GOSSIP_JITTER));
-    if (soon < g->next_round) {
-        g->next_round = soon;
-        g->next_eager = true;
-    }
+    g->next_round = br_time_add(now, br_rng_time_below(&g->rng, BR_GOSSIP_JITTER));
+    g->next_eager = true;
 }
 
 void br_gossip_wake(struct br_gossip *g, bool wait, bool fresh, bruit_time now)
