@@ -13,5 +13,6 @@
 #include <bruit/status.h>
 #include <bruit/trace.h>
 #include <bruit/types.h>
+#include <bruit/wire.h>
 
 #endif
