@@ -42,6 +42,9 @@ BRUIT_API size_t bruit_member_alive_count(const struct bruit_engine *engine);
 /* Fills `out`. Returns 0, or BRUIT_ENOENT when `node` is nobody's. Cost: a few loads. */
 BRUIT_API int bruit_member_get(const struct bruit_engine *engine, bruit_node node, struct bruit_member *out);
 
+/* The name alone: empty when `node` is nobody's. It lives until the next input. */
+BRUIT_API struct bruit_bytes bruit_member_name(const struct bruit_engine *engine, bruit_node node);
+
 /* The member called `name`, or 0. Cost: one hash. */
 BRUIT_API bruit_node bruit_member_find(const struct bruit_engine *engine, struct bruit_bytes name);
 

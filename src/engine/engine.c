@@ -234,6 +234,11 @@ int bruit_member_get(const struct bruit_engine *engine, bruit_node node, struct 
     return br_addr_make(&out->addr, br_fragment_addr(fragment), fragment->port);
 }
 
+struct bruit_bytes bruit_member_name(const struct bruit_engine *engine, bruit_node node) {
+    const struct br_core *core = &engine->core;
+    return br_view_is_known(&core->view, node) ? br_core_name(core, node) : br_bytes(NULL, 0);
+}
+
 bruit_node bruit_member_find(const struct bruit_engine *engine, struct bruit_bytes name) {
     return br_view_find_text(&engine->core.view, name);
 }

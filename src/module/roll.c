@@ -12,17 +12,16 @@ struct query {
     struct bruit_bytes name;
 };
 
-static struct bruit_bytes name_of(const struct br_roll *roll, uint32_t entry) {
+struct bruit_bytes br_roll_name(const struct br_roll *roll, uint32_t entry) {
     const struct br_roll_entry *e = &roll->entries[entry];
-    if (e->copy != NULL)
-        return br_bytes(e->copy, e->name_size);
-    struct bruit_member member;
-    return bruit_member_get(roll->engine, e->node, &member) == 0 ? member.name : br_bytes(NULL, 0);
+    return e->copy != NULL ? br_bytes(e->copy, e->name_size) : bruit_member_name(roll->engine, e->node);
 }
 
+/* Only copies are in the table. */
 static bool is_named(const void *context, uint32_t entry) {
     const struct query *query = context;
-    return br_bytes_equal(name_of(query->roll, entry), query->name);
+    const struct br_roll_entry *e = &query->roll->entries[entry];
+    return br_bytes_equal(br_bytes(e->copy, e->name_size), query->name);
 }
 
 static uint64_t hash_of(const struct br_roll *roll, struct bruit_bytes name) {
@@ -46,6 +45,9 @@ void br_roll_fini(struct br_roll *roll) {
 
 uint32_t br_roll_find(const struct br_roll *roll, struct bruit_bytes name) {
     struct query query = {roll, name};
+    uint32_t entry = br_roll_of_node(roll, bruit_member_find(roll->engine, name));
+    if (entry != BR_ROLL_NONE || br_table_count(&roll->by_name) == 0)
+        return entry;
     return br_table_find(&roll->by_name, hash_of(roll, name), is_named, &query);
 }
 
@@ -97,20 +99,20 @@ static uint32_t take_entry(struct br_roll *roll) {
 /* ---- members ---- */
 
 uint32_t br_roll_add(struct br_roll *roll, bruit_node node) {
-    struct bruit_member member;
-    if (bruit_member_get(roll->engine, node, &member) != 0)
-        return BR_ROLL_NONE;
-    if (reserve_node(roll, node) != 0 || reserve_entry(roll) != 0 || br_table_reserve(&roll->by_name, 1) != 0)
+    if (reserve_node(roll, node) != 0 || reserve_entry(roll) != 0)
         return BR_ROLL_NONE;
     uint32_t entry = take_entry(roll);
     roll->entries[entry] = (struct br_roll_entry){.used = true, .node = node, .prune_at = BRUIT_NEVER};
     roll->of_node[node] = entry + 1;
     roll->count[BRUIT_STATUS_NONE]++;
-    br_table_insert(&roll->by_name, hash_of(roll, member.name), entry);
     return entry;
 }
 
-static void drop_copy(struct br_roll *roll, struct br_roll_entry *e) {
+static void drop_copy(struct br_roll *roll, uint32_t entry) {
+    struct br_roll_entry *e = &roll->entries[entry];
+    if (e->copy == NULL)
+        return;
+    br_table_remove(&roll->by_name, hash_of(roll, br_roll_name(roll, entry)), entry);
     br_alloc_free(roll->alloc, e->copy, e->copy_size);
     e->copy = NULL;
     e->copy_size = 0;
@@ -124,7 +126,7 @@ int br_roll_bind(struct br_roll *roll, uint32_t entry, bruit_node node) {
         return BRUIT_ENOMEM;
     e->node = node;
     roll->of_node[node] = entry + 1;
-    drop_copy(roll, e);
+    drop_copy(roll, entry);
     return 0;
 }
 
@@ -134,7 +136,8 @@ int br_roll_unbind(struct br_roll *roll, uint32_t entry) {
     if (bruit_member_get(roll->engine, e->node, &member) != 0)
         return BRUIT_ENOENT;
     size_t size = member.name.size + member.meta.size;
-    uint8_t *copy = size > UINT16_MAX ? NULL : br_alloc_resize(roll->alloc, NULL, 0, size);
+    bool fits = size <= UINT16_MAX && br_table_reserve(&roll->by_name, 1) == 0;
+    uint8_t *copy = fits ? br_alloc_resize(roll->alloc, NULL, 0, size) : NULL;
     if (copy == NULL) {
         br_roll_erase(roll, entry);
         return BRUIT_ENOMEM;
@@ -149,16 +152,16 @@ int br_roll_unbind(struct br_roll *roll, uint32_t entry) {
     e->name_size = (uint8_t)member.name.size;
     e->addr = member.addr;
     memcpy(e->versions, member.versions, sizeof e->versions);
+    br_table_insert(&roll->by_name, hash_of(roll, member.name), entry);
     return 0;
 }
 
 void br_roll_erase(struct br_roll *roll, uint32_t entry) {
     struct br_roll_entry *e = &roll->entries[entry];
-    br_table_remove(&roll->by_name, hash_of(roll, name_of(roll, entry)), entry);
     roll->count[e->status]--;
     if (e->node != 0)
         roll->of_node[e->node] = 0;
-    drop_copy(roll, e);
+    drop_copy(roll, entry);
     *e = (struct br_roll_entry){0};
     roll->free_count++;
 }

@@ -30,7 +30,7 @@ struct br_roll_entry {
 struct br_roll {
     struct br_alloc *alloc;
     const struct bruit_engine *engine;
-    struct br_table by_name;
+    struct br_table by_name; /* of the copies; the others are found through the engine */
     struct br_roll_entry *entries;
     uint32_t *of_node; /* entry + 1, by bruit_node */
     uint32_t of_node_size;
@@ -63,6 +63,9 @@ int br_roll_unbind(struct br_roll *roll, uint32_t entry);
 void br_roll_erase(struct br_roll *roll, uint32_t entry);
 
 void br_roll_set_status(struct br_roll *roll, uint32_t entry, enum bruit_status status);
+
+/* The name of an entry; lives until the roll or the engine changes. */
+struct bruit_bytes br_roll_name(const struct br_roll *roll, uint32_t entry);
 
 /* All there is to say about an entry; the bytes live until the roll or the engine changes. */
 void br_roll_describe(const struct br_roll *roll, uint32_t entry, struct bruit_status_member *out);

@@ -122,7 +122,7 @@ static void report_failed(struct status *s, uint32_t entry) {
 }
 
 static void report_update(struct status *s, uint32_t entry) {
-    BR_TRACE(s->tracer, member_update, .name = describe(s, entry).name);
+    BR_TRACE(s->tracer, member_update, .name = br_roll_name(&s->roll, entry));
     emit(s, entry, BRUIT_MEMBER_UPDATE);
 }
 
@@ -189,7 +189,7 @@ static void prune_due(struct status *s, bruit_time now) {
 
 /* Section 5.2: an intent that came before its member gives it its first status time. */
 static void apply_recent_intent(struct status *s, uint32_t entry) {
-    const struct br_intent *intent = br_intents_find(&s->intents, describe(s, entry).name);
+    const struct br_intent *intent = br_intents_find(&s->intents, br_roll_name(&s->roll, entry));
     if (intent == NULL)
         return;
     s->roll.entries[entry].status_time = intent->time;
@@ -386,7 +386,7 @@ static int write_left_members(const struct status *s, struct bruit_document *doc
         uint8_t buffer[PIECE_SIZE_MAX];
         struct br_writer w;
         br_writer_init(&w, buffer, sizeof buffer);
-        br_mp_write_str(&w, describe(s, i).name);
+        br_mp_write_str(&w, br_roll_name(&s->roll, i));
         status = bruit_document_write(document, br_writer_bytes(&w));
     }
     return status;
@@ -400,7 +400,7 @@ static int write_status_times(const struct status *s, struct bruit_document *doc
         uint8_t buffer[PIECE_SIZE_MAX];
         struct br_writer w;
         br_writer_init(&w, buffer, sizeof buffer);
-        br_mp_write_str(&w, describe(s, i).name);
+        br_mp_write_str(&w, br_roll_name(&s->roll, i));
         br_mp_write_uint(&w, s->roll.entries[i].status_time);
         status = bruit_document_write(document, br_writer_bytes(&w));
     }
