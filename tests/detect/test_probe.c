@@ -125,7 +125,7 @@ static void test_a_direct_ack_gives_the_round_trip(void **state)
     finish(&f);
 }
 
-/* The target is silent: at the timeout three relays and a stream are tried, at the end of the interval it is accused. */
+/* The target is silent: at the timeout three relays and a stream are tried, at the end it is accused. */
 /* conformance: memberlist 52 */
 static void test_asks_others_before_it_accuses(void **state)
 {
@@ -622,7 +622,7 @@ static void test_two_members_probe_each_interval(void **state)
     finish(&f);
 }
 
-/* The first tick comes at random within the first interval, so that a cluster started at once does not probe at once. */
+/* The first tick comes at random, so that members of a cluster started at once do not probe at once. */
 static void test_starts_at_random(void **state)
 {
     (void)state;
