@@ -256,8 +256,9 @@ static void tell_details(struct br_agent *agent)
 void br_agent_joined(struct br_agent *agent)
 {
     agent->phase = BR_AGENT_RUNNING;
-    br_log_detail(&agent->log, "%s", "");
-    br_log_note(&agent->log, "Log data will now stream in as it occurs:\n");
+    br_log_blank(&agent->log);
+    br_log_note(&agent->log, "Log data will now stream in as it occurs:");
+    br_log_blank(&agent->log);
     br_log_release(&agent->log);
     br_agent_retry_join(agent);
 }

@@ -149,8 +149,9 @@ static void force_leave(void *context, struct br_rpc_call *call, struct bruit_by
 {
     struct br_agent *agent = context;
     uint32_t request;
-    br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "Force leaving node%s: %.*s", prune ? " (with prune)" : "",
-           (int)(node.size > 255 ? 255 : node.size), node.size == 0 ? "" : (const char *)node.data);
+    char shown[BR_LOG_SHOWN_MAX];
+    br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "Force leaving node%s: %s", prune ? " (with prune)" : "",
+           br_log_shown(node, shown));
     int error = bruit_force_leave(bruit_uv_engine(agent->uv), node, prune, &request, bruit_uv_now(agent->uv));
     if (error != 0)
         br_rpc_answer(call, bruit_strerror(error), 0);

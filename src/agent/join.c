@@ -78,8 +78,9 @@ static int begin(struct br_agent *agent, const char *const *names, size_t count,
                  bruit_uv_joined_fn done, void *context)
 {
     struct br_blob list = BR_BLOB_EMPTY;
+    char shown[BR_LOG_SHOWN_MAX];
     for (size_t i = 0; i < count; i++)
-        br_blob_printf(&list, "%s%.100s", i == 0 ? "" : " ", names[i]);
+        br_blob_printf(&list, "%s%s", i == 0 ? "" : " ", br_log_shown(br_bytes_string(names[i]), shown));
     br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "joining: [%s] replay: %s", br_blob_string(&list),
            replay ? "true" : "false");
     br_blob_release(&list);

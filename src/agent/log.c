@@ -3,6 +3,7 @@
 
 #include "agent/blob.h"
 #include "agent/value.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -49,6 +50,8 @@ static void add(struct br_log *log, int level, const char *component, const char
         snprintf(head, sizeof head, "%s [%s] %.40s: ", stamp(log), br_level_name(level), component);
     if (head_size < 0)
         return;
+    if (text_size > 0 && text[text_size - 1] == '\n')
+        text_size--; /* the line has an end of its own */
     if (text_size > BR_LOG_LINE_MAX - (size_t)head_size)
         text_size = BR_LOG_LINE_MAX - (size_t)head_size;
     struct br_log_line *line = malloc(sizeof *line + (size_t)head_size + text_size);
@@ -74,6 +77,15 @@ void br_log(struct br_log *log, int level, const char *component, const char *fo
     va_end(arguments);
     if (size >= 0)
         add(log, level, component, text, (size_t)size < sizeof text ? (size_t)size : sizeof text - 1);
+}
+
+const char *br_log_shown(struct bruit_bytes bytes, char out[BR_LOG_SHOWN_MAX])
+{
+    struct br_text text;
+    br_text_init(&text, out, BR_LOG_SHOWN_MAX);
+    br_text_escaped(&text, bytes);
+    (void)br_text_end(&text);
+    return out;
 }
 
 void br_log_trace(void *context, const struct bruit_trace_record *record)
@@ -181,6 +193,11 @@ void br_log_detail(struct br_log *log, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    print_formatted(log, *format == 0 ? "" : "    ", format, arguments);
+    print_formatted(log, "    ", format, arguments);
     va_end(arguments);
+}
+
+void br_log_blank(struct br_log *log)
+{
+    print(log, "", "", 0);
 }

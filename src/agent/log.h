@@ -54,6 +54,10 @@ void br_log_fini(struct br_log *log);
 void br_log(struct br_log *log, int level, const char *component, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Bytes that somebody else chose, cut and escaped for a line of the log. */
+#define BR_LOG_SHOWN_MAX 320
+const char *br_log_shown(struct bruit_bytes bytes, char out[BR_LOG_SHOWN_MAX]);
+
 /* In the shape of bruit_env.trace, with the log as context. */
 void br_log_trace(void *log, const struct bruit_trace_record *record);
 
@@ -66,5 +70,6 @@ const struct br_log_line *br_log_kept(const struct br_log *log, size_t index);
 /* `==> text`, and a detail or an empty line below it. */
 void br_log_note(struct br_log *log, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void br_log_detail(struct br_log *log, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void br_log_blank(struct br_log *log);
 
 #endif
