@@ -24,7 +24,8 @@
 #define KNOWN 1000
 #define PER_PACKET 20
 
-static double cpu_now(void) {
+static double cpu_now(void)
+{
     struct timespec t;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
@@ -36,7 +37,8 @@ static struct bruit_cipher cipher;
 static bruit_time now = 1000 * BRUIT_SECOND;
 static const uint8_t key[32] = {1, 2, 3};
 
-static struct bruit_engine *engine_new(const char *name, uint8_t last, bool sealed, bool compression) {
+static struct bruit_engine *engine_new(const char *name, uint8_t last, bool sealed, bool compression)
+{
     static const struct bruit_module *const modules[] = {&bruit_status_module};
     struct bruit_bytes keys[] = {br_bytes(key, sizeof key)};
     struct bruit_config config;
@@ -66,7 +68,8 @@ static struct bruit_engine *engine_new(const char *name, uint8_t last, bool seal
     return engine;
 }
 
-static void drain(struct bruit_engine *engine) {
+static void drain(struct bruit_engine *engine)
+{
     uint8_t buffer[2048];
     struct bruit_datagram out;
     struct bruit_event event;
@@ -92,7 +95,8 @@ struct sender {
     struct br_scratch scratch;
 };
 
-static void sender_init(struct sender *s, bool sealed, bool compression) {
+static void sender_init(struct sender *s, bool sealed, bool compression)
+{
     br_alloc_init(&s->alloc, NULL, 0);
     br_keyring_init(&s->keyring, &cipher, &s->alloc);
     if (sealed)
@@ -106,19 +110,22 @@ static void sender_init(struct sender *s, bool sealed, bool compression) {
     br_scratch_init(&s->scratch, &s->alloc);
 }
 
-static struct packets packets_new(size_t count) {
+static struct packets packets_new(size_t count)
+{
     struct packets p = {calloc(count, sizeof *p.data), calloc(count, sizeof *p.size), count};
     if (p.data == NULL || p.size == NULL)
         exit(1);
     return p;
 }
 
-static void packets_free(struct packets *p) {
+static void packets_free(struct packets *p)
+{
     free(p->data);
     free(p->size);
 }
 
-static struct packets make_pings(bool sealed) {
+static struct packets make_pings(bool sealed)
+{
     struct sender s;
     struct packets p = packets_new(64);
     const uint8_t ip[4] = {127, 79, 200, 1};
@@ -139,7 +146,8 @@ static struct packets make_pings(bool sealed) {
     return p;
 }
 
-static void encode_alive(struct br_writer *w, uint32_t i, uint32_t incarnation) {
+static void encode_alive(struct br_writer *w, uint32_t i, uint32_t incarnation)
+{
     const uint8_t ip[4] = {127, 80, (uint8_t)(i >> 8), (uint8_t)i};
     const uint8_t vsn[6] = {1, 5, 2, 2, 5, 4};
     char name[16];
@@ -151,7 +159,9 @@ static void encode_alive(struct br_writer *w, uint32_t i, uint32_t incarnation) 
                                           .vsn = br_bytes(vsn, 6)});
 }
 
-static struct packets make_alives(uint32_t first, uint32_t members, uint32_t incarnation, bool sealed, bool compress) {
+static struct packets make_alives(uint32_t first, uint32_t members, uint32_t incarnation, bool sealed,
+                                  bool compress)
+{
     struct sender s;
     struct packets p = packets_new(members / PER_PACKET);
     sender_init(&s, sealed, compress);
@@ -171,7 +181,8 @@ static struct packets make_alives(uint32_t first, uint32_t members, uint32_t inc
 
 static const struct bruit_addr flooder = {.ip = {127, 79, 200, 1}, .size = 4, .port = 9000};
 
-static size_t feed(struct bruit_engine *engine, const struct packets *p, bool answered) {
+static size_t feed(struct bruit_engine *engine, const struct packets *p, bool answered)
+{
     uint8_t buffer[2048];
     struct bruit_datagram out;
     size_t answers = 0;
@@ -187,21 +198,24 @@ static size_t feed(struct bruit_engine *engine, const struct packets *p, bool an
 
 static double seconds_per_case = 0.3;
 
-static int compare(const void *a, const void *b) {
+static int compare(const void *a, const void *b)
+{
     double x = *(const double *)a;
     double y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
 static void print_case(const char *name, const char *variant, double *samples, size_t count, double per,
-                       const char *unit) {
+                       const char *unit)
+{
     qsort(samples, count, sizeof *samples, compare);
     printf("%-10s %-9s %9.3f us/%s (%.3f-%.3f)\n", name, variant, samples[count / 2] / per * 1e6, unit,
            samples[0] / per * 1e6, samples[count - 1] / per * 1e6);
 }
 
-static void repeat(const char *name, const char *variant, struct bruit_engine *engine, const struct packets *p,
-                   bool answered) {
+static void repeat(const char *name, const char *variant, struct bruit_engine *engine,
+                   const struct packets *p, bool answered)
+{
     double samples[BATCHES];
     struct bruit_stats before;
     struct bruit_stats after;
@@ -224,7 +238,8 @@ static void repeat(const char *name, const char *variant, struct bruit_engine *e
                (unsigned long long)(after.allocations - before.allocations));
 }
 
-static void bench_ping(const char *variant, bool sealed, bool compression) {
+static void bench_ping(const char *variant, bool sealed, bool compression)
+{
     struct bruit_engine *engine = engine_new("target", 1, sealed, compression);
     struct packets p = make_pings(sealed);
     if (feed(engine, &p, true) != p.count)
@@ -234,7 +249,8 @@ static void bench_ping(const char *variant, bool sealed, bool compression) {
     bruit_engine_free(engine);
 }
 
-static void bench_known(const char *variant, bool sealed, bool compress) {
+static void bench_known(const char *variant, bool sealed, bool compress)
+{
     struct bruit_engine *engine = engine_new("target", 1, sealed, true);
     struct packets fresh = make_alives(0, KNOWN, 10, sealed, false);
     struct packets stale = make_alives(0, KNOWN, 5, sealed, compress);
@@ -246,7 +262,8 @@ static void bench_known(const char *variant, bool sealed, bool compress) {
     bruit_engine_free(engine);
 }
 
-static void bench_new(const char *variant, bool sealed, bool compress) {
+static void bench_new(const char *variant, bool sealed, bool compress)
+{
     double samples[BATCHES];
     struct packets p = make_alives(0, 10000, 5, sealed, compress);
     for (int b = 0; b < BATCHES; b++) {
@@ -271,7 +288,8 @@ static void bench_new(const char *variant, bool sealed, bool compress) {
 /* ---- push/pull ---- */
 
 /* What `from` wants done with streams, done to `to`: true when it has closed. */
-static bool pump(struct bruit_engine *from, struct bruit_engine *to, uint32_t *to_stream) {
+static bool pump(struct bruit_engine *from, struct bruit_engine *to, uint32_t *to_stream)
+{
     struct bruit_stream_op op;
     bool closed = false;
     while (bruit_next_stream_op(from, &op)) {
@@ -289,7 +307,8 @@ static bool pump(struct bruit_engine *from, struct bruit_engine *to, uint32_t *t
 }
 
 /* The dialling side's numbers go up by one a sync: `number` is the one of this. */
-static double sync_once(struct bruit_engine *a, struct bruit_engine *b, uint32_t number) {
+static double sync_once(struct bruit_engine *a, struct bruit_engine *b, uint32_t number)
+{
     const struct bruit_join_target target = {.addr = {.ip = {127, 79, 0, 2}, .size = 4, .port = 7946}};
     uint32_t request;
     uint32_t theirs = 0;
@@ -306,7 +325,8 @@ static double sync_once(struct bruit_engine *a, struct bruit_engine *b, uint32_t
     return taken;
 }
 
-static void bench_sync(const char *variant, bool compression) {
+static void bench_sync(const char *variant, bool compression)
+{
     double samples[BATCHES];
     struct bruit_engine *a = engine_new("alpha", 3, false, compression);
     struct bruit_engine *b = engine_new("beta", 2, false, compression);
@@ -322,7 +342,8 @@ static void bench_sync(const char *variant, bool compression) {
     bruit_engine_free(b);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     if (argc > 1)
         seconds_per_case = atof(argv[1]);
     if (bruit_cipher_openssl(&cipher) != 0)

@@ -24,18 +24,21 @@ struct member {
 static struct member members[MEMBERS];
 static bruit_time now = BRUIT_SECOND;
 
-static struct bruit_bytes text(const char *string) {
+static struct bruit_bytes text(const char *string)
+{
     return (struct bruit_bytes){(const uint8_t *)string, strlen(string)};
 }
 
-static struct member *member_at(const struct bruit_addr *addr) {
+static struct member *member_at(const struct bruit_addr *addr)
+{
     for (int i = 0; i < MEMBERS; i++)
         if (memcmp(members[i].addr.ip, addr->ip, sizeof addr->ip) == 0)
             return &members[i];
     return NULL;
 }
 
-static void start(int i) {
+static void start(int i)
+{
     struct member *m = &members[i];
     struct bruit_config config;
     struct bruit_env env = {.struct_size = sizeof env};
@@ -52,7 +55,8 @@ static void start(int i) {
 
 /* ---- the network ---- */
 
-static bool deliver_datagrams(struct member *m) {
+static bool deliver_datagrams(struct member *m)
+{
     uint8_t buffer[2048];
     struct bruit_datagram out;
     bool any = false;
@@ -71,7 +75,8 @@ static struct {
     uint32_t our_stream, their_stream;
 } line;
 
-static void open_line(struct member *m, const struct bruit_stream_op *op) {
+static void open_line(struct member *m, const struct bruit_stream_op *op)
+{
     struct member *to = member_at(&op->to);
     if (to == NULL || to->silent || line.ours != NULL ||
         bruit_stream_accepted(to->engine, &m->addr, &line.their_stream, now) != 0) {
@@ -84,14 +89,16 @@ static void open_line(struct member *m, const struct bruit_stream_op *op) {
     bruit_stream_opened(m->engine, op->stream, now);
 }
 
-static void carry(struct member *m, const struct bruit_stream_op *op) {
+static void carry(struct member *m, const struct bruit_stream_op *op)
+{
     bool from_us = m == line.ours;
     bruit_recv_stream(from_us ? line.theirs->engine : line.ours->engine,
                       from_us ? line.their_stream : line.our_stream, op->bytes, now);
     bruit_stream_sent(m->engine, op->stream, now);
 }
 
-static void close_line(struct member *m) {
+static void close_line(struct member *m)
+{
     bool from_us = m == line.ours;
     if (line.ours != NULL)
         bruit_stream_closed(from_us ? line.theirs->engine : line.ours->engine,
@@ -99,7 +106,8 @@ static void close_line(struct member *m) {
     line.ours = NULL;
 }
 
-static bool do_streams(struct member *m) {
+static bool do_streams(struct member *m)
+{
     struct bruit_stream_op op;
     bool any = false;
     while (bruit_next_stream_op(m->engine, &op)) {
@@ -116,13 +124,15 @@ static bool do_streams(struct member *m) {
 
 /* ---- the program ---- */
 
-static bool tell_events(struct member *m) {
+static bool tell_events(struct member *m)
+{
     struct bruit_event event;
     struct bruit_member who;
     bool any = false;
     while (bruit_next_event(m->engine, &event)) {
         any = true;
-        if (event.type != BRUIT_EVENT_MEMBER || bruit_member_get(m->engine, event.node, &who) != 0 || who.is_self)
+        if (event.type != BRUIT_EVENT_MEMBER || bruit_member_get(m->engine, event.node, &who) != 0 ||
+            who.is_self)
             continue;
         const char *what = event.changes & BRUIT_CHANGE_JOINED      ? "has joined"
                            : event.changes & BRUIT_CHANGE_SUSPECTED ? "does not answer"
@@ -134,7 +144,8 @@ static bool tell_events(struct member *m) {
     return any;
 }
 
-static void pull_all(void) {
+static void pull_all(void)
+{
     for (bool any = true; any;) {
         any = false;
         for (int i = 0; i < MEMBERS; i++)
@@ -142,7 +153,8 @@ static void pull_all(void) {
     }
 }
 
-static bruit_time next_deadline(void) {
+static bruit_time next_deadline(void)
+{
     bruit_time next = BRUIT_NEVER;
     for (int i = 0; i < MEMBERS; i++)
         if (!members[i].silent && bruit_deadline(members[i].engine) < next)
@@ -150,7 +162,8 @@ static bruit_time next_deadline(void) {
     return next;
 }
 
-static void run_until(bruit_time end) {
+static void run_until(bruit_time end)
+{
     pull_all();
     while (next_deadline() <= end) {
         if (next_deadline() > now)
@@ -163,12 +176,14 @@ static void run_until(bruit_time end) {
     now = end;
 }
 
-int main(void) {
+int main(void)
+{
     uint32_t request;
     for (int i = 0; i < MEMBERS; i++)
         start(i);
     for (int i = 1; i < MEMBERS; i++) {
-        bruit_join(members[i].engine, &(struct bruit_join_target){.addr = members[0].addr}, 1, 0, &request, now);
+        bruit_join(members[i].engine, &(struct bruit_join_target){.addr = members[0].addr}, 1, 0, &request,
+                   now);
         pull_all();
     }
     run_until(10 * BRUIT_SECOND);

@@ -14,7 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MOOD_TYPE 200 /* Serf's own types end at 9, and Serf agents warn of others: for clusters of our own only */
+#define MOOD_TYPE \
+    200 /* Serf's own types end at 9, and Serf agents warn of others: for clusters of our own only */
 #define MOODS_MAX 64
 #define TEXT_MAX 24
 #define MESSAGE_MAX (3 + 2 * TEXT_MAX)
@@ -29,14 +30,15 @@ struct mood {
 struct moods {
     struct bruit_host *host;
     struct mood known[MOODS_MAX];
-    uint8_t sequence;    /* of our own last one */
+    uint8_t sequence;     /* of our own last one */
     bruit_time remind_at; /* we say it again after a while, for those who missed it */
     char ours[TEXT_MAX];
 };
 
 /* ---- what the module knows ---- */
 
-static struct mood *find_mood(struct moods *m, const char *name) {
+static struct mood *find_mood(struct moods *m, const char *name)
+{
     for (int i = 0; i < MOODS_MAX; i++) {
         if (m->known[i].name[0] == '\0')
             memcpy(m->known[i].name, name, strlen(name) + 1);
@@ -47,7 +49,8 @@ static struct mood *find_mood(struct moods *m, const char *name) {
 }
 
 /* Bytes from the network, bounded, as a string of ours. */
-static void copy_text(char *out, const uint8_t *data, size_t size) {
+static void copy_text(char *out, const uint8_t *data, size_t size)
+{
     size_t length = size < TEXT_MAX - 1 ? size : TEXT_MAX - 1;
     memcpy(out, data, length);
     out[length] = '\0';
@@ -55,15 +58,18 @@ static void copy_text(char *out, const uint8_t *data, size_t size) {
 
 /* ---- hooks ---- */
 
-static int mood_init(void *self, struct bruit_host *host) {
+static int mood_init(void *self, struct bruit_host *host)
+{
     struct moods *m = self;
     m->host = host;
     m->remind_at = BRUIT_NEVER;
     return 0;
 }
 
-static void broadcast_ours(struct moods *m) {
-    struct bruit_bytes name = bruit_member_name(bruit_host_engine(m->host), bruit_member_self(bruit_host_engine(m->host)));
+static void broadcast_ours(struct moods *m)
+{
+    struct bruit_bytes name =
+        bruit_member_name(bruit_host_engine(m->host), bruit_member_self(bruit_host_engine(m->host)));
     uint8_t message[MESSAGE_MAX] = {MOOD_TYPE, m->sequence, (uint8_t)name.size};
     if (name.size >= TEXT_MAX)
         return;
@@ -75,7 +81,8 @@ static void broadcast_ours(struct moods *m) {
 
 /* Validate, then change, then pass on: gossip ends because what is no news is not passed on. */
 static void mood_on_message(void *self, struct bruit_bytes message, struct bruit_bytes body,
-                            const struct bruit_addr *from) {
+                            const struct bruit_addr *from)
+{
     struct moods *m = self;
     char name[TEXT_MAX];
     (void)from;
@@ -93,18 +100,21 @@ static void mood_on_message(void *self, struct bruit_bytes message, struct bruit
 }
 
 /* Somebody new has not heard us yet. */
-static void mood_on_member(void *self, bruit_node node, uint32_t changes) {
+static void mood_on_member(void *self, bruit_node node, uint32_t changes)
+{
     struct moods *m = self;
     (void)node;
     if (changes & BRUIT_CHANGE_JOINED && m->sequence > 0)
         broadcast_ours(m);
 }
 
-static bruit_time mood_deadline(const void *self) {
+static bruit_time mood_deadline(const void *self)
+{
     return ((const struct moods *)self)->remind_at;
 }
 
-static void mood_on_time(void *self) {
+static void mood_on_time(void *self)
+{
     broadcast_ours(self);
 }
 
@@ -124,7 +134,8 @@ static const struct bruit_module mood_module = {
 };
 
 /* What the program calls: a function of the module's header. Pull the engine's outputs after it. */
-static void mood_set(struct bruit_engine *engine, const char *text) {
+static void mood_set(struct bruit_engine *engine, const char *text)
+{
     struct moods *m = bruit_engine_module(engine, &mood_module);
     copy_text(m->ours, (const uint8_t *)text, strlen(text));
     m->sequence++;
@@ -133,7 +144,8 @@ static void mood_set(struct bruit_engine *engine, const char *text) {
 
 /* ---- two members, whose packets are handed over by hand ---- */
 
-static struct bruit_engine *start(const char *name, uint8_t last) {
+static struct bruit_engine *start(const char *name, uint8_t last)
+{
     static const struct bruit_module *const modules[] = {&mood_module};
     struct bruit_engine *engine = NULL;
     struct bruit_config config;
@@ -148,7 +160,8 @@ static struct bruit_engine *start(const char *name, uint8_t last) {
     return engine;
 }
 
-static void hand_over(struct bruit_engine *from, uint8_t from_last, struct bruit_engine *to, bruit_time now) {
+static void hand_over(struct bruit_engine *from, uint8_t from_last, struct bruit_engine *to, bruit_time now)
+{
     struct bruit_addr source = {.ip = {10, 0, 0, from_last}, .size = 4, .port = 7946};
     struct bruit_datagram out;
     uint8_t buffer[2048];
@@ -157,16 +170,43 @@ static void hand_over(struct bruit_engine *from, uint8_t from_last, struct bruit
 }
 
 /* A first word, so that the two know each other: an alive message as any member would gossip it. */
-static void introduce(struct bruit_engine *to, uint8_t last) {
-    const uint8_t alive[] = {4,   0x86, 0xa4, 'A', 'd', 'd', 'r', 0xa4, 10,   0,    0,    last, 0xab, 'I',
-                             'n', 'c',  'a',  'r', 'n', 'a', 't', 'i',  'o',  'n',  1,    0xa4, 'M',  'e',
-                             't', 'a',  0xc0, 0xa4, 'N', 'o', 'd', 'e', 0xa1, (uint8_t)('a' + last - 1),
-                             0xa4, 'P', 'o',  'r', 't', 0xcd, 0x1f, 0x0a, 0xa3, 'V', 's', 'n', 0xa6, 1, 5, 2, 2, 5, 5};
+static void introduce(struct bruit_engine *to, uint8_t last)
+{
+    const uint8_t alive[] = {4,    0x86,
+                             0xa4, 'A',
+                             'd',  'd',
+                             'r',  0xa4,
+                             10,   0,
+                             0,    last,
+                             0xab, 'I',
+                             'n',  'c',
+                             'a',  'r',
+                             'n',  'a',
+                             't',  'i',
+                             'o',  'n',
+                             1,    0xa4,
+                             'M',  'e',
+                             't',  'a',
+                             0xc0, 0xa4,
+                             'N',  'o',
+                             'd',  'e',
+                             0xa1, (uint8_t)('a' + last - 1),
+                             0xa4, 'P',
+                             'o',  'r',
+                             't',  0xcd,
+                             0x1f, 0x0a,
+                             0xa3, 'V',
+                             's',  'n',
+                             0xa6, 1,
+                             5,    2,
+                             2,    5,
+                             5};
     struct bruit_addr source = {.ip = {10, 0, 0, last}, .size = 4, .port = 7946};
     (void)bruit_recv_datagram(to, &source, (struct bruit_bytes){alive, sizeof alive}, 1);
 }
 
-int main(void) {
+int main(void)
+{
     struct bruit_engine *a = start("a", 1);
     struct bruit_engine *b = start("b", 2);
     if (a == NULL || b == NULL)

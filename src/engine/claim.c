@@ -16,7 +16,8 @@
 
 /* ---- who belongs ---- */
 
-static bool is_in_cidr(const struct bruit_cidr *cidr, const struct bruit_addr *addr) {
+static bool is_in_cidr(const struct bruit_cidr *cidr, const struct bruit_addr *addr)
+{
     if (cidr->size != addr->size)
         return false;
     uint32_t whole = cidr->bits / 8u;
@@ -27,7 +28,8 @@ static bool is_in_cidr(const struct bruit_cidr *cidr, const struct bruit_addr *a
     return rest == 0 || ((cidr->ip[whole] ^ addr->ip[whole]) & mask) == 0;
 }
 
-static bool is_allowed(const struct br_core *core, const struct bruit_addr *addr) {
+static bool is_allowed(const struct br_core *core, const struct bruit_addr *addr)
+{
     if (core->config.cidr_count == 0)
         return true;
     struct bruit_addr plain = br_addr_unmapped(addr);
@@ -38,7 +40,8 @@ static bool is_allowed(const struct br_core *core, const struct bruit_addr *addr
 }
 
 /* The packet's source and the address it speaks of (section 6.3, steps 0, 4 and 5). */
-static bool is_welcome(const struct bruit_engine *engine, const struct br_alive *alive) {
+static bool is_welcome(const struct bruit_engine *engine, const struct br_alive *alive)
+{
     struct bruit_addr addr;
     if (engine->core.config.cidr_count == 0)
         return true;
@@ -50,7 +53,8 @@ static bool is_welcome(const struct bruit_engine *engine, const struct br_alive 
 /*
  * Versions that no merge with ours could accept would spoil every later sync of everybody who took them in.
  */
-static bool is_compatible(const struct br_core *core, const struct br_alive *alive) {
+static bool is_compatible(const struct br_core *core, const struct br_alive *alive)
+{
     const struct bruit_config *c = &core->config;
     const uint8_t *vsn = alive->vsn.data;
     return c->delegate_current >= vsn[BR_VSN_DMIN] && c->delegate_current <= vsn[BR_VSN_DMAX] &&
@@ -60,15 +64,18 @@ static bool is_compatible(const struct br_core *core, const struct br_alive *ali
 
 /* ---- carrying out ---- */
 
-static bool is_self(const struct bruit_engine *engine, uint32_t slot) {
+static bool is_self(const struct bruit_engine *engine, uint32_t slot)
+{
     return slot == engine->core.self;
 }
 
-static uint32_t name_number(const struct bruit_engine *engine, uint32_t slot) {
+static uint32_t name_number(const struct bruit_engine *engine, uint32_t slot)
+{
     return br_roster_name_of(engine->core.roster, engine->core.view.record[slot]);
 }
 
-static void believe(struct bruit_engine *engine, uint32_t slot, enum bruit_state state, uint32_t incarnation) {
+static void believe(struct bruit_engine *engine, uint32_t slot, enum bruit_state state, uint32_t incarnation)
+{
     BR_ASSERT(br_transition_is_allowed((enum bruit_state)engine->core.view.state[slot], state));
     br_view_believe(&engine->core.view, slot, state, incarnation, engine->core.now);
 }
@@ -77,7 +84,8 @@ static void believe(struct bruit_engine *engine, uint32_t slot, enum bruit_state
  * The answer to an accusation: an incarnation above it (section 6.6). Above the last number there is none: then we
  * keep silent rather than wrap to 0, which nobody would believe ever again, and wait to be forgotten.
  */
-static int refute(struct bruit_engine *engine, uint32_t accused, const char *what, struct bruit_bytes from) {
+static int refute(struct bruit_engine *engine, uint32_t accused, const char *what, struct bruit_bytes from)
+{
     struct br_core *core = &engine->core;
     uint32_t slot = core->self;
     if (accused == UINT32_MAX || core->incarnation == UINT32_MAX) {
@@ -98,7 +106,8 @@ static int refute(struct bruit_engine *engine, uint32_t accused, const char *wha
 
 /* ---- alive ---- */
 
-static void report_conflict(struct bruit_engine *engine, uint32_t slot, const struct br_alive *alive) {
+static void report_conflict(struct bruit_engine *engine, uint32_t slot, const struct br_alive *alive)
+{
     struct bruit_event event = {.type = BRUIT_EVENT_CONFLICT, .node = slot};
     (void)br_addr_make(&event.addr, alive->addr, alive->port); /* checked: 4 or 16 bytes */
     struct bruit_addr ours = br_core_addr(&engine->core, slot);
@@ -108,7 +117,8 @@ static void report_conflict(struct bruit_engine *engine, uint32_t slot, const st
 }
 
 /* May this name move to another address? Left members may, dead ones after a while (section 6.3 step 5). */
-static bool may_move(const struct br_core *core, uint32_t slot) {
+static bool may_move(const struct br_core *core, uint32_t slot)
+{
     if (core->view.state[slot] == BRUIT_LEFT)
         return true;
     return core->view.state[slot] == BRUIT_DEAD && core->config.dead_reclaim > 0 &&
@@ -116,7 +126,8 @@ static bool may_move(const struct br_core *core, uint32_t slot) {
 }
 
 /* A name we did not know: a dead record at a random place of the probe round (section 6.3 step 4). */
-static uint32_t add_member(struct bruit_engine *engine, uint32_t record) {
+static uint32_t add_member(struct bruit_engine *engine, uint32_t record)
+{
     struct br_view *view = &engine->core.view;
     uint32_t known = view->count;
     uint32_t slot = br_view_add(view, record);
@@ -126,7 +137,8 @@ static uint32_t add_member(struct bruit_engine *engine, uint32_t record) {
 }
 
 /* The verdict BECOME of an alive: identity, belief, rumour, and whoever wants to know. */
-static int become_alive(struct bruit_engine *engine, uint32_t slot, const struct br_alive *alive) {
+static int become_alive(struct bruit_engine *engine, uint32_t slot, const struct br_alive *alive)
+{
     struct br_core *core = &engine->core;
     uint32_t record = br_roster_intern(core->roster, alive);
     if (record == 0)
@@ -157,7 +169,8 @@ static int become_alive(struct bruit_engine *engine, uint32_t slot, const struct
 }
 
 /* Somebody tells us who we are. The address was compared before. */
-static int alive_about_self(struct bruit_engine *engine, const struct br_alive *alive) {
+static int alive_about_self(struct bruit_engine *engine, const struct br_alive *alive)
+{
     const struct br_core *core = &engine->core;
     bool differs = !br_fragment_matches_alive(br_core_fragment(core, core->self), alive);
     enum br_relation relation = br_relation_of(alive->incarnation, core->incarnation);
@@ -166,7 +179,8 @@ static int alive_about_self(struct bruit_engine *engine, const struct br_alive *
     return verdict == BR_REFUTE ? refute(engine, alive->incarnation, "alive", alive->node) : 0;
 }
 
-static int alive_about_known(struct bruit_engine *engine, uint32_t slot, const struct br_alive *alive) {
+static int alive_about_known(struct bruit_engine *engine, uint32_t slot, const struct br_alive *alive)
+{
     const struct br_core *core = &engine->core;
     bool moves = !br_fragment_same_address(br_core_fragment(core, slot), alive);
     if (BR_UNLIKELY(moves) && (is_self(engine, slot) || !may_move(core, slot))) {
@@ -187,7 +201,8 @@ static int alive_about_known(struct bruit_engine *engine, uint32_t slot, const s
     return become_alive(engine, slot, alive);
 }
 
-static int alive_about_unknown(struct bruit_engine *engine, const struct br_alive *alive) {
+static int alive_about_unknown(struct bruit_engine *engine, const struct br_alive *alive)
+{
     struct br_core *core = &engine->core;
     if (alive->incarnation == 0)
         return 0;
@@ -202,7 +217,8 @@ static int alive_about_unknown(struct bruit_engine *engine, const struct br_aliv
     return become_alive(engine, 0, alive);
 }
 
-int br_claim_alive(struct bruit_engine *engine, const struct br_alive *told) {
+int br_claim_alive(struct bruit_engine *engine, const struct br_alive *told)
+{
     struct br_core *core = &engine->core;
     struct br_alive alive = *told;
     if (alive.port == 0 || core->config.protocol == 1)
@@ -218,7 +234,8 @@ int br_claim_alive(struct bruit_engine *engine, const struct br_alive *told) {
 }
 
 /* Our own record comes first, so that whoever is told of our birth can see that it is ours. */
-static int be_born(struct bruit_engine *engine, const struct br_alive *identity) {
+static int be_born(struct bruit_engine *engine, const struct br_alive *identity)
+{
     struct br_core *core = &engine->core;
     uint32_t record = br_roster_intern(core->roster, identity);
     if (record == 0)
@@ -230,7 +247,8 @@ static int be_born(struct bruit_engine *engine, const struct br_alive *identity)
     return BRUIT_ENOMEM;
 }
 
-int br_claim_self(struct bruit_engine *engine, const struct br_alive *identity) {
+int br_claim_self(struct bruit_engine *engine, const struct br_alive *identity)
+{
     struct br_core *core = &engine->core;
     struct br_alive alive = *identity;
     if (core->incarnation == UINT32_MAX)
@@ -246,7 +264,8 @@ int br_claim_self(struct bruit_engine *engine, const struct br_alive *identity) 
 
 /* ---- suspect ---- */
 
-static int become_suspect(struct bruit_engine *engine, uint32_t slot, const struct br_suspect *suspect) {
+static int become_suspect(struct bruit_engine *engine, uint32_t slot, const struct br_suspect *suspect)
+{
     struct br_core *core = &engine->core;
     int status = br_suspicion_reserve(&engine->suspicion, 1);
     if (status == 0)
@@ -262,7 +281,8 @@ static int become_suspect(struct bruit_engine *engine, uint32_t slot, const stru
     return 0;
 }
 
-static int confirm_suspect(struct bruit_engine *engine, uint32_t slot, const struct br_suspect *suspect) {
+static int confirm_suspect(struct bruit_engine *engine, uint32_t slot, const struct br_suspect *suspect)
+{
     struct br_core *core = &engine->core;
     int status = br_gossip_reserve(&engine->gossip, 1);
     if (status != 0 || !br_suspicion_confirm(&engine->suspicion, slot, suspect->from, core->now))
@@ -273,7 +293,8 @@ static int confirm_suspect(struct bruit_engine *engine, uint32_t slot, const str
 }
 
 static enum br_verdict verdict_of(const struct bruit_engine *engine, uint32_t slot, enum bruit_state claim,
-                                  uint32_t incarnation) {
+                                  uint32_t incarnation)
+{
     const struct br_core *core = &engine->core;
     enum bruit_state state = (enum bruit_state)core->view.state[slot];
     enum br_relation relation = br_relation_of(incarnation, core->view.incarnation[slot]);
@@ -282,20 +303,16 @@ static enum br_verdict verdict_of(const struct bruit_engine *engine, uint32_t sl
     return br_transition(claim, relation, state);
 }
 
-
-int br_claim_suspect(struct bruit_engine *engine, const struct br_suspect *suspect) {
+int br_claim_suspect(struct bruit_engine *engine, const struct br_suspect *suspect)
+{
     uint32_t slot = br_view_find_text(&engine->core.view, suspect->node);
     if (slot == 0 || suspect->from.size > BRUIT_NAME_MAX)
         return 0;
     switch (verdict_of(engine, slot, BRUIT_SUSPECT, suspect->incarnation)) {
-    case BR_BECOME:
-        return become_suspect(engine, slot, suspect);
-    case BR_CONFIRM:
-        return confirm_suspect(engine, slot, suspect);
-    case BR_REFUTE:
-        return refute(engine, suspect->incarnation, "suspect", suspect->from);
-    case BR_IGNORE:
-        break;
+    case BR_BECOME: return become_suspect(engine, slot, suspect);
+    case BR_CONFIRM: return confirm_suspect(engine, slot, suspect);
+    case BR_REFUTE: return refute(engine, suspect->incarnation, "suspect", suspect->from);
+    case BR_IGNORE: break;
     }
     return 0;
 }
@@ -303,10 +320,11 @@ int br_claim_suspect(struct bruit_engine *engine, const struct br_suspect *suspe
 /* ---- dead and left ---- */
 
 static int become_dead(struct bruit_engine *engine, uint32_t slot, const struct br_dead *dead,
-                       enum bruit_state state) {
+                       enum bruit_state state)
+{
     struct br_core *core = &engine->core;
-    int status = br_gossip_dead(&engine->gossip, name_number(engine, slot), dead->incarnation, dead->from,
-                                core->now);
+    int status =
+        br_gossip_dead(&engine->gossip, name_number(engine, slot), dead->incarnation, dead->from, core->now);
     if (status != 0)
         return status;
     uint32_t changes = br_transition_change((enum bruit_state)core->view.state[slot], state);
@@ -316,26 +334,25 @@ static int become_dead(struct bruit_engine *engine, uint32_t slot, const struct 
     return 0;
 }
 
-int br_claim_dead(struct bruit_engine *engine, const struct br_dead *dead) {
+int br_claim_dead(struct bruit_engine *engine, const struct br_dead *dead)
+{
     uint32_t slot = br_view_find_text(&engine->core.view, dead->node);
     if (slot == 0 || dead->from.size > BRUIT_NAME_MAX)
         return 0;
     enum bruit_state state = br_bytes_equal(dead->node, dead->from) ? BRUIT_LEFT : BRUIT_DEAD;
     switch (verdict_of(engine, slot, state, dead->incarnation)) {
-    case BR_BECOME:
-        return become_dead(engine, slot, dead, state);
-    case BR_REFUTE:
-        return refute(engine, dead->incarnation, "dead", dead->from);
+    case BR_BECOME: return become_dead(engine, slot, dead, state);
+    case BR_REFUTE: return refute(engine, dead->incarnation, "dead", dead->from);
     case BR_CONFIRM:
-    case BR_IGNORE:
-        break;
+    case BR_IGNORE: break;
     }
     return 0;
 }
 
 /* ---- reaping ---- */
 
-static bool is_reapable(const struct br_core *core, uint32_t slot) {
+static bool is_reapable(const struct br_core *core, uint32_t slot)
+{
     return core->view.state[slot] >= BRUIT_DEAD &&
            br_time_since(core->view.since[slot], core->now) > core->config.gossip_to_the_dead;
 }
@@ -344,7 +361,8 @@ static bool is_reapable(const struct br_core *core, uint32_t slot) {
  * A left self stays in our own table, unlike upstream's: programs ask who they are to the end, and nobody asks us
  * for more.
  */
-void br_claim_reap(struct bruit_engine *engine) {
+void br_claim_reap(struct bruit_engine *engine)
+{
     struct br_core *core = &engine->core;
     for (uint32_t place = 0; place < core->view.count;) {
         uint32_t slot = core->view.order[place];

@@ -14,7 +14,8 @@
 /* Bytes a second for early syncs: 50 members' states (some 5 kB each way) three times in a row, then one each 0.6 s. */
 #define EARLY_SYNC_BUDGET 16384
 
-void bruit_config_lan(struct bruit_config *config) {
+void bruit_config_lan(struct bruit_config *config)
+{
     *config = (struct bruit_config){
         .struct_size = sizeof *config,
         .protocol = 2,
@@ -46,7 +47,8 @@ void bruit_config_lan(struct bruit_config *config) {
     };
 }
 
-void bruit_config_wan(struct bruit_config *config) {
+void bruit_config_wan(struct bruit_config *config)
+{
     bruit_config_lan(config);
     config->stream_timeout = 30 * BRUIT_SECOND;
     config->suspicion_mult = 6;
@@ -59,7 +61,8 @@ void bruit_config_wan(struct bruit_config *config) {
     config->early_sync_delay = BRUIT_SECOND;
 }
 
-void bruit_config_local(struct bruit_config *config) {
+void bruit_config_local(struct bruit_config *config)
+{
     bruit_config_lan(config);
     config->stream_timeout = BRUIT_SECOND;
     config->indirect_checks = 1;
@@ -74,7 +77,8 @@ void bruit_config_local(struct bruit_config *config) {
 
 /* ---- checking ---- */
 
-static const char *check_identity(const struct bruit_config *c) {
+static const char *check_identity(const struct bruit_config *c)
+{
     if (c->struct_size != sizeof *c)
         return "struct_size is not this library's: start from bruit_config_lan(), _wan() or _local()";
     if (c->name.size == 0 || c->name.size > BRUIT_NAME_MAX)
@@ -92,7 +96,8 @@ static const char *check_identity(const struct bruit_config *c) {
     return NULL;
 }
 
-static const char *check_timing(const struct bruit_config *c) {
+static const char *check_timing(const struct bruit_config *c)
+{
     if (c->probe_interval > 0 && (c->probe_timeout == 0 || c->probe_timeout >= c->probe_interval))
         return "probe_timeout must be above 0 and below probe_interval";
     if (c->indirect_checks > BR_PROBE_RELAYS_MAX)
@@ -113,7 +118,8 @@ static const char *check_timing(const struct bruit_config *c) {
 /* Longer spans than this are mistakes of unit, and arithmetic on them could overflow. */
 #define SPAN_MAX (UINT64_C(366) * 24 * 3600 * BRUIT_SECOND)
 
-static const char *check_spans(const struct bruit_config *c) {
+static const char *check_spans(const struct bruit_config *c)
+{
     const bruit_time spans[] = {c->probe_interval,     c->probe_timeout,      c->gossip_interval,
                                 c->gossip_to_the_dead, c->push_pull_interval, c->dead_reclaim,
                                 c->early_sync_delay,   c->stream_timeout};
@@ -123,7 +129,8 @@ static const char *check_spans(const struct bruit_config *c) {
     return NULL;
 }
 
-static const char *check_limits(const struct bruit_config *c) {
+static const char *check_limits(const struct bruit_config *c)
+{
     if (c->packet_size_max < 512 || c->packet_size_max > 65507)
         return "packet_size_max must be 512 to 65507";
     if (c->members_max == 0)
@@ -146,7 +153,8 @@ static const char *check_limits(const struct bruit_config *c) {
 }
 
 /* Modules and what they claim: each name, message type and section once. */
-static const char *check_pair(const struct bruit_module *a, const struct bruit_module *b) {
+static const char *check_pair(const struct bruit_module *a, const struct bruit_module *b)
+{
     if (strcmp(a->name, b->name) == 0)
         return "two modules have the same name";
     for (size_t i = 0; i < a->message_type_count; i++)
@@ -160,7 +168,8 @@ static const char *check_pair(const struct bruit_module *a, const struct bruit_m
     return NULL;
 }
 
-static const char *check_module(const struct bruit_module *module) {
+static const char *check_module(const struct bruit_module *module)
+{
     if (module->struct_size != sizeof *module || module->name == NULL)
         return "a module without a name, or of another version of the library";
     if (module->message_type_count > 0 && module->on_message == NULL)
@@ -173,7 +182,8 @@ static const char *check_module(const struct bruit_module *module) {
     return NULL;
 }
 
-static const char *check_modules(const struct bruit_config *c) {
+static const char *check_modules(const struct bruit_config *c)
+{
     if (c->module_count > BR_MODULES_MAX)
         return "at most 16 modules";
     for (size_t i = 0; i < c->module_count; i++) {
@@ -186,7 +196,8 @@ static const char *check_modules(const struct bruit_config *c) {
     return NULL;
 }
 
-const char *bruit_config_check(const struct bruit_config *config) {
+const char *bruit_config_check(const struct bruit_config *config)
+{
     const char *(*const checks[])(const struct bruit_config *) = {check_identity, check_timing, check_spans,
                                                                   check_limits, check_modules};
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {

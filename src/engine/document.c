@@ -8,12 +8,16 @@
 #include <string.h>
 
 static const char *const keys[BR_SERF_STATE_KEYS] = {
-    [BR_SERF_STATE_EVENT_LTIME] = "EventLTime", [BR_SERF_STATE_EVENTS] = "Events",
-    [BR_SERF_STATE_LTIME] = "LTime",            [BR_SERF_STATE_LEFT_MEMBERS] = "LeftMembers",
-    [BR_SERF_STATE_QUERY_LTIME] = "QueryLTime", [BR_SERF_STATE_STATUS_LTIMES] = "StatusLTimes",
+    [BR_SERF_STATE_EVENT_LTIME] = "EventLTime",
+    [BR_SERF_STATE_EVENTS] = "Events",
+    [BR_SERF_STATE_LTIME] = "LTime",
+    [BR_SERF_STATE_LEFT_MEMBERS] = "LeftMembers",
+    [BR_SERF_STATE_QUERY_LTIME] = "QueryLTime",
+    [BR_SERF_STATE_STATUS_LTIMES] = "StatusLTimes",
 };
 
-enum br_serf_state_key br_document_key(const char *key) {
+enum br_serf_state_key br_document_key(const char *key)
+{
     for (unsigned i = 0; i < BR_SERF_STATE_KEYS; i++)
         if (strcmp(keys[i], key) == 0)
             return (enum br_serf_state_key)i;
@@ -22,7 +26,8 @@ enum br_serf_state_key br_document_key(const char *key) {
 
 /* ---- writing ---- */
 
-int bruit_document_write(struct bruit_document *document, struct bruit_bytes msgpack) {
+int bruit_document_write(struct bruit_document *document, struct bruit_bytes msgpack)
+{
     if (document->alloc == NULL)
         return BRUIT_EINVAL;
     size_t needed = document->size + msgpack.size;
@@ -35,28 +40,21 @@ int bruit_document_write(struct bruit_document *document, struct bruit_bytes msg
 }
 
 /* A value that no module writes: that of a Serf without history. */
-static void write_default(struct br_writer *w, enum br_serf_state_key key) {
+static void write_default(struct br_writer *w, enum br_serf_state_key key)
+{
     switch (key) {
     case BR_SERF_STATE_EVENT_LTIME:
     case BR_SERF_STATE_LTIME:
-    case BR_SERF_STATE_QUERY_LTIME:
-        br_mp_write_uint(w, 1);
-        break;
-    case BR_SERF_STATE_EVENTS:
-        br_serf_state_write_no_events(w);
-        break;
-    case BR_SERF_STATE_LEFT_MEMBERS:
-        br_mp_write_array(w, 0);
-        break;
-    case BR_SERF_STATE_STATUS_LTIMES:
-        br_mp_write_map(w, 0);
-        break;
-    case BR_SERF_STATE_KEYS:
-        break;
+    case BR_SERF_STATE_QUERY_LTIME: br_mp_write_uint(w, 1); break;
+    case BR_SERF_STATE_EVENTS: br_serf_state_write_no_events(w); break;
+    case BR_SERF_STATE_LEFT_MEMBERS: br_mp_write_array(w, 0); break;
+    case BR_SERF_STATE_STATUS_LTIMES: br_mp_write_map(w, 0); break;
+    case BR_SERF_STATE_KEYS: break;
     }
 }
 
-static const struct bruit_host *owner_of(const struct bruit_engine *engine, const char *key) {
+static const struct bruit_host *owner_of(const struct bruit_engine *engine, const char *key)
+{
     for (size_t i = 0; i < engine->host_count; i++) {
         const struct bruit_module *module = engine->hosts[i].module;
         for (size_t j = 0; j < module->section_key_count; j++)
@@ -69,8 +67,9 @@ static const struct bruit_host *owner_of(const struct bruit_engine *engine, cons
 /* The largest of the small pieces: the empty event ring. */
 #define PIECE_SIZE_MAX (BR_SERF_EVENT_SLOTS + 32)
 
-static int export_key(struct bruit_document *document, struct bruit_engine *engine, enum br_serf_state_key key,
-                      bool join) {
+static int export_key(struct bruit_document *document, struct bruit_engine *engine,
+                      enum br_serf_state_key key, bool join)
+{
     uint8_t piece[PIECE_SIZE_MAX];
     struct br_writer w;
     br_writer_init(&w, piece, sizeof piece);
@@ -86,7 +85,8 @@ static int export_key(struct bruit_document *document, struct bruit_engine *engi
     return owner->module->export_section(owner->state, document, keys[key], join);
 }
 
-int br_document_export(struct bruit_document *document, struct bruit_engine *engine, bool join) {
+int br_document_export(struct bruit_document *document, struct bruit_engine *engine, bool join)
+{
     *document = (struct bruit_document){.alloc = &engine->core.alloc};
     if (!engine->has_document)
         return 0;
@@ -98,20 +98,23 @@ int br_document_export(struct bruit_document *document, struct bruit_engine *eng
     return 0;
 }
 
-void br_document_free(struct bruit_document *document) {
+void br_document_free(struct bruit_document *document)
+{
     br_buffer_free(&document->buffer, document->alloc);
 }
 
 /* ---- reading ---- */
 
-struct bruit_bytes bruit_document_find(const struct bruit_document *document, const char *key) {
+struct bruit_bytes bruit_document_find(const struct bruit_document *document, const char *key)
+{
     enum br_serf_state_key place = br_document_key(key);
     if (document->state == NULL || place == BR_SERF_STATE_KEYS)
         return br_bytes(NULL, 0);
     return document->state->raw[place];
 }
 
-void br_document_merge(struct bruit_engine *engine, struct bruit_bytes bytes, bool join, bool active) {
+void br_document_merge(struct bruit_engine *engine, struct bruit_bytes bytes, bool join, bool active)
+{
     struct br_serf_state state;
     struct br_reader r;
     br_reader_init(&r, bytes);

@@ -11,7 +11,7 @@
 
 struct bruit_document {
     struct br_alloc *alloc;
-    struct br_buffer buffer;           /* being written */
+    struct br_buffer buffer; /* being written */
     size_t size;
     const struct br_serf_state *state; /* being read */
 };

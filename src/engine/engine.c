@@ -10,7 +10,8 @@
 
 /* ---- birth ---- */
 
-static struct bruit_bytes copy_bytes(uint8_t **at, const void *data, size_t size) {
+static struct bruit_bytes copy_bytes(uint8_t **at, const void *data, size_t size)
+{
     uint8_t *copy = *at;
     if (size > 0)
         memcpy(copy, data, size);
@@ -19,7 +20,8 @@ static struct bruit_bytes copy_bytes(uint8_t **at, const void *data, size_t size
 }
 
 /* What the configuration points to and the machines read, in one block of ours; address ranges first, for alignment. */
-static int copy_config(struct bruit_engine *engine, const struct bruit_config *config) {
+static int copy_config(struct bruit_engine *engine, const struct bruit_config *config)
+{
     struct bruit_config *c = &engine->core.config;
     size_t cidrs_size = config->cidr_count * sizeof *config->cidrs;
     *c = *config;
@@ -40,7 +42,8 @@ static int copy_config(struct bruit_engine *engine, const struct bruit_config *c
     return 0;
 }
 
-static int add_keys(struct bruit_engine *engine, const struct bruit_config *config) {
+static int add_keys(struct bruit_engine *engine, const struct bruit_config *config)
+{
     for (size_t i = 0; i < config->key_count; i++) {
         int status = bruit_key_add(engine, config->keys[i]);
         if (status != 0)
@@ -49,7 +52,8 @@ static int add_keys(struct bruit_engine *engine, const struct bruit_config *conf
     return 0;
 }
 
-static void init_wire(struct bruit_engine *engine) {
+static void init_wire(struct bruit_engine *engine)
+{
     const struct bruit_config *c = &engine->core.config;
     br_keyring_init(&engine->keyring, engine->env.cipher, &engine->core.alloc);
     br_scratch_init(&engine->scratch, &engine->core.alloc);
@@ -65,7 +69,8 @@ static void init_wire(struct bruit_engine *engine) {
     };
 }
 
-static void init_machines(struct bruit_engine *engine, bruit_time now) {
+static void init_machines(struct bruit_engine *engine, bruit_time now)
+{
     struct br_core *core = &engine->core;
     br_rng_init(&engine->rng, core->config.seed, "members");
     br_awareness_init(&engine->awareness, core);
@@ -83,7 +88,8 @@ static void init_machines(struct bruit_engine *engine, bruit_time now) {
     engine->leave_deadline = BRUIT_NEVER;
 }
 
-static int add_module(struct bruit_engine *engine, const struct bruit_module *module) {
+static int add_module(struct bruit_engine *engine, const struct bruit_module *module)
+{
     struct bruit_host *host = &engine->hosts[engine->host_count];
     void *state = br_alloc_new(&engine->core.alloc, module->state_size == 0 ? 1 : module->state_size);
     if (state == NULL)
@@ -98,7 +104,8 @@ static int add_module(struct bruit_engine *engine, const struct bruit_module *mo
     return module->init == NULL ? 0 : module->init(state, host);
 }
 
-static int add_modules(struct bruit_engine *engine, const struct bruit_config *config) {
+static int add_modules(struct bruit_engine *engine, const struct bruit_config *config)
+{
     for (size_t i = 0; i < config->module_count; i++) {
         int status = add_module(engine, config->modules[i]);
         if (status != 0)
@@ -108,13 +115,10 @@ static int add_modules(struct bruit_engine *engine, const struct bruit_config *c
 }
 
 /* memberlist's own range: what we understand of its protocol is all of docs/wire/memberlist.md (section 11.1). */
-static int be_born(struct bruit_engine *engine, const struct bruit_config *config) {
-    const uint8_t vsn[BR_VSN_SIZE] = {1,
-                                      5,
-                                      config->protocol,
-                                      config->delegate_min,
-                                      config->delegate_max,
-                                      config->delegate_current};
+static int be_born(struct bruit_engine *engine, const struct bruit_config *config)
+{
+    const uint8_t vsn[BR_VSN_SIZE] = {
+        1, 5, config->protocol, config->delegate_min, config->delegate_max, config->delegate_current};
     struct br_alive self = {.node = config->name,
                             .addr = br_addr_ip(&config->advertise),
                             .port = config->advertise.port,
@@ -123,18 +127,21 @@ static int be_born(struct bruit_engine *engine, const struct bruit_config *confi
     return br_claim_self(engine, &self);
 }
 
-static int init_engine(struct bruit_engine *engine, const struct bruit_config *config) {
+static int init_engine(struct bruit_engine *engine, const struct bruit_config *config)
+{
     int status = add_keys(engine, config);
     if (status == 0)
         status = add_modules(engine, config);
     if (status == 0)
         status = be_born(engine, config);
-    br_broadcast_set_room(&engine->broadcast, br_packet_budget(&engine->wire, engine->core.config.packet_size_max));
+    br_broadcast_set_room(&engine->broadcast,
+                          br_packet_budget(&engine->wire, engine->core.config.packet_size_max));
     return status;
 }
 
-int bruit_engine_new(struct bruit_engine **out, const struct bruit_config *config, const struct bruit_env *env,
-                     bruit_time now) {
+int bruit_engine_new(struct bruit_engine **out, const struct bruit_config *config,
+                     const struct bruit_env *env, bruit_time now)
+{
     if (bruit_config_check(config) != NULL || env->struct_size != sizeof *env)
         return BRUIT_EINVAL;
     struct br_alloc alloc;
@@ -165,12 +172,15 @@ int bruit_engine_new(struct bruit_engine **out, const struct bruit_config *confi
 
 /* ---- death ---- */
 
-static void free_queues(struct bruit_engine *engine) {
+static void free_queues(struct bruit_engine *engine)
+{
     struct br_alloc *alloc = &engine->core.alloc;
     br_event_release(engine);
-    for (struct br_queued_event *e; (e = br_ring_front(&engine->events)) != NULL; br_ring_pop(&engine->events))
+    for (struct br_queued_event *e; (e = br_ring_front(&engine->events)) != NULL;
+         br_ring_pop(&engine->events))
         br_buf_drop(alloc, e->data);
-    for (struct br_user_send *s; (s = br_ring_front(&engine->user_sends)) != NULL; br_ring_pop(&engine->user_sends))
+    for (struct br_user_send *s; (s = br_ring_front(&engine->user_sends)) != NULL;
+         br_ring_pop(&engine->user_sends))
         br_buf_drop(alloc, s->message);
     br_ring_fini(&engine->events);
     br_ring_fini(&engine->spent);
@@ -178,16 +188,19 @@ static void free_queues(struct bruit_engine *engine) {
     br_ring_fini(&engine->user_sends);
 }
 
-static void free_modules(struct bruit_engine *engine) {
+static void free_modules(struct bruit_engine *engine)
+{
     for (size_t i = engine->host_count; i-- > 0;) {
         const struct bruit_module *module = engine->hosts[i].module;
         if (module->fini != NULL)
             module->fini(engine->hosts[i].state);
-        br_alloc_free(&engine->core.alloc, engine->hosts[i].state, module->state_size == 0 ? 1 : module->state_size);
+        br_alloc_free(&engine->core.alloc, engine->hosts[i].state,
+                      module->state_size == 0 ? 1 : module->state_size);
     }
 }
 
-void bruit_engine_free(struct bruit_engine *engine) {
+void bruit_engine_free(struct bruit_engine *engine)
+{
     if (engine == NULL)
         return;
     free_modules(engine);
@@ -210,15 +223,18 @@ void bruit_engine_free(struct bruit_engine *engine) {
 
 /* ---- reading: members ---- */
 
-size_t bruit_member_count(const struct bruit_engine *engine) {
+size_t bruit_member_count(const struct bruit_engine *engine)
+{
     return engine->core.view.count;
 }
 
-size_t bruit_member_alive_count(const struct bruit_engine *engine) {
+size_t bruit_member_alive_count(const struct bruit_engine *engine)
+{
     return br_view_live_count(&engine->core.view);
 }
 
-int bruit_member_get(const struct bruit_engine *engine, bruit_node node, struct bruit_member *out) {
+int bruit_member_get(const struct bruit_engine *engine, bruit_node node, struct bruit_member *out)
+{
     const struct br_core *core = &engine->core;
     if (!br_view_is_known(&core->view, node))
         return BRUIT_ENOENT;
@@ -234,16 +250,19 @@ int bruit_member_get(const struct bruit_engine *engine, bruit_node node, struct 
     return br_addr_make(&out->addr, br_fragment_addr(fragment), fragment->port);
 }
 
-struct bruit_bytes bruit_member_name(const struct bruit_engine *engine, bruit_node node) {
+struct bruit_bytes bruit_member_name(const struct bruit_engine *engine, bruit_node node)
+{
     const struct br_core *core = &engine->core;
     return br_view_is_known(&core->view, node) ? br_core_name(core, node) : br_bytes(NULL, 0);
 }
 
-bruit_node bruit_member_find(const struct bruit_engine *engine, struct bruit_bytes name) {
+bruit_node bruit_member_find(const struct bruit_engine *engine, struct bruit_bytes name)
+{
     return br_view_find_text(&engine->core.view, name);
 }
 
-bruit_node bruit_member_next(const struct bruit_engine *engine, bruit_node previous) {
+bruit_node bruit_member_next(const struct bruit_engine *engine, bruit_node previous)
+{
     const struct br_view *view = &engine->core.view;
     for (uint32_t slot = previous + 1; slot < view->used; slot++)
         if (br_view_is_listed(view, slot))
@@ -251,13 +270,15 @@ bruit_node bruit_member_next(const struct bruit_engine *engine, bruit_node previ
     return 0;
 }
 
-bruit_node bruit_member_self(const struct bruit_engine *engine) {
+bruit_node bruit_member_self(const struct bruit_engine *engine)
+{
     return engine->core.self;
 }
 
 /* ---- reading: the rest ---- */
 
-void bruit_stats_get(const struct bruit_engine *engine, struct bruit_stats *out) {
+void bruit_stats_get(const struct bruit_engine *engine, struct bruit_stats *out)
+{
     *out = engine->core.stats;
     out->memory = engine->core.alloc.in_use;
     out->memory_peak = engine->core.alloc.peak;
@@ -266,13 +287,15 @@ void bruit_stats_get(const struct bruit_engine *engine, struct bruit_stats *out)
     out->rumours = br_gossip_count(&engine->gossip);
 }
 
-void *bruit_engine_module(const struct bruit_engine *engine, const struct bruit_module *module) {
+void *bruit_engine_module(const struct bruit_engine *engine, const struct bruit_module *module)
+{
     for (size_t i = 0; i < engine->host_count; i++)
         if (engine->hosts[i].module == module)
             return engine->hosts[i].state;
     return NULL;
 }
 
-uint64_t bruit_view_checksum(const struct bruit_engine *engine) {
+uint64_t bruit_view_checksum(const struct bruit_engine *engine)
+{
     return engine->core.view.checksum;
 }

@@ -62,7 +62,7 @@ struct br_user_send {
 
 struct br_queued_event {
     struct bruit_event event;
-    struct br_buf *data;   /* what event.data points to, or NULL */
+    struct br_buf *data; /* what event.data points to, or NULL */
 };
 
 struct bruit_engine {
@@ -88,9 +88,9 @@ struct bruit_engine {
 
     struct bruit_host hosts[BR_MODULES_MAX];
     size_t host_count;
-    bool has_document;           /* some module claims a section */
-    bool wants_payload;          /* some module puts something into acks */
-    uint8_t message_owner[256];  /* module index + 1, by the first byte of a user message */
+    bool has_document;          /* some module claims a section */
+    bool wants_payload;         /* some module puts something into acks */
+    uint8_t message_owner[256]; /* module index + 1, by the first byte of a user message */
 
     struct br_ring user_sends; /* struct br_user_send */
     struct br_ring events;     /* struct br_queued_event */
@@ -128,7 +128,8 @@ void br_claim_reap(struct bruit_engine *engine);
 /* ---- exchange.c ---- */
 
 /* The push/pull message of our state, in `out` (freed by the caller): 0, or BRUIT_ENOMEM. */
-int br_exchange_write(struct bruit_engine *engine, bool join, struct br_buffer *out, struct bruit_bytes *message);
+int br_exchange_write(struct bruit_engine *engine, bool join, struct br_buffer *out,
+                      struct bruit_bytes *message);
 
 /* Judges and merges a complete push/pull body: 0, BRUIT_EVERSION, BRUIT_EFORMAT or BRUIT_ENOMEM. */
 int br_exchange_merge(struct bruit_engine *engine, struct bruit_bytes body, bool active);

@@ -8,7 +8,8 @@
 
 #include "base/check.h"
 
-int br_event_push(struct bruit_engine *engine, const struct bruit_event *event) {
+int br_event_push(struct bruit_engine *engine, const struct bruit_event *event)
+{
     int status = br_ring_reserve(&engine->events, 1);
     if (status != 0)
         return status;
@@ -23,7 +24,8 @@ int br_event_push(struct bruit_engine *engine, const struct bruit_event *event) 
 }
 
 /* A fetched event's belongings: kept until the next input, or given back at once when that list is full. */
-static void keep_until_input(struct bruit_engine *engine, const struct br_queued_event *queued) {
+static void keep_until_input(struct bruit_engine *engine, const struct br_queued_event *queued)
+{
     struct br_queued_event *spent = br_ring_push(&engine->spent);
     if (spent != NULL)
         *spent = *queued;
@@ -31,7 +33,8 @@ static void keep_until_input(struct bruit_engine *engine, const struct br_queued
         br_buf_drop(&engine->core.alloc, queued->data);
 }
 
-static void release(struct bruit_engine *engine, const struct br_queued_event *spent) {
+static void release(struct bruit_engine *engine, const struct br_queued_event *spent)
+{
     br_buf_drop(&engine->core.alloc, spent->data);
     if (spent->event.type != BRUIT_EVENT_JOIN_DONE)
         return;
@@ -40,7 +43,8 @@ static void release(struct bruit_engine *engine, const struct br_queued_event *s
         br_join_end(&engine->join, request);
 }
 
-void br_event_release(struct bruit_engine *engine) {
+void br_event_release(struct bruit_engine *engine)
+{
     struct br_queued_event *spent;
     while ((spent = br_ring_front(&engine->spent)) != NULL) {
         release(engine, spent);
@@ -53,11 +57,13 @@ void br_event_release(struct bruit_engine *engine) {
     }
 }
 
-static bool next_news(struct bruit_engine *engine, struct bruit_event *out) {
+static bool next_news(struct bruit_engine *engine, struct bruit_event *out)
+{
     uint32_t slot;
     uint32_t changes;
     /* Room first: a forgotten member's slot must be remembered, or it would be lost for good. */
-    if (br_ring_reserve(&engine->forgotten, 1) != 0 || !br_view_take_news(&engine->core.view, &slot, &changes))
+    if (br_ring_reserve(&engine->forgotten, 1) != 0 ||
+        !br_view_take_news(&engine->core.view, &slot, &changes))
         return false;
     *out = (struct bruit_event){.type = BRUIT_EVENT_MEMBER, .node = slot, .changes = changes};
     if (changes & BRUIT_CHANGE_FORGOTTEN)
@@ -65,7 +71,8 @@ static bool next_news(struct bruit_engine *engine, struct bruit_event *out) {
     return true;
 }
 
-bool bruit_next_event(struct bruit_engine *engine, struct bruit_event *out) {
+bool bruit_next_event(struct bruit_engine *engine, struct bruit_event *out)
+{
     if (next_news(engine, out))
         return true;
     struct br_queued_event *queued = br_ring_front(&engine->events);

@@ -8,7 +8,9 @@
 #include "engine/document.h"
 #include "engine/engine.h"
 
-int br_exchange_write(struct bruit_engine *engine, bool join, struct br_buffer *out, struct bruit_bytes *message) {
+int br_exchange_write(struct bruit_engine *engine, bool join, struct br_buffer *out,
+                      struct bruit_bytes *message)
+{
     struct bruit_document document;
     int status = br_document_export(&document, engine, join);
     size_t size = br_sync_size(&engine->core, document.size);
@@ -27,27 +29,27 @@ int br_exchange_write(struct bruit_engine *engine, bool join, struct br_buffer *
 }
 
 /* One entry of theirs (section 6.7 step 3). Numbers that mean no state we know are ignored. */
-static int merge_entry(struct bruit_engine *engine, const struct br_entry *entry) {
+static int merge_entry(struct bruit_engine *engine, const struct br_entry *entry)
+{
     struct bruit_bytes self = br_core_name(&engine->core, engine->core.self);
     uint32_t incarnation = entry->alive.incarnation;
     switch (entry->state) {
-    case BR_ENTRY_ALIVE:
-        return br_claim_alive(engine, &entry->alive);
+    case BR_ENTRY_ALIVE: return br_claim_alive(engine, &entry->alive);
     case BR_ENTRY_LEFT:
         return br_claim_dead(engine, &(struct br_dead){incarnation, entry->alive.node, entry->alive.node});
     case BR_ENTRY_DEAD:
     case BR_ENTRY_SUSPECT:
         return br_claim_suspect(engine, &(struct br_suspect){incarnation, entry->alive.node, self});
-    default:
-        return 0;
+    default: return 0;
     }
 }
 
 /*
  * Step by step through a complete body; with `merge` the entries are claimed, without only their versions gathered.
  */
-static int walk(struct bruit_engine *engine, struct bruit_bytes body, struct br_versions *versions, bool merge,
-                struct br_pushpull_header *header, struct bruit_bytes *state) {
+static int walk(struct bruit_engine *engine, struct bruit_bytes body, struct br_versions *versions,
+                bool merge, struct br_pushpull_header *header, struct bruit_bytes *state)
+{
     struct br_pushpull_reader reader;
     struct br_entry entry;
     struct br_reader r;
@@ -72,7 +74,8 @@ static int walk(struct bruit_engine *engine, struct bruit_bytes body, struct br_
     return 0;
 }
 
-int br_exchange_merge(struct bruit_engine *engine, struct bruit_bytes body, bool active) {
+int br_exchange_merge(struct bruit_engine *engine, struct bruit_bytes body, bool active)
+{
     struct br_pushpull_header header;
     struct bruit_bytes state = {0};
     struct br_versions versions;

@@ -12,7 +12,8 @@
 
 /* ---- hooks ---- */
 
-void br_hosts_changed(struct bruit_engine *engine, uint32_t slot, uint32_t changes) {
+void br_hosts_changed(struct bruit_engine *engine, uint32_t slot, uint32_t changes)
+{
     if (changes == 0)
         return;
     br_view_note(&engine->core.view, slot, changes);
@@ -21,7 +22,9 @@ void br_hosts_changed(struct bruit_engine *engine, uint32_t slot, uint32_t chang
             engine->hosts[i].module->on_member(engine->hosts[i].state, slot, changes);
 }
 
-void br_hosts_user_message(struct bruit_engine *engine, struct bruit_bytes message, const struct bruit_addr *from) {
+void br_hosts_user_message(struct bruit_engine *engine, struct bruit_bytes message,
+                           const struct bruit_addr *from)
+{
     uint8_t owner = message.size == 0 ? 0 : engine->message_owner[message.data[0]];
     if (owner == 0) {
         br_core_drop(&engine->core, BRUIT_DROP_UNCLAIMED_MESSAGE);
@@ -32,7 +35,8 @@ void br_hosts_user_message(struct bruit_engine *engine, struct bruit_bytes messa
 }
 
 /* Handles are never used twice, so each module simply looks whether it is one of its own. */
-void br_hosts_broadcast_done(struct bruit_engine *engine) {
+void br_hosts_broadcast_done(struct bruit_engine *engine)
+{
     bruit_handle handle;
     while ((handle = br_broadcast_next_done(&engine->broadcast)) != 0)
         for (size_t i = 0; i < engine->host_count; i++)
@@ -40,18 +44,21 @@ void br_hosts_broadcast_done(struct bruit_engine *engine) {
                 engine->hosts[i].module->on_broadcast_done(engine->hosts[i].state, handle, BRUIT_OK);
 }
 
-static bruit_time deadline_of(const struct bruit_host *host) {
+static bruit_time deadline_of(const struct bruit_host *host)
+{
     return host->module->deadline == NULL ? BRUIT_NEVER : host->module->deadline(host->state);
 }
 
-bruit_time br_hosts_deadline(const struct bruit_engine *engine) {
+bruit_time br_hosts_deadline(const struct bruit_engine *engine)
+{
     bruit_time next = BRUIT_NEVER;
     for (size_t i = 0; i < engine->host_count; i++)
         next = br_time_min(next, deadline_of(&engine->hosts[i]));
     return next;
 }
 
-void br_hosts_tick(struct bruit_engine *engine) {
+void br_hosts_tick(struct bruit_engine *engine)
+{
     for (size_t i = 0; i < engine->host_count; i++)
         if (deadline_of(&engine->hosts[i]) <= engine->core.now && engine->hosts[i].module->on_time != NULL)
             engine->hosts[i].module->on_time(engine->hosts[i].state);
@@ -59,39 +66,48 @@ void br_hosts_tick(struct bruit_engine *engine) {
 
 /* ---- services ---- */
 
-bruit_time bruit_host_now(const struct bruit_host *host) {
+bruit_time bruit_host_now(const struct bruit_host *host)
+{
     return host->engine->core.now;
 }
 
-uint64_t bruit_host_random(struct bruit_host *host) {
+uint64_t bruit_host_random(struct bruit_host *host)
+{
     return br_rng_u64(&host->rng);
 }
 
-uint64_t bruit_host_random_below(struct bruit_host *host, uint64_t bound) {
+uint64_t bruit_host_random_below(struct bruit_host *host, uint64_t bound)
+{
     return br_rng_time_below(&host->rng, bound);
 }
 
-void *bruit_host_resize(struct bruit_host *host, void *old, size_t old_size, size_t new_size) {
+void *bruit_host_resize(struct bruit_host *host, void *old, size_t old_size, size_t new_size)
+{
     return br_alloc_resize(&host->engine->core.alloc, old, old_size, new_size);
 }
 
-struct br_alloc *br_host_alloc(struct bruit_host *host) {
+struct br_alloc *br_host_alloc(struct bruit_host *host)
+{
     return &host->engine->core.alloc;
 }
 
-void br_host_input(struct bruit_host *host, bruit_time now) {
+void br_host_input(struct bruit_host *host, bruit_time now)
+{
     br_engine_input(host->engine, now);
 }
 
-const struct br_tracer *br_host_tracer(const struct bruit_host *host) {
+const struct br_tracer *br_host_tracer(const struct bruit_host *host)
+{
     return &host->engine->core.tracer;
 }
 
-const struct bruit_engine *bruit_host_engine(const struct bruit_host *host) {
+const struct bruit_engine *bruit_host_engine(const struct bruit_host *host)
+{
     return host->engine;
 }
 
-bruit_handle bruit_host_broadcast(struct bruit_host *host, struct bruit_bytes message, uint32_t order) {
+bruit_handle bruit_host_broadcast(struct bruit_host *host, struct bruit_bytes message, uint32_t order)
+{
     struct bruit_engine *engine = host->engine;
     uint64_t handle = 0;
     if (br_broadcast_add(&engine->broadcast, message, order, &handle) != 0) {
@@ -102,11 +118,13 @@ bruit_handle bruit_host_broadcast(struct bruit_host *host, struct bruit_bytes me
     return handle;
 }
 
-size_t bruit_host_queued(const struct bruit_host *host, uint32_t order) {
+size_t bruit_host_queued(const struct bruit_host *host, uint32_t order)
+{
     return order < BR_BROADCAST_ORDERS ? br_broadcast_count(&host->engine->broadcast, order) : 0;
 }
 
-int bruit_host_send(struct bruit_host *host, const struct bruit_addr *to, struct bruit_bytes message) {
+int bruit_host_send(struct bruit_host *host, const struct bruit_addr *to, struct bruit_bytes message)
+{
     struct bruit_engine *engine = host->engine;
     int status = br_ring_reserve(&engine->user_sends, 1);
     if (status != 0)
@@ -118,15 +136,18 @@ int bruit_host_send(struct bruit_host *host, const struct bruit_addr *to, struct
     return 0;
 }
 
-int bruit_host_reconnect(struct bruit_host *host, const struct bruit_addr *addr) {
+int bruit_host_reconnect(struct bruit_host *host, const struct bruit_addr *addr)
+{
     return br_stream_sync(host->engine, addr);
 }
 
-int bruit_host_emit(struct bruit_host *host, const struct bruit_event *event) {
+int bruit_host_emit(struct bruit_host *host, const struct bruit_event *event)
+{
     return br_event_push(host->engine, event);
 }
 
-void bruit_host_leave_ready(struct bruit_host *host) {
+void bruit_host_leave_ready(struct bruit_host *host)
+{
     if (host->engine->leave_stage == BR_LEAVE_MODULES)
         br_leave_member(host->engine);
 }

@@ -7,7 +7,8 @@
 #include "base/time.h"
 #include "engine/engine.h"
 
-void br_engine_input(struct bruit_engine *engine, bruit_time now) {
+void br_engine_input(struct bruit_engine *engine, bruit_time now)
+{
     if (now > engine->core.now)
         engine->core.now = now;
     engine->core.tracer.now = engine->core.now;
@@ -16,12 +17,14 @@ void br_engine_input(struct bruit_engine *engine, bruit_time now) {
 
 /* ---- leaf messages ---- */
 
-static int malformed(struct bruit_engine *engine) {
+static int malformed(struct bruit_engine *engine)
+{
     br_core_drop(&engine->core, BRUIT_DROP_MALFORMED);
     return 0;
 }
 
-static int take_ping(struct bruit_engine *engine, struct bruit_bytes body) {
+static int take_ping(struct bruit_engine *engine, struct bruit_bytes body)
+{
     struct br_ping ping;
     if (br_ping_decode(&ping, body) != 0)
         return malformed(engine);
@@ -29,7 +32,8 @@ static int take_ping(struct bruit_engine *engine, struct bruit_bytes body) {
     return 0;
 }
 
-static int take_indirect_ping(struct bruit_engine *engine, struct bruit_bytes body) {
+static int take_indirect_ping(struct bruit_engine *engine, struct bruit_bytes body)
+{
     struct br_indirect_ping request;
     if (br_indirect_ping_decode(&request, body) != 0)
         return malformed(engine);
@@ -37,13 +41,15 @@ static int take_indirect_ping(struct bruit_engine *engine, struct bruit_bytes bo
     return 0;
 }
 
-static void tell_ack(struct bruit_engine *engine, uint32_t slot, bruit_time rtt, struct bruit_bytes payload) {
+static void tell_ack(struct bruit_engine *engine, uint32_t slot, bruit_time rtt, struct bruit_bytes payload)
+{
     for (size_t i = 0; i < engine->host_count; i++)
         if (engine->hosts[i].module->on_ack != NULL)
             engine->hosts[i].module->on_ack(engine->hosts[i].state, slot, rtt, payload);
 }
 
-static int take_ack(struct bruit_engine *engine, struct bruit_bytes body) {
+static int take_ack(struct bruit_engine *engine, struct bruit_bytes body)
+{
     struct br_ack ack;
     uint32_t slot;
     bruit_time rtt;
@@ -58,7 +64,8 @@ static int take_ack(struct bruit_engine *engine, struct bruit_bytes body) {
     return 0;
 }
 
-static int take_nack(struct bruit_engine *engine, struct bruit_bytes body) {
+static int take_nack(struct bruit_engine *engine, struct bruit_bytes body)
+{
     struct br_nack nack;
     if (br_nack_decode(&nack, body) != 0)
         return malformed(engine);
@@ -67,48 +74,43 @@ static int take_nack(struct bruit_engine *engine, struct bruit_bytes body) {
     return 0;
 }
 
-static int take_alive(struct bruit_engine *engine, struct bruit_bytes body) {
+static int take_alive(struct bruit_engine *engine, struct bruit_bytes body)
+{
     struct br_alive alive;
     return br_alive_decode(&alive, body) != 0 ? malformed(engine) : br_claim_alive(engine, &alive);
 }
 
-static int take_suspect(struct bruit_engine *engine, struct bruit_bytes body) {
+static int take_suspect(struct bruit_engine *engine, struct bruit_bytes body)
+{
     struct br_suspect suspect;
     return br_suspect_decode(&suspect, body) != 0 ? malformed(engine) : br_claim_suspect(engine, &suspect);
 }
 
-static int take_dead(struct bruit_engine *engine, struct bruit_bytes body) {
+static int take_dead(struct bruit_engine *engine, struct bruit_bytes body)
+{
     struct br_dead dead;
     return br_dead_decode(&dead, body) != 0 ? malformed(engine) : br_claim_dead(engine, &dead);
 }
 
-static int take_leaf(void *context, enum br_message_type type, struct bruit_bytes body) {
+static int take_leaf(void *context, enum br_message_type type, struct bruit_bytes body)
+{
     struct bruit_engine *engine = context;
     engine->core.stats.messages_in++;
     switch (type) {
-    case BR_PING:
-        return take_ping(engine, body);
-    case BR_INDIRECT_PING:
-        return take_indirect_ping(engine, body);
-    case BR_ACK:
-        return take_ack(engine, body);
-    case BR_NACK:
-        return take_nack(engine, body);
-    case BR_ALIVE:
-        return take_alive(engine, body);
-    case BR_SUSPECT:
-        return take_suspect(engine, body);
-    case BR_DEAD:
-        return take_dead(engine, body);
-    case BR_USER:
-        br_hosts_user_message(engine, body, engine->packet_from);
-        return 0;
-    default: /* the codec lets no other type through */
-        return 0;
+    case BR_PING: return take_ping(engine, body);
+    case BR_INDIRECT_PING: return take_indirect_ping(engine, body);
+    case BR_ACK: return take_ack(engine, body);
+    case BR_NACK: return take_nack(engine, body);
+    case BR_ALIVE: return take_alive(engine, body);
+    case BR_SUSPECT: return take_suspect(engine, body);
+    case BR_DEAD: return take_dead(engine, body);
+    case BR_USER: br_hosts_user_message(engine, body, engine->packet_from); return 0;
+    default: /* the codec lets no other type through */ return 0;
     }
 }
 
-static void take_drop(void *context, enum bruit_drop reason) {
+static void take_drop(void *context, enum bruit_drop reason)
+{
     struct bruit_engine *engine = context;
     br_core_drop(&engine->core, reason);
     if (reason == BRUIT_DROP_FOREIGN_HTTP || reason == BRUIT_DROP_FOREIGN_TLS)
@@ -120,7 +122,8 @@ static void take_drop(void *context, enum bruit_drop reason) {
 }
 
 int bruit_recv_datagram(struct bruit_engine *engine, const struct bruit_addr *from, struct bruit_bytes packet,
-                        bruit_time now) {
+                        bruit_time now)
+{
     const struct br_packet_sink sink = {engine, take_leaf, take_drop};
     br_engine_input(engine, now);
     engine->core.stats.datagrams_in++;
@@ -137,7 +140,8 @@ int bruit_recv_datagram(struct bruit_engine *engine, const struct bruit_addr *fr
  * A tick that comes this much late was held up here, not there. A busy machine is always a little late, so the
  * limit is a good part of the time in which a member must answer.
  */
-static bruit_time stall_threshold(const struct br_core *core) {
+static bruit_time stall_threshold(const struct br_core *core)
+{
     return core->config.probe_timeout / 2;
 }
 
@@ -145,7 +149,8 @@ static bruit_time stall_threshold(const struct br_core *core) {
  * Lifeguard's insight, applied to our own timer: who slept cannot tell who else did. The pending deadlines get the
  * gap back and nobody is accused for it.
  */
-static void give_back_stall(struct bruit_engine *engine, bruit_time gap) {
+static void give_back_stall(struct bruit_engine *engine, bruit_time gap)
+{
     BR_TRACE(&engine->core.tracer, stalled, .gap = gap);
     engine->core.stats.stalls++;
     br_awareness_apply(&engine->awareness, 1);
@@ -154,7 +159,8 @@ static void give_back_stall(struct bruit_engine *engine, bruit_time gap) {
     br_answer_delay(&engine->answer, gap);
 }
 
-static void accuse(struct bruit_engine *engine) {
+static void accuse(struct bruit_engine *engine)
+{
     struct br_core *core = &engine->core;
     const struct br_probe_verdict *verdict = &engine->probe.verdict;
     struct br_suspect suspect = {.incarnation = verdict->incarnation,
@@ -165,24 +171,23 @@ static void accuse(struct bruit_engine *engine) {
     (void)br_claim_suspect(engine, &suspect); /* without memory: the next round will accuse it again */
 }
 
-static void tick_probe(struct bruit_engine *engine) {
+static void tick_probe(struct bruit_engine *engine)
+{
     for (;;) {
         switch (br_probe_tick(&engine->probe, engine->core.now)) {
-        case BR_PROBE_NOTHING:
-            return;
+        case BR_PROBE_NOTHING: return;
         case BR_PROBE_ROUND_ENDED:
             br_claim_reap(engine);
             br_probe_round_begin(&engine->probe);
             break;
-        case BR_PROBE_FAILED:
-            accuse(engine);
-            break;
+        case BR_PROBE_FAILED: accuse(engine); break;
         }
     }
 }
 
 /* Suspects whose time is up: dead, on our word (section 6.4). */
-static void tick_suspicion(struct bruit_engine *engine) {
+static void tick_suspicion(struct bruit_engine *engine)
+{
     struct br_core *core = &engine->core;
     uint32_t slot;
     uint32_t confirmations;
@@ -196,7 +201,8 @@ static void tick_suspicion(struct bruit_engine *engine) {
     }
 }
 
-static void tick_sync(struct bruit_engine *engine) {
+static void tick_sync(struct bruit_engine *engine)
+{
     uint32_t slot;
     while ((slot = br_sync_tick(&engine->sync, engine->core.now)) != 0) {
         struct bruit_addr to = br_core_addr(&engine->core, slot);
@@ -205,7 +211,8 @@ static void tick_sync(struct bruit_engine *engine) {
     }
 }
 
-int bruit_tick(struct bruit_engine *engine, bruit_time now) {
+int bruit_tick(struct bruit_engine *engine, bruit_time now)
+{
     bruit_time due = bruit_deadline(engine);
     br_engine_input(engine, now);
     bruit_time gap = br_time_since(due, engine->core.now);
@@ -222,8 +229,10 @@ int bruit_tick(struct bruit_engine *engine, bruit_time now) {
     return 0;
 }
 
-bruit_time bruit_deadline(const struct bruit_engine *engine) {
-    bruit_time next = br_time_min(br_probe_deadline(&engine->probe), br_suspicion_deadline(&engine->suspicion));
+bruit_time bruit_deadline(const struct bruit_engine *engine)
+{
+    bruit_time next =
+        br_time_min(br_probe_deadline(&engine->probe), br_suspicion_deadline(&engine->suspicion));
     next = br_time_min(next, br_answer_deadline(&engine->answer));
     next = br_time_min(next, br_gossip_deadline(&engine->gossip));
     next = br_time_min(next, br_sync_deadline(&engine->sync));

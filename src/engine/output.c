@@ -9,17 +9,20 @@
 #include "codec/addr.h"
 
 /* What identifies a datagram when the driver could not send it: kind, the owner's number, sequence number. */
-static uint64_t token_of(const struct br_send *send) {
+static uint64_t token_of(const struct br_send *send)
+{
     return (uint64_t)send->kind << 56 | (uint64_t)(send->token & 0xffffffu) << 32 | send->seq;
 }
 
 /* ---- messages ---- */
 
-static struct bruit_bytes own_name(const struct br_core *core) {
+static struct bruit_bytes own_name(const struct br_core *core)
+{
     return br_core_name(core, core->self);
 }
 
-static struct br_ping ping_of(const struct bruit_engine *engine, uint32_t seq, struct bruit_bytes node) {
+static struct br_ping ping_of(const struct bruit_engine *engine, uint32_t seq, struct bruit_bytes node)
+{
     const struct br_fragment *self = br_core_fragment(&engine->core, engine->core.self);
     return (struct br_ping){.seq = seq,
                             .node = node,
@@ -28,17 +31,20 @@ static struct br_ping ping_of(const struct bruit_engine *engine, uint32_t seq, s
                             .source_node = own_name(&engine->core)};
 }
 
-static void write_ping(struct bruit_engine *engine, const struct br_send *send, struct br_writer *w) {
+static void write_ping(struct bruit_engine *engine, const struct br_send *send, struct br_writer *w)
+{
     struct br_ping ping = ping_of(engine, send->seq, br_core_name(&engine->core, send->slot));
     br_ping_encode(w, &ping);
 }
 
-static void write_relayed(struct bruit_engine *engine, const struct br_send *send, struct br_writer *w) {
+static void write_relayed(struct bruit_engine *engine, const struct br_send *send, struct br_writer *w)
+{
     struct br_ping ping = ping_of(engine, send->seq, br_answer_relayed_name(&engine->answer, send->seq));
     br_ping_encode(w, &ping);
 }
 
-static void write_indirect(struct bruit_engine *engine, const struct br_send *send, struct br_writer *w) {
+static void write_indirect(struct bruit_engine *engine, const struct br_send *send, struct br_writer *w)
+{
     const struct br_core *core = &engine->core;
     const struct br_fragment *self = br_core_fragment(core, core->self);
     const struct br_fragment *about = br_core_fragment(core, send->about);
@@ -53,7 +59,8 @@ static void write_indirect(struct bruit_engine *engine, const struct br_send *se
 }
 
 /* The first module that has something to say in an ack; memberlist has one ping delegate, too. */
-static struct bruit_bytes ack_payload(struct bruit_engine *engine) {
+static struct bruit_bytes ack_payload(struct bruit_engine *engine)
+{
     for (size_t i = 0; i < engine->host_count && engine->wants_payload; i++)
         if (engine->hosts[i].module->ack_payload != NULL)
             return engine->hosts[i].module->ack_payload(engine->hosts[i].state,
@@ -61,43 +68,35 @@ static struct bruit_bytes ack_payload(struct bruit_engine *engine) {
     return br_bytes(NULL, 0);
 }
 
-static void write_ack(struct bruit_engine *engine, const struct br_send *send, struct br_writer *w) {
+static void write_ack(struct bruit_engine *engine, const struct br_send *send, struct br_writer *w)
+{
     struct bruit_bytes payload = send->payload ? ack_payload(engine) : br_bytes(NULL, 0);
     br_ack_encode(w, &(struct br_ack){.seq = send->seq, .payload = payload});
 }
 
-static void write_message(struct bruit_engine *engine, const struct br_send *send, struct br_writer *w) {
+static void write_message(struct bruit_engine *engine, const struct br_send *send, struct br_writer *w)
+{
     switch (send->kind) {
-    case BR_SEND_PING:
-        write_ping(engine, send, w);
-        break;
-    case BR_SEND_INDIRECT:
-        write_indirect(engine, send, w);
-        break;
-    case BR_SEND_RELAYED:
-        write_relayed(engine, send, w);
-        break;
-    case BR_SEND_ACK:
-        write_ack(engine, send, w);
-        break;
-    case BR_SEND_NACK:
-        br_nack_encode(w, &(struct br_nack){send->seq});
-        break;
-    default:
-        br_writer_fail(w);
-        break;
+    case BR_SEND_PING: write_ping(engine, send, w); break;
+    case BR_SEND_INDIRECT: write_indirect(engine, send, w); break;
+    case BR_SEND_RELAYED: write_relayed(engine, send, w); break;
+    case BR_SEND_ACK: write_ack(engine, send, w); break;
+    case BR_SEND_NACK: br_nack_encode(w, &(struct br_nack){send->seq}); break;
+    default: br_writer_fail(w); break;
     }
 }
 
 /* ---- packets ---- */
 
 /* The bytes that the driver's buffer and our budget allow for messages. */
-static size_t budget_of(const struct bruit_engine *engine) {
+static size_t budget_of(const struct bruit_engine *engine)
+{
     return br_packet_budget(&engine->wire, engine->core.config.packet_size_max);
 }
 
 /* News for what room is left; what was finished by it is reported. */
-static void fill(struct bruit_engine *engine, struct br_packet_builder *builder, size_t room) {
+static void fill(struct bruit_engine *engine, struct br_packet_builder *builder, size_t room)
+{
     size_t used = br_gossip_fill(&engine->gossip, builder, room);
     if (room - used > BR_BROADCAST_OVERHEAD + 1)
         (void)br_broadcast_fill(&engine->broadcast, builder, room - used);
@@ -106,7 +105,8 @@ static void fill(struct bruit_engine *engine, struct br_packet_builder *builder,
 
 /* Section 7.5: who is suspect is told so with the ping itself, and nothing else, so that it can refute at once. */
 static void add_buddy_suspicion(struct bruit_engine *engine, const struct br_send *send,
-                                struct br_packet_builder *builder) {
+                                struct br_packet_builder *builder)
+{
     const struct br_core *core = &engine->core;
     struct br_writer leaf = br_packet_leaf(builder);
     br_suspect_encode(&leaf, &(struct br_suspect){.incarnation = core->view.incarnation[send->slot],
@@ -115,12 +115,14 @@ static void add_buddy_suspicion(struct bruit_engine *engine, const struct br_sen
     (void)br_packet_leaf_end(builder, &leaf); /* no room: then the ping goes alone */
 }
 
-static bool wants_checksum(const struct bruit_engine *engine, uint32_t slot) {
+static bool wants_checksum(const struct bruit_engine *engine, uint32_t slot)
+{
     return slot != 0 && br_core_version(&engine->core, slot, BR_VSN_PMAX) >= 5;
 }
 
-static size_t finish(struct bruit_engine *engine, struct br_packet_builder *builder, const struct br_send *send,
-                     struct bruit_datagram *out) {
+static size_t finish(struct bruit_engine *engine, struct br_packet_builder *builder,
+                     const struct br_send *send, struct bruit_datagram *out)
+{
     size_t size;
     if (builder->count == 0 || br_packet_finish(builder, &size) != 0)
         return 0;
@@ -132,7 +134,8 @@ static size_t finish(struct bruit_engine *engine, struct br_packet_builder *buil
 
 /* Pings, acks, nacks: the message first, then news. */
 static size_t encode_message(struct bruit_engine *engine, const struct br_send *send, uint8_t *buffer,
-                             size_t capacity, struct bruit_datagram *out) {
+                             size_t capacity, struct bruit_datagram *out)
+{
     struct br_packet_builder builder;
     bool is_buddy = send->kind == BR_SEND_PING && engine->core.view.state[send->slot] == BRUIT_SUSPECT;
     br_packet_begin(&builder, &engine->wire, &engine->scratch, buffer, capacity,
@@ -150,7 +153,8 @@ static size_t encode_message(struct bruit_engine *engine, const struct br_send *
 }
 
 static size_t encode_gossip(struct bruit_engine *engine, const struct br_send *send, uint8_t *buffer,
-                            size_t capacity, struct bruit_datagram *out) {
+                            size_t capacity, struct bruit_datagram *out)
+{
     struct br_packet_builder builder;
     br_packet_begin(&builder, &engine->wire, &engine->scratch, buffer, capacity,
                     wants_checksum(engine, send->slot));
@@ -162,7 +166,8 @@ static size_t encode_gossip(struct bruit_engine *engine, const struct br_send *s
 }
 
 static size_t encode_user(struct bruit_engine *engine, const struct br_user_send *user, uint8_t *buffer,
-                          size_t capacity, struct bruit_datagram *out) {
+                          size_t capacity, struct bruit_datagram *out)
+{
     struct br_packet_builder builder;
     struct br_send send = {.kind = BR_SEND_USER, .to = br_addr_unmapped(&user->to)};
     br_packet_begin(&builder, &engine->wire, &engine->scratch, buffer, capacity, false);
@@ -178,7 +183,9 @@ static size_t encode_user(struct bruit_engine *engine, const struct br_user_send
 
 /* ---- the pull ---- */
 
-static size_t next_user(struct bruit_engine *engine, uint8_t *buffer, size_t capacity, struct bruit_datagram *out) {
+static size_t next_user(struct bruit_engine *engine, uint8_t *buffer, size_t capacity,
+                        struct bruit_datagram *out)
+{
     size_t size = 0;
     struct br_user_send *user;
     while (size == 0 && (user = br_ring_front(&engine->user_sends)) != NULL) {
@@ -189,7 +196,9 @@ static size_t next_user(struct bruit_engine *engine, uint8_t *buffer, size_t cap
     return size;
 }
 
-static size_t next_owed(struct bruit_engine *engine, uint8_t *buffer, size_t capacity, struct bruit_datagram *out) {
+static size_t next_owed(struct bruit_engine *engine, uint8_t *buffer, size_t capacity,
+                        struct bruit_datagram *out)
+{
     struct br_send send;
     size_t size = 0;
     while (size == 0 && br_answer_next(&engine->answer, &send))
@@ -206,8 +215,9 @@ static size_t next_owed(struct bruit_engine *engine, uint8_t *buffer, size_t cap
     return size;
 }
 
-bool bruit_next_datagram(struct bruit_engine *engine, uint8_t *buffer, size_t capacity, struct bruit_datagram *out,
-                         bruit_time now) {
+bool bruit_next_datagram(struct bruit_engine *engine, uint8_t *buffer, size_t capacity,
+                         struct bruit_datagram *out, bruit_time now)
+{
     if (now > engine->core.now)
         engine->core.now = now;
     engine->core.tracer.now = engine->core.now;
@@ -217,12 +227,13 @@ bool bruit_next_datagram(struct bruit_engine *engine, uint8_t *buffer, size_t ca
     return size > 0;
 }
 
-int bruit_send_failed(struct bruit_engine *engine, uint64_t token, int error, bruit_time now) {
+int bruit_send_failed(struct bruit_engine *engine, uint64_t token, int error, bruit_time now)
+{
     enum br_send_kind kind = (enum br_send_kind)(token >> 56);
     br_engine_input(engine, now);
     engine->core.stats.send_failures++;
     if (kind == BR_SEND_PING || kind == BR_SEND_INDIRECT)
-        br_probe_send_failed(&engine->probe, kind, (uint32_t)token, (uint32_t)(token >> 32) & 0xffffffu, error,
-                             engine->core.now);
+        br_probe_send_failed(&engine->probe, kind, (uint32_t)token, (uint32_t)(token >> 32) & 0xffffffu,
+                             error, engine->core.now);
     return 0;
 }

@@ -9,11 +9,14 @@
 
 /* ---- join ---- */
 
-static bool is_reachable(const struct bruit_addr *addr) {
+static bool is_reachable(const struct bruit_addr *addr)
+{
     return (addr->size == 4 || addr->size == 16) && addr->port != 0;
 }
 
-static int check_targets(const struct bruit_engine *engine, const struct bruit_join_target *targets, size_t count) {
+static int check_targets(const struct bruit_engine *engine, const struct bruit_join_target *targets,
+                         size_t count)
+{
     if (count == 0 || count > BR_JOIN_TARGETS_MAX)
         return BRUIT_EINVAL;
     for (size_t i = 0; i < count; i++)
@@ -22,8 +25,9 @@ static int check_targets(const struct bruit_engine *engine, const struct bruit_j
     return engine->leave_stage == BR_LEAVE_NOT ? 0 : BRUIT_ECLOSED;
 }
 
-int bruit_join(struct bruit_engine *engine, const struct bruit_join_target *targets, size_t count, uint32_t flags,
-               uint32_t *request, bruit_time now) {
+int bruit_join(struct bruit_engine *engine, const struct bruit_join_target *targets, size_t count,
+               uint32_t flags, uint32_t *request, bruit_time now)
+{
     br_engine_input(engine, now);
     int status = check_targets(engine, targets, count);
     if (status != 0)
@@ -39,14 +43,16 @@ int bruit_join(struct bruit_engine *engine, const struct bruit_join_target *targ
     return 0;
 }
 
-static void tell_joined(struct bruit_engine *engine, const struct br_join_request *request) {
+static void tell_joined(struct bruit_engine *engine, const struct br_join_request *request)
+{
     for (size_t i = 0; i < engine->host_count; i++)
         if (engine->hosts[i].module->on_joined != NULL)
             engine->hosts[i].module->on_joined(engine->hosts[i].state, request->contacted, request->flags);
 }
 
 void br_requests_joined(struct bruit_engine *engine, uint32_t number, uint32_t index, int error,
-                        struct bruit_bytes text) {
+                        struct bruit_bytes text)
+{
     struct br_join_request *request = br_join_result(&engine->join, number, index, error, text);
     if (request == NULL)
         return;
@@ -61,18 +67,21 @@ void br_requests_joined(struct bruit_engine *engine, uint32_t number, uint32_t i
 
 /* ---- leave ---- */
 
-static void end_leave(struct bruit_engine *engine, int error) {
+static void end_leave(struct bruit_engine *engine, int error)
+{
     struct bruit_event event = {.type = BRUIT_EVENT_LEAVE_DONE, .error = error};
     engine->leave_stage = BR_LEAVE_DONE;
     engine->leave_deadline = BRUIT_NEVER;
     (void)br_event_push(engine, &event); /* the stage says so as well */
 }
 
-static bool is_anybody_else_live(const struct br_core *core) {
+static bool is_anybody_else_live(const struct br_core *core)
+{
     return br_view_live_count(&core->view) > (br_view_is_live(&core->view, core->self) ? 1u : 0u);
 }
 
-void br_leave_member(struct bruit_engine *engine) {
+void br_leave_member(struct bruit_engine *engine)
+{
     struct br_core *core = &engine->core;
     struct bruit_bytes name = br_core_name(core, core->self);
     core->leaving = true;
@@ -90,15 +99,18 @@ void br_leave_member(struct bruit_engine *engine) {
 }
 
 /* The modules that want to say something first hold the rest up; the last of them lets it go on. */
-static bool modules_hold(struct bruit_engine *engine) {
+static bool modules_hold(struct bruit_engine *engine)
+{
     bool hold = false;
     for (size_t i = 0; i < engine->host_count; i++)
-        if (engine->hosts[i].module->on_leave != NULL && engine->hosts[i].module->on_leave(engine->hosts[i].state))
+        if (engine->hosts[i].module->on_leave != NULL &&
+            engine->hosts[i].module->on_leave(engine->hosts[i].state))
             hold = true;
     return hold;
 }
 
-int bruit_leave(struct bruit_engine *engine, bruit_time timeout, bruit_time now) {
+int bruit_leave(struct bruit_engine *engine, bruit_time timeout, bruit_time now)
+{
     br_engine_input(engine, now);
     if (engine->leave_stage == BR_LEAVE_DONE)
         return BRUIT_ECLOSED;
@@ -112,7 +124,8 @@ int bruit_leave(struct bruit_engine *engine, bruit_time timeout, bruit_time now)
     return 0;
 }
 
-static void leave_timed_out(struct bruit_engine *engine) {
+static void leave_timed_out(struct bruit_engine *engine)
+{
     if (engine->leave_stage == BR_LEAVE_MODULES)
         br_leave_member(engine);
     else
@@ -121,7 +134,8 @@ static void leave_timed_out(struct bruit_engine *engine) {
 
 /* ---- metadata ---- */
 
-int bruit_set_meta(struct bruit_engine *engine, struct bruit_bytes meta, bruit_time now) {
+int bruit_set_meta(struct bruit_engine *engine, struct bruit_bytes meta, bruit_time now)
+{
     struct br_core *core = &engine->core;
     br_engine_input(engine, now);
     if (meta.size > BRUIT_META_MAX)
@@ -142,7 +156,8 @@ int bruit_set_meta(struct bruit_engine *engine, struct bruit_bytes meta, bruit_t
     return 0;
 }
 
-void br_requests_progress(struct bruit_engine *engine) {
+void br_requests_progress(struct bruit_engine *engine)
+{
     struct bruit_event meta_done = {.type = BRUIT_EVENT_META_DONE};
     uint32_t watch;
     while ((watch = br_gossip_next_done(&engine->gossip)) != 0) {
@@ -158,27 +173,34 @@ void br_requests_progress(struct bruit_engine *engine) {
 /* ---- keys ---- */
 
 /* Keys change what fits into a packet. */
-static int with_new_budget(struct bruit_engine *engine, int status) {
-    br_broadcast_set_room(&engine->broadcast, br_packet_budget(&engine->wire, engine->core.config.packet_size_max));
+static int with_new_budget(struct bruit_engine *engine, int status)
+{
+    br_broadcast_set_room(&engine->broadcast,
+                          br_packet_budget(&engine->wire, engine->core.config.packet_size_max));
     return status;
 }
 
-static bool can_seal(const struct bruit_engine *engine) {
+static bool can_seal(const struct bruit_engine *engine)
+{
     return engine->keyring.cipher != NULL && engine->wire.entropy != NULL;
 }
 
-int bruit_key_add(struct bruit_engine *engine, struct bruit_bytes key) {
+int bruit_key_add(struct bruit_engine *engine, struct bruit_bytes key)
+{
     return with_new_budget(engine, can_seal(engine) ? br_keyring_add(&engine->keyring, key) : BRUIT_ENOSYS);
 }
 
-int bruit_key_use(struct bruit_engine *engine, struct bruit_bytes key) {
+int bruit_key_use(struct bruit_engine *engine, struct bruit_bytes key)
+{
     return br_keyring_use(&engine->keyring, key);
 }
 
-int bruit_key_remove(struct bruit_engine *engine, struct bruit_bytes key) {
+int bruit_key_remove(struct bruit_engine *engine, struct bruit_bytes key)
+{
     return with_new_budget(engine, br_keyring_remove(&engine->keyring, key));
 }
 
-struct bruit_bytes bruit_key_get(const struct bruit_engine *engine, size_t index) {
+struct bruit_bytes bruit_key_get(const struct bruit_engine *engine, size_t index)
+{
     return br_keyring_get(&engine->keyring, index);
 }

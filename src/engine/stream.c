@@ -13,21 +13,23 @@
 
 /* ---- the table ---- */
 
-static struct br_stream *find_stream(const struct br_streams *streams, uint32_t number) {
+static struct br_stream *find_stream(const struct br_streams *streams, uint32_t number)
+{
     for (uint32_t i = 0; i < streams->count; i++)
         if (streams->items[i]->number == number)
             return streams->items[i];
     return NULL;
 }
 
-static int reserve_stream(struct bruit_engine *engine) {
+static int reserve_stream(struct bruit_engine *engine)
+{
     struct br_streams *streams = &engine->streams;
     if (streams->count < streams->capacity)
         return 0;
     uint32_t grown = streams->capacity == 0 ? 8 : streams->capacity * 2;
-    struct br_stream **items = br_alloc_resize(&engine->core.alloc, streams->items,
-                                               streams->capacity * sizeof(struct br_stream *),
-                                               grown * sizeof(struct br_stream *));
+    struct br_stream **items =
+        br_alloc_resize(&engine->core.alloc, streams->items, streams->capacity * sizeof(struct br_stream *),
+                        grown * sizeof(struct br_stream *));
     if (items == NULL)
         return BRUIT_ENOMEM;
     streams->items = items;
@@ -35,7 +37,8 @@ static int reserve_stream(struct bruit_engine *engine) {
     return 0;
 }
 
-static uint32_t next_number(struct br_streams *streams) {
+static uint32_t next_number(struct br_streams *streams)
+{
     do
         streams->last++;
     while (streams->last == 0 || find_stream(streams, streams->last) != NULL);
@@ -43,7 +46,8 @@ static uint32_t next_number(struct br_streams *streams) {
 }
 
 static struct br_stream *stream_new(struct bruit_engine *engine, const struct bruit_addr *peer,
-                                    enum br_stream_purpose purpose) {
+                                    enum br_stream_purpose purpose)
+{
     struct br_streams *streams = &engine->streams;
     if (reserve_stream(engine) != 0)
         return NULL;
@@ -64,7 +68,8 @@ static struct br_stream *stream_new(struct bruit_engine *engine, const struct br
     return stream;
 }
 
-static void stream_free(struct bruit_engine *engine, struct br_stream *stream) {
+static void stream_free(struct bruit_engine *engine, struct br_stream *stream)
+{
     struct br_streams *streams = &engine->streams;
     struct br_alloc *alloc = &engine->core.alloc;
     for (uint32_t i = 0; i < streams->count; i++) {
@@ -83,7 +88,8 @@ static void stream_free(struct bruit_engine *engine, struct br_stream *stream) {
     br_alloc_free(alloc, stream, sizeof *stream);
 }
 
-void br_streams_fini(struct bruit_engine *engine) {
+void br_streams_fini(struct bruit_engine *engine)
+{
     struct br_streams *streams = &engine->streams;
     while (streams->count > 0)
         stream_free(engine, streams->items[0]);
@@ -93,7 +99,9 @@ void br_streams_fini(struct bruit_engine *engine) {
 /* ---- ending ---- */
 
 /* What ours was for learns how it went; told once, since a closed stream is past it. */
-static void report(struct bruit_engine *engine, const struct br_stream *stream, int error, struct bruit_bytes text) {
+static void report(struct bruit_engine *engine, const struct br_stream *stream, int error,
+                   struct bruit_bytes text)
+{
     if (stream->purpose == BR_STREAM_JOIN)
         br_requests_joined(engine, stream->request, stream->index, error, text);
     if (stream->purpose == BR_STREAM_PING)
@@ -103,7 +111,9 @@ static void report(struct bruit_engine *engine, const struct br_stream *stream, 
 }
 
 /* We are done with it; the driver is told to close. */
-static void end_stream(struct bruit_engine *engine, struct br_stream *stream, int error, struct bruit_bytes text) {
+static void end_stream(struct bruit_engine *engine, struct br_stream *stream, int error,
+                       struct bruit_bytes text)
+{
     if (stream->stage == BR_STREAM_CLOSED)
         return;
     stream->stage = BR_STREAM_CLOSED;
@@ -111,29 +121,36 @@ static void end_stream(struct bruit_engine *engine, struct br_stream *stream, in
     report(engine, stream, error, text);
 }
 
-static void fail_stream(struct bruit_engine *engine, struct br_stream *stream, int error) {
+static void fail_stream(struct bruit_engine *engine, struct br_stream *stream, int error)
+{
     end_stream(engine, stream, error, br_bytes(NULL, 0));
 }
 
-static void drop_stream(struct bruit_engine *engine, struct br_stream *stream, enum bruit_drop reason, int error) {
+static void drop_stream(struct bruit_engine *engine, struct br_stream *stream, enum bruit_drop reason,
+                        int error)
+{
     bool foreign = reason == BRUIT_DROP_FOREIGN_HTTP || reason == BRUIT_DROP_FOREIGN_TLS;
     br_core_drop(&engine->core, reason);
     if (foreign)
-        BR_TRACE(&engine->core.tracer, foreign_stream, .from = stream->peer, .reason = bruit_drop_text(reason));
+        BR_TRACE(&engine->core.tracer, foreign_stream, .from = stream->peer,
+                 .reason = bruit_drop_text(reason));
     else
-        BR_TRACE(&engine->core.tracer, stream_dropped, .from = stream->peer, .reason = bruit_drop_text(reason));
+        BR_TRACE(&engine->core.tracer, stream_dropped, .from = stream->peer,
+                 .reason = bruit_drop_text(reason));
     fail_stream(engine, stream, error);
 }
 
 /* ---- saying something ---- */
 
-static void start_half(struct bruit_engine *engine, struct br_stream *stream, enum br_stream_stage stage) {
+static void start_half(struct bruit_engine *engine, struct br_stream *stream, enum br_stream_stage stage)
+{
     stream->stage = (uint8_t)stage;
     if (stream->purpose != BR_STREAM_PING) /* whose deadline is the probe's */
         stream->deadline = br_time_add(engine->core.now, engine->core.config.stream_timeout);
 }
 
-static int send_message(struct bruit_engine *engine, struct br_stream *stream, struct bruit_bytes message) {
+static int send_message(struct bruit_engine *engine, struct br_stream *stream, struct bruit_bytes message)
+{
     bool dialled = stream->purpose != BR_STREAM_THEIRS;
     br_frame_free(&stream->out, &engine->core.alloc);
     stream->out = (struct br_frame){0};
@@ -141,7 +158,8 @@ static int send_message(struct bruit_engine *engine, struct br_stream *stream, s
     return br_frame_write(&engine->wire, &engine->scratch, message, dialled, &stream->out);
 }
 
-static int send_state(struct bruit_engine *engine, struct br_stream *stream, bool join) {
+static int send_state(struct bruit_engine *engine, struct br_stream *stream, bool join)
+{
     struct br_buffer buffer = {0};
     struct bruit_bytes message;
     int status = br_exchange_write(engine, join, &buffer, &message);
@@ -154,7 +172,8 @@ static int send_state(struct bruit_engine *engine, struct br_stream *stream, boo
 /* Type byte, map of five keys, name, address, own name: 255 twice and some 60, rounded up. */
 #define PING_SIZE_MAX 640
 
-static int send_ping(struct bruit_engine *engine, struct br_stream *stream) {
+static int send_ping(struct bruit_engine *engine, struct br_stream *stream)
+{
     const struct br_core *core = &engine->core;
     const struct br_fragment *self = br_core_fragment(core, core->self);
     uint8_t buffer[PING_SIZE_MAX];
@@ -172,21 +191,24 @@ static int send_ping(struct bruit_engine *engine, struct br_stream *stream) {
     return send_message(engine, stream, br_writer_bytes(&w));
 }
 
-int bruit_stream_opened(struct bruit_engine *engine, uint32_t number, bruit_time now) {
+int bruit_stream_opened(struct bruit_engine *engine, uint32_t number, bruit_time now)
+{
     br_engine_input(engine, now);
     struct br_stream *stream = find_stream(&engine->streams, number);
     if (stream == NULL || stream->stage != BR_STREAM_OPENING)
         return 0;
     engine->core.stats.streams_out++;
     start_half(engine, stream, BR_STREAM_ASKING);
-    int status = stream->purpose == BR_STREAM_PING ? send_ping(engine, stream)
-                                                   : send_state(engine, stream, stream->purpose == BR_STREAM_JOIN);
+    int status = stream->purpose == BR_STREAM_PING
+                     ? send_ping(engine, stream)
+                     : send_state(engine, stream, stream->purpose == BR_STREAM_JOIN);
     if (status != 0)
         fail_stream(engine, stream, status);
     return 0;
 }
 
-int bruit_stream_sent(struct bruit_engine *engine, uint32_t number, bruit_time now) {
+int bruit_stream_sent(struct bruit_engine *engine, uint32_t number, bruit_time now)
+{
     br_engine_input(engine, now);
     struct br_stream *stream = find_stream(&engine->streams, number);
     if (stream == NULL || !stream->is_chunk_out)
@@ -203,7 +225,8 @@ int bruit_stream_sent(struct bruit_engine *engine, uint32_t number, bruit_time n
 
 /* ---- hearing something: theirs ---- */
 
-static void answer_ping(struct bruit_engine *engine, struct br_stream *stream, const struct br_ping *ping) {
+static void answer_ping(struct bruit_engine *engine, struct br_stream *stream, const struct br_ping *ping)
+{
     struct bruit_bytes name = br_core_name(&engine->core, engine->core.self);
     if (ping->node.size > 0 && !br_bytes_equal(ping->node, name)) {
         drop_stream(engine, stream, BRUIT_DROP_NOT_FOR_US, BRUIT_EREFUSED);
@@ -219,7 +242,8 @@ static void answer_ping(struct bruit_engine *engine, struct br_stream *stream, c
 }
 
 /* Our own state goes out before theirs is merged (section 5.2), so both sides learn what the other knew. */
-static void answer_sync(struct bruit_engine *engine, struct br_stream *stream, struct bruit_bytes body) {
+static void answer_sync(struct bruit_engine *engine, struct br_stream *stream, struct bruit_bytes body)
+{
     start_half(engine, stream, BR_STREAM_ANSWERING);
     int status = send_state(engine, stream, stream->pushpull.header.join);
     if (status != 0)
@@ -228,12 +252,15 @@ static void answer_sync(struct bruit_engine *engine, struct br_stream *stream, s
         BR_TRACE(&engine->core.tracer, merge_refused, .addr = stream->peer, .why = bruit_strerror(status));
 }
 
-static bool is_map_complete(const struct br_frame_message *message) {
+static bool is_map_complete(const struct br_frame_message *message)
+{
     size_t size;
     return message->complete || br_mp_scan(message->body, &size) != BR_MP_MORE;
 }
 
-static void read_ping(struct bruit_engine *engine, struct br_stream *stream, const struct br_frame_message *message) {
+static void read_ping(struct bruit_engine *engine, struct br_stream *stream,
+                      const struct br_frame_message *message)
+{
     struct br_ping ping;
     if (!is_map_complete(message))
         return;
@@ -243,7 +270,9 @@ static void read_ping(struct bruit_engine *engine, struct br_stream *stream, con
         answer_ping(engine, stream, &ping);
 }
 
-static void read_user(struct bruit_engine *engine, struct br_stream *stream, const struct br_frame_message *message) {
+static void read_user(struct bruit_engine *engine, struct br_stream *stream,
+                      const struct br_frame_message *message)
+{
     struct br_user_header header;
     size_t size;
     int status = br_user_header_decode(&header, message->body, &size);
@@ -265,7 +294,8 @@ static void read_user(struct bruit_engine *engine, struct br_stream *stream, con
 
 /* Looks at the pieces that have come: true when it is all there. One that cannot be is dropped. */
 static bool is_pushpull_complete(struct bruit_engine *engine, struct br_stream *stream,
-                                 const struct br_frame_message *message) {
+                                 const struct br_frame_message *message)
+{
     for (;;) {
         struct br_entry entry;
         struct bruit_bytes state;
@@ -274,7 +304,8 @@ static bool is_pushpull_complete(struct bruit_engine *engine, struct br_stream *
             br_bytes(message->body.data + stream->parsed, message->body.size - stream->parsed);
         int step = br_pushpull_read(&stream->pushpull, unread, &consumed, &entry, &state);
         if (step < 0 || (step == BR_PUSHPULL_NEED_MORE && message->complete)) {
-            drop_stream(engine, stream, step < 0 ? BRUIT_DROP_MALFORMED : BRUIT_DROP_STREAM_TRUNCATED, BRUIT_EFORMAT);
+            drop_stream(engine, stream, step < 0 ? BRUIT_DROP_MALFORMED : BRUIT_DROP_STREAM_TRUNCATED,
+                        BRUIT_EFORMAT);
             return false;
         }
         if (step == BR_PUSHPULL_NEED_MORE || step == BR_PUSHPULL_DONE)
@@ -284,7 +315,8 @@ static bool is_pushpull_complete(struct bruit_engine *engine, struct br_stream *
 }
 
 /* Theirs: at most BR_STREAM_SYNCS_MAX at once, counted from when the message is known to be one. */
-static bool may_sync(struct bruit_engine *engine, struct br_stream *stream) {
+static bool may_sync(struct bruit_engine *engine, struct br_stream *stream)
+{
     if (stream->purpose != BR_STREAM_THEIRS || stream->is_syncing)
         return true;
     if (engine->streams.syncs >= BR_STREAM_SYNCS_MAX) {
@@ -297,7 +329,8 @@ static bool may_sync(struct bruit_engine *engine, struct br_stream *stream) {
 }
 
 static void read_pushpull(struct bruit_engine *engine, struct br_stream *stream,
-                          const struct br_frame_message *message) {
+                          const struct br_frame_message *message)
+{
     if (!may_sync(engine, stream) || !is_pushpull_complete(engine, stream, message))
         return;
     if (stream->purpose == BR_STREAM_THEIRS) {
@@ -312,7 +345,9 @@ static void read_pushpull(struct bruit_engine *engine, struct br_stream *stream,
 
 /* ---- hearing something: the answer to ours ---- */
 
-static void read_error(struct bruit_engine *engine, struct br_stream *stream, const struct br_frame_message *message) {
+static void read_error(struct bruit_engine *engine, struct br_stream *stream,
+                       const struct br_frame_message *message)
+{
     struct br_err err;
     if (!is_map_complete(message))
         return;
@@ -321,7 +356,9 @@ static void read_error(struct bruit_engine *engine, struct br_stream *stream, co
     end_stream(engine, stream, BRUIT_EREMOTE, err.error);
 }
 
-static void read_ack(struct bruit_engine *engine, struct br_stream *stream, const struct br_frame_message *message) {
+static void read_ack(struct bruit_engine *engine, struct br_stream *stream,
+                     const struct br_frame_message *message)
+{
     struct br_ack ack;
     if (!is_map_complete(message))
         return;
@@ -330,44 +367,34 @@ static void read_ack(struct bruit_engine *engine, struct br_stream *stream, cons
 }
 
 /* Is a message of this type what this stream may bring? */
-static bool is_expected(const struct br_stream *stream, uint8_t type) {
+static bool is_expected(const struct br_stream *stream, uint8_t type)
+{
     switch (stream->purpose) {
-    case BR_STREAM_THEIRS:
-        return type == BR_PING || type == BR_PUSHPULL || type == BR_USER;
-    case BR_STREAM_PING:
-        return type == BR_ACK || type == BR_ERR;
-    default:
-        return type == BR_PUSHPULL || type == BR_ERR;
+    case BR_STREAM_THEIRS: return type == BR_PING || type == BR_PUSHPULL || type == BR_USER;
+    case BR_STREAM_PING: return type == BR_ACK || type == BR_ERR;
+    default: return type == BR_PUSHPULL || type == BR_ERR;
     }
 }
 
 static void read_message(struct bruit_engine *engine, struct br_stream *stream,
-                         const struct br_frame_message *message) {
+                         const struct br_frame_message *message)
+{
     if (!is_expected(stream, message->type)) {
         drop_stream(engine, stream, BRUIT_DROP_UNKNOWN_TYPE, BRUIT_EFORMAT);
         return;
     }
     switch (message->type) {
-    case BR_PING:
-        read_ping(engine, stream, message);
-        break;
-    case BR_ACK:
-        read_ack(engine, stream, message);
-        break;
-    case BR_ERR:
-        read_error(engine, stream, message);
-        break;
-    case BR_USER:
-        read_user(engine, stream, message);
-        break;
-    default:
-        read_pushpull(engine, stream, message);
-        break;
+    case BR_PING: read_ping(engine, stream, message); break;
+    case BR_ACK: read_ack(engine, stream, message); break;
+    case BR_ERR: read_error(engine, stream, message); break;
+    case BR_USER: read_user(engine, stream, message); break;
+    default: read_pushpull(engine, stream, message); break;
     }
 }
 
 /* Section 5.1: some refusals deserve an answer, so that an operator on the other side can read why. */
-static void refuse(struct bruit_engine *engine, struct br_stream *stream) {
+static void refuse(struct bruit_engine *engine, struct br_stream *stream)
+{
     enum bruit_drop reason = stream->reader.drop;
     if (!stream->reader.answer || stream->purpose != BR_STREAM_THEIRS) {
         drop_stream(engine, stream, reason, BRUIT_EFORMAT);
@@ -380,27 +407,22 @@ static void refuse(struct bruit_engine *engine, struct br_stream *stream) {
         fail_stream(engine, stream, BRUIT_ENOMEM);
 }
 
-static void read_stream(struct bruit_engine *engine, struct br_stream *stream) {
+static void read_stream(struct bruit_engine *engine, struct br_stream *stream)
+{
     struct br_frame_message message;
     switch (br_frame_read(&stream->reader, br_bytes(stream->in.data, stream->in_size), &message)) {
-    case BR_FRAME_MORE:
-        break;
-    case BR_FRAME_MESSAGE:
-        read_message(engine, stream, &message);
-        break;
-    case BR_FRAME_REFUSED:
-        refuse(engine, stream);
-        break;
-    default:
-        fail_stream(engine, stream, BRUIT_ENOMEM);
-        break;
+    case BR_FRAME_MORE: break;
+    case BR_FRAME_MESSAGE: read_message(engine, stream, &message); break;
+    case BR_FRAME_REFUSED: refuse(engine, stream); break;
+    default: fail_stream(engine, stream, BRUIT_ENOMEM); break;
     }
 }
 
 /* ---- inputs ---- */
 
 int bruit_stream_accepted(struct bruit_engine *engine, const struct bruit_addr *from, uint32_t *number,
-                          bruit_time now) {
+                          bruit_time now)
+{
     br_engine_input(engine, now);
     if (engine->streams.theirs >= engine->core.config.streams_max) {
         br_core_drop(&engine->core, BRUIT_DROP_STREAMS_FULL);
@@ -416,7 +438,8 @@ int bruit_stream_accepted(struct bruit_engine *engine, const struct bruit_addr *
 }
 
 /* All of a stream is kept until its message is complete: within our bound, and grown by half as it comes. */
-static int append(struct bruit_engine *engine, struct br_stream *stream, struct bruit_bytes bytes) {
+static int append(struct bruit_engine *engine, struct br_stream *stream, struct bruit_bytes bytes)
+{
     size_t needed = stream->in_size + bytes.size;
     if (needed > BR_STREAM_SIZE_MAX)
         return BRUIT_ETOOBIG;
@@ -434,7 +457,8 @@ static int append(struct bruit_engine *engine, struct br_stream *stream, struct 
     return 0;
 }
 
-int bruit_recv_stream(struct bruit_engine *engine, uint32_t number, struct bruit_bytes bytes, bruit_time now) {
+int bruit_recv_stream(struct bruit_engine *engine, uint32_t number, struct bruit_bytes bytes, bruit_time now)
+{
     br_engine_input(engine, now);
     struct br_stream *stream = find_stream(&engine->streams, number);
     engine->core.stats.stream_bytes_in += bytes.size;
@@ -453,7 +477,8 @@ int bruit_recv_stream(struct bruit_engine *engine, uint32_t number, struct bruit
 /*
  * An end in the middle: of theirs it is silent before the first byte (section 5.1), else counted; ours has failed.
  */
-int bruit_stream_closed(struct bruit_engine *engine, uint32_t number, int error, bruit_time now) {
+int bruit_stream_closed(struct bruit_engine *engine, uint32_t number, int error, bruit_time now)
+{
     br_engine_input(engine, now);
     struct br_stream *stream = find_stream(&engine->streams, number);
     if (stream == NULL)
@@ -467,12 +492,14 @@ int bruit_stream_closed(struct bruit_engine *engine, uint32_t number, int error,
 
 /* ---- ours ---- */
 
-int br_stream_sync(struct bruit_engine *engine, const struct bruit_addr *to) {
+int br_stream_sync(struct bruit_engine *engine, const struct bruit_addr *to)
+{
     struct bruit_addr plain = br_addr_unmapped(to);
     return stream_new(engine, &plain, BR_STREAM_SYNC) == NULL ? BRUIT_ENOMEM : 0;
 }
 
-int br_stream_join(struct bruit_engine *engine, const struct bruit_addr *to, uint32_t request, uint32_t index) {
+int br_stream_join(struct bruit_engine *engine, const struct bruit_addr *to, uint32_t request, uint32_t index)
+{
     struct bruit_addr plain = br_addr_unmapped(to);
     struct br_stream *stream = stream_new(engine, &plain, BR_STREAM_JOIN);
     if (stream == NULL)
@@ -482,7 +509,8 @@ int br_stream_join(struct bruit_engine *engine, const struct bruit_addr *to, uin
     return 0;
 }
 
-int br_stream_ping(struct bruit_engine *engine, uint32_t slot, uint32_t seq, bruit_time until) {
+int br_stream_ping(struct bruit_engine *engine, uint32_t slot, uint32_t seq, bruit_time until)
+{
     struct bruit_addr to = br_core_addr(&engine->core, slot);
     struct br_stream *stream = stream_new(engine, &to, BR_STREAM_PING);
     if (stream == NULL)
@@ -495,14 +523,16 @@ int br_stream_ping(struct bruit_engine *engine, uint32_t slot, uint32_t seq, bru
 
 /* ---- time ---- */
 
-bruit_time br_streams_deadline(const struct bruit_engine *engine) {
+bruit_time br_streams_deadline(const struct bruit_engine *engine)
+{
     bruit_time next = BRUIT_NEVER;
     for (uint32_t i = 0; i < engine->streams.count; i++)
         next = br_time_min(next, engine->streams.items[i]->deadline);
     return next;
 }
 
-void br_streams_tick(struct bruit_engine *engine) {
+void br_streams_tick(struct bruit_engine *engine)
+{
     for (uint32_t i = 0; i < engine->streams.count; i++)
         if (engine->streams.items[i]->deadline <= engine->core.now)
             fail_stream(engine, engine->streams.items[i], BRUIT_ETIMEOUT);
@@ -510,7 +540,8 @@ void br_streams_tick(struct bruit_engine *engine) {
 
 /* ---- outputs ---- */
 
-static struct bruit_bytes next_chunk(struct br_stream *stream) {
+static struct bruit_bytes next_chunk(struct br_stream *stream)
+{
     size_t size = stream->out.bytes.size - stream->out_sent;
     if (size > BR_STREAM_CHUNK)
         size = BR_STREAM_CHUNK;
@@ -520,12 +551,14 @@ static struct bruit_bytes next_chunk(struct br_stream *stream) {
     return chunk;
 }
 
-static bool has_chunk(const struct br_stream *stream) {
-    return (stream->stage == BR_STREAM_ASKING || stream->stage == BR_STREAM_ANSWERING) && !stream->is_chunk_out &&
-           stream->out_sent < stream->out.bytes.size;
+static bool has_chunk(const struct br_stream *stream)
+{
+    return (stream->stage == BR_STREAM_ASKING || stream->stage == BR_STREAM_ANSWERING) &&
+           !stream->is_chunk_out && stream->out_sent < stream->out.bytes.size;
 }
 
-static bool take_op(struct bruit_engine *engine, struct br_stream *stream, struct bruit_stream_op *out) {
+static bool take_op(struct bruit_engine *engine, struct br_stream *stream, struct bruit_stream_op *out)
+{
     *out = (struct bruit_stream_op){.stream = stream->number, .to = stream->peer};
     if (stream->stage == BR_STREAM_CLOSED) {
         bool is_known = !stream->is_open_owed; /* else the driver never heard of it */
@@ -546,12 +579,14 @@ static bool take_op(struct bruit_engine *engine, struct br_stream *stream, struc
     return true;
 }
 
-static bool is_owed_something(const struct br_stream *stream) {
+static bool is_owed_something(const struct br_stream *stream)
+{
     return stream->stage == BR_STREAM_CLOSED || stream->is_open_owed || has_chunk(stream);
 }
 
 /* A probe that has waited for long enough asks over a stream, too. */
-static void open_probe_stream(struct bruit_engine *engine) {
+static void open_probe_stream(struct bruit_engine *engine)
+{
     uint32_t seq;
     uint32_t slot;
     bruit_time until;
@@ -560,7 +595,8 @@ static void open_probe_stream(struct bruit_engine *engine) {
         br_probe_stream_result(&engine->probe, seq, false, engine->core.now);
 }
 
-bool bruit_next_stream_op(struct bruit_engine *engine, struct bruit_stream_op *out) {
+bool bruit_next_stream_op(struct bruit_engine *engine, struct bruit_stream_op *out)
+{
     open_probe_stream(engine);
     for (uint32_t i = 0; i < engine->streams.count;) {
         uint32_t before = engine->streams.count;

@@ -49,10 +49,10 @@ struct br_stream {
     size_t out_sent;
     uint32_t number;
     uint32_t request; /* JOIN: the request and the target's place in it */
-    uint32_t index; /* PING: the target's slot */
-    uint32_t seq;   /* PING */
-    uint8_t purpose; /* enum br_stream_purpose */
-    uint8_t stage;   /* enum br_stream_stage */
+    uint32_t index;   /* PING: the target's slot */
+    uint32_t seq;     /* PING */
+    uint8_t purpose;  /* enum br_stream_purpose */
+    uint8_t stage;    /* enum br_stream_stage */
     bool is_open_owed;
     bool is_chunk_out; /* the driver has a chunk and has not said that it is sent */
     bool is_syncing;   /* THEIRS: counted as a push/pull */
@@ -73,7 +73,8 @@ void br_streams_fini(struct bruit_engine *engine);
 
 /* Our own: 0, or BRUIT_ENOMEM. The join's target is decided in any case, sooner or later. */
 int br_stream_sync(struct bruit_engine *engine, const struct bruit_addr *to);
-int br_stream_join(struct bruit_engine *engine, const struct bruit_addr *to, uint32_t request, uint32_t index);
+int br_stream_join(struct bruit_engine *engine, const struct bruit_addr *to, uint32_t request,
+                   uint32_t index);
 int br_stream_ping(struct bruit_engine *engine, uint32_t slot, uint32_t seq, bruit_time until);
 
 bruit_time br_streams_deadline(const struct bruit_engine *engine);

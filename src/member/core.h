@@ -44,19 +44,23 @@ static inline void br_core_drop(struct br_core *core, enum bruit_drop reason);
 
 /* ---- bodies ---- */
 
-static inline const struct br_fragment *br_core_fragment(const struct br_core *core, uint32_t slot) {
+static inline const struct br_fragment *br_core_fragment(const struct br_core *core, uint32_t slot)
+{
     return br_roster_fragment(core->roster, core->view.record[slot]);
 }
 
-static inline struct bruit_bytes br_core_name(const struct br_core *core, uint32_t slot) {
+static inline struct bruit_bytes br_core_name(const struct br_core *core, uint32_t slot)
+{
     return br_fragment_name(br_core_fragment(core, slot));
 }
 
-static inline uint8_t br_core_version(const struct br_core *core, uint32_t slot, unsigned index) {
+static inline uint8_t br_core_version(const struct br_core *core, uint32_t slot, unsigned index)
+{
     return br_fragment_vsn(br_core_fragment(core, slot)).data[index];
 }
 
-static inline void br_core_drop(struct br_core *core, enum bruit_drop reason) {
+static inline void br_core_drop(struct br_core *core, enum bruit_drop reason)
+{
     core->stats.drops[reason]++;
 }
 

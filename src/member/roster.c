@@ -20,17 +20,20 @@ struct name_query {
     struct bruit_bytes text;
 };
 
-static bool is_named(const void *context, uint32_t index) {
+static bool is_named(const void *context, uint32_t index)
+{
     const struct name_query *query = context;
     const struct br_roster_name *name = &query->roster->names[index];
     return name->text_size == query->text.size && memcmp(name->text, query->text.data, query->text.size) == 0;
 }
 
-static uint64_t hash_of(const struct br_roster *roster, struct bruit_bytes text) {
+static uint64_t hash_of(const struct br_roster *roster, struct bruit_bytes text)
+{
     return br_siphash13(roster->key, text);
 }
 
-void br_roster_init(struct br_roster *roster, struct br_alloc *alloc, uint64_t seed) {
+void br_roster_init(struct br_roster *roster, struct br_alloc *alloc, uint64_t seed)
+{
     *roster = (struct br_roster){.alloc = alloc, .name_count = 1, .record_count = 1};
     br_table_init(&roster->by_name, alloc);
     struct br_rng rng;
@@ -39,7 +42,8 @@ void br_roster_init(struct br_roster *roster, struct br_alloc *alloc, uint64_t s
     br_store_u64(roster->key + 8, br_rng_u64(&rng));
 }
 
-void br_roster_fini(struct br_roster *roster) {
+void br_roster_fini(struct br_roster *roster)
+{
     for (uint32_t i = 1; i < roster->record_count; i++)
         if (roster->records[i].fragment != NULL)
             br_alloc_free(roster->alloc, roster->records[i].fragment,
@@ -53,14 +57,16 @@ void br_roster_fini(struct br_roster *roster) {
 
 /* ---- names ---- */
 
-uint32_t br_roster_find(const struct br_roster *roster, struct bruit_bytes name) {
+uint32_t br_roster_find(const struct br_roster *roster, struct bruit_bytes name)
+{
     struct name_query query = {roster, name};
     uint32_t index = br_table_find(&roster->by_name, hash_of(roster, name), is_named, &query);
     return index == BR_TABLE_NONE ? 0 : index;
 }
 
 /* One more item of `item_size` in an array that grows by half; 0, or BRUIT_ENOMEM. */
-static int grow(struct br_alloc *alloc, void **items, uint32_t *capacity, uint32_t needed, size_t item_size) {
+static int grow(struct br_alloc *alloc, void **items, uint32_t *capacity, uint32_t needed, size_t item_size)
+{
     if (needed <= *capacity)
         return 0;
     uint32_t wanted = *capacity + *capacity / 2 < CAPACITY_MIN ? CAPACITY_MIN : *capacity + *capacity / 2;
@@ -72,25 +78,29 @@ static int grow(struct br_alloc *alloc, void **items, uint32_t *capacity, uint32
     return 0;
 }
 
-static uint32_t name_number(struct br_roster *roster) {
+static uint32_t name_number(struct br_roster *roster)
+{
     if (roster->name_free != 0) {
         uint32_t number = roster->name_free;
         roster->name_free = roster->names[number].first;
         return number;
     }
     void *names = roster->names;
-    if (grow(roster->alloc, &names, &roster->name_capacity, roster->name_count + 1, sizeof *roster->names) != 0)
+    if (grow(roster->alloc, &names, &roster->name_capacity, roster->name_count + 1, sizeof *roster->names) !=
+        0)
         return 0;
     roster->names = names;
     return roster->name_count++;
 }
 
-static void name_number_free(struct br_roster *roster, uint32_t number) {
+static void name_number_free(struct br_roster *roster, uint32_t number)
+{
     roster->names[number] = (struct br_roster_name){.first = roster->name_free};
     roster->name_free = number;
 }
 
-static uint32_t name_new(struct br_roster *roster, struct bruit_bytes text, uint64_t hash) {
+static uint32_t name_new(struct br_roster *roster, struct bruit_bytes text, uint64_t hash)
+{
     if (br_table_reserve(&roster->by_name, 1) != 0)
         return 0;
     uint32_t number = name_number(roster);
@@ -102,12 +112,14 @@ static uint32_t name_new(struct br_roster *roster, struct bruit_bytes text, uint
         return 0;
     }
     memcpy(copy, text.data, text.size);
-    roster->names[number] = (struct br_roster_name){.text = copy, .text_size = (uint8_t)text.size, .holders = 1};
+    roster->names[number] =
+        (struct br_roster_name){.text = copy, .text_size = (uint8_t)text.size, .holders = 1};
     br_table_insert(&roster->by_name, hash, number);
     return number;
 }
 
-uint32_t br_roster_name_intern(struct br_roster *roster, struct bruit_bytes name) {
+uint32_t br_roster_name_intern(struct br_roster *roster, struct bruit_bytes name)
+{
     BR_ASSERT(name.size >= 1 && name.size <= BRUIT_NAME_MAX);
     struct name_query query = {roster, name};
     uint64_t hash = hash_of(roster, name);
@@ -118,12 +130,14 @@ uint32_t br_roster_name_intern(struct br_roster *roster, struct bruit_bytes name
     return number;
 }
 
-void br_roster_name_hold(struct br_roster *roster, uint32_t name) {
+void br_roster_name_hold(struct br_roster *roster, uint32_t name)
+{
     BR_ASSERT(name != 0 && roster->names[name].holders > 0);
     roster->names[name].holders++;
 }
 
-void br_roster_name_drop(struct br_roster *roster, uint32_t name) {
+void br_roster_name_drop(struct br_roster *roster, uint32_t name)
+{
     if (name == 0)
         return;
     struct br_roster_name *entry = &roster->names[name];
@@ -136,13 +150,15 @@ void br_roster_name_drop(struct br_roster *roster, uint32_t name) {
     name_number_free(roster, name);
 }
 
-struct bruit_bytes br_roster_name_text(const struct br_roster *roster, uint32_t name) {
+struct bruit_bytes br_roster_name_text(const struct br_roster *roster, uint32_t name)
+{
     return br_bytes(roster->names[name].text, roster->names[name].text_size);
 }
 
 /* ---- records ---- */
 
-static uint32_t record_number(struct br_roster *roster) {
+static uint32_t record_number(struct br_roster *roster)
+{
     if (roster->record_free != 0) {
         uint32_t number = roster->record_free;
         roster->record_free = roster->records[number].next;
@@ -156,17 +172,20 @@ static uint32_t record_number(struct br_roster *roster) {
     return roster->record_count++;
 }
 
-static void record_number_free(struct br_roster *roster, uint32_t number) {
+static void record_number_free(struct br_roster *roster, uint32_t number)
+{
     roster->records[number] = (struct br_record){.next = roster->record_free};
     roster->record_free = number;
 }
 
-static uint64_t identity_of(const struct br_fragment *fragment) {
+static uint64_t identity_of(const struct br_fragment *fragment)
+{
     return br_siphash24(identity_key, br_bytes(fragment->bytes, fragment->size));
 }
 
 /* A record of an identity that has none; takes over one hold of `name` on success. */
-static uint32_t record_new(struct br_roster *roster, const struct br_alive *identity, uint32_t name) {
+static uint32_t record_new(struct br_roster *roster, const struct br_alive *identity, uint32_t name)
+{
     size_t size = br_fragment_size(identity);
     uint32_t number = size == 0 ? 0 : record_number(roster);
     if (number == 0)
@@ -186,14 +205,16 @@ static uint32_t record_new(struct br_roster *roster, const struct br_alive *iden
     return number;
 }
 
-static uint32_t record_find(const struct br_roster *roster, const struct br_alive *identity, uint32_t name) {
+static uint32_t record_find(const struct br_roster *roster, const struct br_alive *identity, uint32_t name)
+{
     for (uint32_t r = roster->names[name].first; r != 0; r = roster->records[r].next)
         if (br_fragment_matches_alive(roster->records[r].fragment, identity))
             return r;
     return 0;
 }
 
-uint32_t br_roster_intern(struct br_roster *roster, const struct br_alive *identity) {
+uint32_t br_roster_intern(struct br_roster *roster, const struct br_alive *identity)
+{
     uint32_t name = br_roster_name_intern(roster, identity->node);
     if (name == 0)
         return 0;
@@ -209,19 +230,22 @@ uint32_t br_roster_intern(struct br_roster *roster, const struct br_alive *ident
     return record;
 }
 
-void br_roster_hold(struct br_roster *roster, uint32_t record) {
+void br_roster_hold(struct br_roster *roster, uint32_t record)
+{
     BR_ASSERT(record != 0 && roster->records[record].holders > 0);
     roster->records[record].holders++;
 }
 
-static void unchain(struct br_roster *roster, uint32_t record) {
+static void unchain(struct br_roster *roster, uint32_t record)
+{
     uint32_t *link = &roster->names[roster->records[record].name].first;
     while (*link != record)
         link = &roster->records[*link].next;
     *link = roster->records[record].next;
 }
 
-void br_roster_drop(struct br_roster *roster, uint32_t record) {
+void br_roster_drop(struct br_roster *roster, uint32_t record)
+{
     if (record == 0)
         return;
     struct br_record *entry = &roster->records[record];

@@ -16,9 +16,9 @@
 #include "codec/pushpull.h"
 
 struct br_roster_name {
-    uint8_t *text;       /* text_size bytes */
-    uint32_t holders;    /* records count as holders */
-    uint32_t first;      /* record, head of the chain of this name's records; of a free name: next free */
+    uint8_t *text;    /* text_size bytes */
+    uint32_t holders; /* records count as holders */
+    uint32_t first;   /* record, head of the chain of this name's records; of a free name: next free */
     uint8_t text_size;
 };
 
@@ -65,11 +65,13 @@ uint32_t br_roster_intern(struct br_roster *roster, const struct br_alive *ident
 void br_roster_hold(struct br_roster *roster, uint32_t record);
 void br_roster_drop(struct br_roster *roster, uint32_t record);
 
-static inline const struct br_fragment *br_roster_fragment(const struct br_roster *roster, uint32_t record) {
+static inline const struct br_fragment *br_roster_fragment(const struct br_roster *roster, uint32_t record)
+{
     return roster->records[record].fragment;
 }
 
-static inline uint32_t br_roster_name_of(const struct br_roster *roster, uint32_t record) {
+static inline uint32_t br_roster_name_of(const struct br_roster *roster, uint32_t record)
+{
     return roster->records[record].name;
 }
 

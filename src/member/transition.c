@@ -5,8 +5,6 @@
 
 #include <bruit/engine.h>
 
-
-
 /*
  * Claims about others. Rows: what is claimed and how its incarnation compares; columns: the state we hold.
  *
@@ -46,11 +44,13 @@ static const uint8_t changes[4][4] = {
     [BRUIT_LEFT] = {BRUIT_CHANGE_JOINED, 0, 0, 0},
 };
 
-enum br_relation br_relation_of(uint32_t claimed, uint32_t known) {
+enum br_relation br_relation_of(uint32_t claimed, uint32_t known)
+{
     return claimed < known ? BR_OLDER : claimed == known ? BR_EQUAL : BR_NEWER;
 }
 
-enum br_verdict br_transition(enum bruit_state claim, enum br_relation relation, enum bruit_state state) {
+enum br_verdict br_transition(enum bruit_state claim, enum br_relation relation, enum bruit_state state)
+{
     return (enum br_verdict)others[claim][relation][state];
 }
 
@@ -59,7 +59,8 @@ enum br_verdict br_transition(enum bruit_state claim, enum br_relation relation,
  * While leaving, a dead or left claim is our own goodbye and is carried out; every other one is a mistake.
  */
 enum br_verdict br_transition_self(enum bruit_state claim, enum br_relation relation, enum bruit_state state,
-                                   bool leaving, bool differs) {
+                                   bool leaving, bool differs)
+{
     if (relation == BR_OLDER)
         return BR_IGNORE;
     if (claim == BRUIT_ALIVE) {
@@ -74,10 +75,12 @@ enum br_verdict br_transition_self(enum bruit_state claim, enum br_relation rela
     return BR_REFUTE;
 }
 
-bool br_transition_is_allowed(enum bruit_state from, enum bruit_state to) {
+bool br_transition_is_allowed(enum bruit_state from, enum bruit_state to)
+{
     return (allowed[from] >> to & 1u) != 0;
 }
 
-uint32_t br_transition_change(enum bruit_state from, enum bruit_state to) {
+uint32_t br_transition_change(enum bruit_state from, enum bruit_state to)
+{
     return changes[from][to];
 }

@@ -12,23 +12,25 @@
 /* Of `dirty_next`: not in the queue of news (whose last member points at 0). Of `place`: not in the order. */
 #define NOWHERE UINT32_MAX
 
-void br_view_init(struct br_view *view, struct br_alloc *alloc, struct br_roster *roster) {
+void br_view_init(struct br_view *view, struct br_alloc *alloc, struct br_roster *roster)
+{
     *view = (struct br_view){.alloc = alloc, .roster = roster, .used = 1};
 }
 
 /* Calls `act` with the address and item size of each array that is indexed by slot or holds one item a slot. */
-#define SLOT_ARRAYS(act)            \
-    act(record);                    \
-    act(incarnation);               \
-    act(since);                     \
-    act(place);                     \
-    act(suspicion);                 \
-    act(dirty_next);                \
-    act(state);                     \
-    act(news);                      \
+#define SLOT_ARRAYS(act) \
+    act(record);         \
+    act(incarnation);    \
+    act(since);          \
+    act(place);          \
+    act(suspicion);      \
+    act(dirty_next);     \
+    act(state);          \
+    act(news);           \
     act(order)
 
-void br_view_fini(struct br_view *view) {
+void br_view_fini(struct br_view *view)
+{
     for (uint32_t slot = 1; slot < view->used; slot++)
         br_roster_drop(view->roster, view->record[slot]);
 #define FREE(array) br_alloc_free(view->alloc, view->array, view->capacity * sizeof *view->array)
@@ -40,21 +42,22 @@ void br_view_fini(struct br_view *view) {
 /* ---- growing ---- */
 
 /* One array at a time: an array that is larger than `capacity` says does no harm if a later one fails. */
-static int grow_slots(struct br_view *view, uint32_t wanted) {
-#define GROW(array)                                                                                    \
-    do {                                                                                               \
-        void *grown = br_alloc_resize(view->alloc, NULL, 0, wanted * sizeof *view->array);             \
-        if (grown == NULL)                                                                             \
-            goto no_memory;                                                                            \
-        fresh.array = grown;                                                                           \
+static int grow_slots(struct br_view *view, uint32_t wanted)
+{
+#define GROW(array)                                                                        \
+    do {                                                                                   \
+        void *grown = br_alloc_resize(view->alloc, NULL, 0, wanted * sizeof *view->array); \
+        if (grown == NULL)                                                                 \
+            goto no_memory;                                                                \
+        fresh.array = grown;                                                               \
     } while (0)
-#define MOVE(array)                                                                                    \
-    do {                                                                                               \
-        if (view->array != NULL)                                                                       \
-            memcpy(fresh.array, view->array, view->capacity * sizeof *view->array);                    \
-        memset(fresh.array + view->capacity, 0, (wanted - view->capacity) * sizeof *view->array);      \
-        br_alloc_free(view->alloc, view->array, view->capacity * sizeof *view->array);                 \
-        view->array = fresh.array;                                                                     \
+#define MOVE(array)                                                                               \
+    do {                                                                                          \
+        if (view->array != NULL)                                                                  \
+            memcpy(fresh.array, view->array, view->capacity * sizeof *view->array);               \
+        memset(fresh.array + view->capacity, 0, (wanted - view->capacity) * sizeof *view->array); \
+        br_alloc_free(view->alloc, view->array, view->capacity * sizeof *view->array);            \
+        view->array = fresh.array;                                                                \
     } while (0)
 #define UNDO(array) br_alloc_free(view->alloc, fresh.array, wanted * sizeof *fresh.array)
     struct br_view fresh = {0};
@@ -70,7 +73,8 @@ no_memory:
 #undef UNDO
 }
 
-static int reserve_slot(struct br_view *view) {
+static int reserve_slot(struct br_view *view)
+{
     if (view->free != 0 || view->used < view->capacity)
         return 0;
     uint32_t grown = view->capacity + view->capacity / 2;
@@ -78,7 +82,8 @@ static int reserve_slot(struct br_view *view) {
 }
 
 /* The name index follows the roster's numbers, which in a shared roster may be far above our own count. */
-static int reserve_name(struct br_view *view, uint32_t name) {
+static int reserve_name(struct br_view *view, uint32_t name)
+{
     if (name < view->slot_of_size)
         return 0;
     uint32_t grown = name + name / 2 < CAPACITY_MIN ? CAPACITY_MIN : name + name / 2;
@@ -94,11 +99,13 @@ static int reserve_name(struct br_view *view, uint32_t name) {
 
 /* ---- members ---- */
 
-uint32_t br_view_find_text(const struct br_view *view, struct bruit_bytes name) {
+uint32_t br_view_find_text(const struct br_view *view, struct bruit_bytes name)
+{
     return br_view_find(view, br_roster_find(view->roster, name));
 }
 
-static uint32_t take_slot(struct br_view *view) {
+static uint32_t take_slot(struct br_view *view)
+{
     if (view->free == 0)
         return view->used++;
     uint32_t slot = view->free;
@@ -106,7 +113,8 @@ static uint32_t take_slot(struct br_view *view) {
     return slot;
 }
 
-uint32_t br_view_add(struct br_view *view, uint32_t record) {
+uint32_t br_view_add(struct br_view *view, uint32_t record)
+{
     uint32_t name = br_roster_name_of(view->roster, record);
     BR_ASSERT(br_view_find(view, name) == 0);
     if (reserve_slot(view) != 0 || reserve_name(view, name) != 0)
@@ -127,7 +135,8 @@ uint32_t br_view_add(struct br_view *view, uint32_t record) {
     return slot;
 }
 
-void br_view_identify(struct br_view *view, uint32_t slot, uint32_t record) {
+void br_view_identify(struct br_view *view, uint32_t slot, uint32_t record)
+{
     BR_ASSERT(br_roster_name_of(view->roster, record) == br_roster_name_of(view->roster, view->record[slot]));
     view->checksum ^= br_view_digest(view, slot);
     br_roster_drop(view->roster, view->record[slot]);
@@ -136,7 +145,8 @@ void br_view_identify(struct br_view *view, uint32_t slot, uint32_t record) {
 }
 
 void br_view_believe(struct br_view *view, uint32_t slot, enum bruit_state state, uint32_t incarnation,
-                     bruit_time now) {
+                     bruit_time now)
+{
     view->checksum ^= br_view_digest(view, slot);
     view->state_count[view->state[slot]]--;
     view->state_count[state]++;
@@ -147,7 +157,8 @@ void br_view_believe(struct br_view *view, uint32_t slot, enum bruit_state state
     view->checksum ^= br_view_digest(view, slot);
 }
 
-void br_view_swap(struct br_view *view, uint32_t place_a, uint32_t place_b) {
+void br_view_swap(struct br_view *view, uint32_t place_a, uint32_t place_b)
+{
     uint32_t a = view->order[place_a];
     uint32_t b = view->order[place_b];
     view->order[place_a] = b;
@@ -156,7 +167,8 @@ void br_view_swap(struct br_view *view, uint32_t place_a, uint32_t place_b) {
     view->place[a] = place_b;
 }
 
-void br_view_remove(struct br_view *view, uint32_t slot) {
+void br_view_remove(struct br_view *view, uint32_t slot)
+{
     view->checksum ^= br_view_digest(view, slot);
     view->slot_of[br_roster_name_of(view->roster, view->record[slot])] = 0;
     br_view_swap(view, view->place[slot], view->count - 1);
@@ -165,7 +177,8 @@ void br_view_remove(struct br_view *view, uint32_t slot) {
     view->place[slot] = NOWHERE;
 }
 
-void br_view_release(struct br_view *view, uint32_t slot) {
+void br_view_release(struct br_view *view, uint32_t slot)
+{
     BR_ASSERT(view->place[slot] == NOWHERE && view->dirty_next[slot] == NOWHERE);
     br_roster_drop(view->roster, view->record[slot]);
     view->record[slot] = 0;
@@ -173,7 +186,8 @@ void br_view_release(struct br_view *view, uint32_t slot) {
     view->free = slot;
 }
 
-uint64_t br_view_digest(const struct br_view *view, uint32_t slot) {
+uint64_t br_view_digest(const struct br_view *view, uint32_t slot)
+{
     /* The finalizer of splitmix64 over identity and belief: any single difference changes half the bits. */
     uint64_t x = view->roster->records[view->record[slot]].identity;
     x ^= ((uint64_t)view->incarnation[slot] << 8 | view->state[slot]) * UINT64_C(0x9e3779b97f4a7c15);
@@ -182,7 +196,8 @@ uint64_t br_view_digest(const struct br_view *view, uint32_t slot) {
     return x ^ x >> 31;
 }
 
-bool br_view_is_listed(const struct br_view *view, uint32_t slot) {
+bool br_view_is_listed(const struct br_view *view, uint32_t slot)
+{
     return br_view_is_known(view, slot) && view->place[slot] != NOWHERE;
 }
 
@@ -192,7 +207,8 @@ bool br_view_is_listed(const struct br_view *view, uint32_t slot) {
  * A queue through dirty_next, so that a member is in it once however much happens to it. The last one points
  * at slot 0, which is nobody.
  */
-void br_view_note(struct br_view *view, uint32_t slot, uint32_t changes) {
+void br_view_note(struct br_view *view, uint32_t slot, uint32_t changes)
+{
     view->news[slot] |= (uint8_t)changes;
     if (view->dirty_next[slot] != NOWHERE)
         return;
@@ -204,7 +220,8 @@ void br_view_note(struct br_view *view, uint32_t slot, uint32_t changes) {
     view->dirty_last = slot;
 }
 
-bool br_view_take_news(struct br_view *view, uint32_t *slot, uint32_t *changes) {
+bool br_view_take_news(struct br_view *view, uint32_t *slot, uint32_t *changes)
+{
     if (view->dirty_first == 0)
         return false;
     *slot = view->dirty_first;
@@ -217,7 +234,8 @@ bool br_view_take_news(struct br_view *view, uint32_t *slot, uint32_t *changes) 
 
 /* ---- checking ---- */
 
-bool br_view_is_consistent(const struct br_view *view) {
+bool br_view_is_consistent(const struct br_view *view)
+{
     uint32_t counts[4] = {0};
     uint64_t checksum = 0;
     for (uint32_t place = 0; place < view->count; place++) {

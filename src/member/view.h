@@ -29,7 +29,7 @@ struct br_view {
     uint8_t *state;        /* enum bruit_state */
     uint8_t *news;         /* enum bruit_change bits since the program last looked */
 
-    uint32_t *slot_of;       /* by the roster's name number */
+    uint32_t *slot_of; /* by the roster's name number */
     uint32_t slot_of_size;
 
     uint32_t *order; /* the slots in use, in the order of the probe round */
@@ -97,19 +97,23 @@ bool br_view_is_consistent(const struct br_view *view);
 
 /* ---- bodies ---- */
 
-static inline uint32_t br_view_find(const struct br_view *view, uint32_t name) {
+static inline uint32_t br_view_find(const struct br_view *view, uint32_t name)
+{
     return name < view->slot_of_size ? view->slot_of[name] : 0;
 }
 
-static inline bool br_view_is_known(const struct br_view *view, uint32_t slot) {
+static inline bool br_view_is_known(const struct br_view *view, uint32_t slot)
+{
     return slot != 0 && slot < view->used && view->record[slot] != 0;
 }
 
-static inline bool br_view_is_live(const struct br_view *view, uint32_t slot) {
+static inline bool br_view_is_live(const struct br_view *view, uint32_t slot)
+{
     return view->state[slot] <= BRUIT_SUSPECT;
 }
 
-static inline uint32_t br_view_live_count(const struct br_view *view) {
+static inline uint32_t br_view_live_count(const struct br_view *view)
+{
     return view->state_count[BRUIT_ALIVE] + view->state_count[BRUIT_SUSPECT];
 }
 

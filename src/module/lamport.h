@@ -11,11 +11,13 @@ struct br_lamport {
     uint64_t time;
 };
 
-static inline void br_lamport_init(struct br_lamport *clock) {
+static inline void br_lamport_init(struct br_lamport *clock)
+{
     clock->time = 1;
 }
 
-static inline void br_lamport_increment(struct br_lamport *clock) {
+static inline void br_lamport_increment(struct br_lamport *clock)
+{
     clock->time++;
 }
 
@@ -23,7 +25,8 @@ static inline void br_lamport_increment(struct br_lamport *clock) {
  * Moves past `seen`. A forged 2^64 - 1 would wrap the clock to 0 and set all of us back for ever; upstream
  * does not guard against that, we do.
  */
-static inline void br_lamport_witness(struct br_lamport *clock, uint64_t seen) {
+static inline void br_lamport_witness(struct br_lamport *clock, uint64_t seen)
+{
     if (seen >= clock->time && seen != UINT64_MAX)
         clock->time = seen + 1;
 }

@@ -12,30 +12,35 @@ struct query {
     struct bruit_bytes name;
 };
 
-struct bruit_bytes br_roll_name(const struct br_roll *roll, uint32_t entry) {
+struct bruit_bytes br_roll_name(const struct br_roll *roll, uint32_t entry)
+{
     const struct br_roll_entry *e = &roll->entries[entry];
     return e->copy != NULL ? br_bytes(e->copy, e->name_size) : bruit_member_name(roll->engine, e->node);
 }
 
 /* Only copies are in the table. */
-static bool is_named(const void *context, uint32_t entry) {
+static bool is_named(const void *context, uint32_t entry)
+{
     const struct query *query = context;
     const struct br_roll_entry *e = &query->roll->entries[entry];
     return br_bytes_equal(br_bytes(e->copy, e->name_size), query->name);
 }
 
-static uint64_t hash_of(const struct br_roll *roll, struct bruit_bytes name) {
+static uint64_t hash_of(const struct br_roll *roll, struct bruit_bytes name)
+{
     return br_siphash13(roll->key, name);
 }
 
 void br_roll_init(struct br_roll *roll, struct br_alloc *alloc, const struct bruit_engine *engine,
-                  const uint8_t key[16]) {
+                  const uint8_t key[16])
+{
     *roll = (struct br_roll){.alloc = alloc, .engine = engine};
     memcpy(roll->key, key, sizeof roll->key);
     br_table_init(&roll->by_name, alloc);
 }
 
-void br_roll_fini(struct br_roll *roll) {
+void br_roll_fini(struct br_roll *roll)
+{
     for (uint32_t i = 0; i < roll->used; i++)
         br_alloc_free(roll->alloc, roll->entries[i].copy, roll->entries[i].copy_size);
     br_alloc_free(roll->alloc, roll->entries, roll->capacity * sizeof *roll->entries);
@@ -43,7 +48,8 @@ void br_roll_fini(struct br_roll *roll) {
     br_table_fini(&roll->by_name);
 }
 
-uint32_t br_roll_find(const struct br_roll *roll, struct bruit_bytes name) {
+uint32_t br_roll_find(const struct br_roll *roll, struct bruit_bytes name)
+{
     struct query query = {roll, name};
     uint32_t entry = br_roll_of_node(roll, bruit_member_find(roll->engine, name));
     if (entry != BR_ROLL_NONE || br_table_count(&roll->by_name) == 0)
@@ -51,7 +57,8 @@ uint32_t br_roll_find(const struct br_roll *roll, struct bruit_bytes name) {
     return br_table_find(&roll->by_name, hash_of(roll, name), is_named, &query);
 }
 
-uint32_t br_roll_of_node(const struct br_roll *roll, bruit_node node) {
+uint32_t br_roll_of_node(const struct br_roll *roll, bruit_node node)
+{
     if (node >= roll->of_node_size || roll->of_node[node] == 0)
         return BR_ROLL_NONE;
     return roll->of_node[node] - 1;
@@ -59,7 +66,8 @@ uint32_t br_roll_of_node(const struct br_roll *roll, bruit_node node) {
 
 /* ---- room ---- */
 
-static int reserve_node(struct br_roll *roll, bruit_node node) {
+static int reserve_node(struct br_roll *roll, bruit_node node)
+{
     if (node < roll->of_node_size)
         return 0;
     uint32_t grown = node + node / 2 + 8;
@@ -73,12 +81,13 @@ static int reserve_node(struct br_roll *roll, bruit_node node) {
     return 0;
 }
 
-static int reserve_entry(struct br_roll *roll) {
+static int reserve_entry(struct br_roll *roll)
+{
     if (roll->free_count > 0 || roll->used < roll->capacity)
         return 0;
     uint32_t grown = roll->capacity + roll->capacity / 2 + 8;
-    struct br_roll_entry *entries = br_alloc_resize(roll->alloc, roll->entries, roll->capacity * sizeof *entries,
-                                                    grown * sizeof *entries);
+    struct br_roll_entry *entries = br_alloc_resize(
+        roll->alloc, roll->entries, roll->capacity * sizeof *entries, grown * sizeof *entries);
     if (entries == NULL)
         return BRUIT_ENOMEM;
     roll->entries = entries;
@@ -87,7 +96,8 @@ static int reserve_entry(struct br_roll *roll) {
 }
 
 /* Holes are rare (a member was erased), so they are looked for rather than chained. */
-static uint32_t take_entry(struct br_roll *roll) {
+static uint32_t take_entry(struct br_roll *roll)
+{
     if (roll->free_count == 0)
         return roll->used++;
     roll->free_count--;
@@ -98,7 +108,8 @@ static uint32_t take_entry(struct br_roll *roll) {
 
 /* ---- members ---- */
 
-uint32_t br_roll_add(struct br_roll *roll, bruit_node node) {
+uint32_t br_roll_add(struct br_roll *roll, bruit_node node)
+{
     if (reserve_node(roll, node) != 0 || reserve_entry(roll) != 0)
         return BR_ROLL_NONE;
     uint32_t entry = take_entry(roll);
@@ -108,7 +119,8 @@ uint32_t br_roll_add(struct br_roll *roll, bruit_node node) {
     return entry;
 }
 
-static void drop_copy(struct br_roll *roll, uint32_t entry) {
+static void drop_copy(struct br_roll *roll, uint32_t entry)
+{
     struct br_roll_entry *e = &roll->entries[entry];
     if (e->copy == NULL)
         return;
@@ -118,7 +130,8 @@ static void drop_copy(struct br_roll *roll, uint32_t entry) {
     e->copy_size = 0;
 }
 
-int br_roll_bind(struct br_roll *roll, uint32_t entry, bruit_node node) {
+int br_roll_bind(struct br_roll *roll, uint32_t entry, bruit_node node)
+{
     struct br_roll_entry *e = &roll->entries[entry];
     if (e->node == node)
         return 0;
@@ -130,7 +143,8 @@ int br_roll_bind(struct br_roll *roll, uint32_t entry, bruit_node node) {
     return 0;
 }
 
-int br_roll_unbind(struct br_roll *roll, uint32_t entry) {
+int br_roll_unbind(struct br_roll *roll, uint32_t entry)
+{
     struct br_roll_entry *e = &roll->entries[entry];
     struct bruit_member member;
     if (bruit_member_get(roll->engine, e->node, &member) != 0)
@@ -156,7 +170,8 @@ int br_roll_unbind(struct br_roll *roll, uint32_t entry) {
     return 0;
 }
 
-void br_roll_erase(struct br_roll *roll, uint32_t entry) {
+void br_roll_erase(struct br_roll *roll, uint32_t entry)
+{
     struct br_roll_entry *e = &roll->entries[entry];
     roll->count[e->status]--;
     if (e->node != 0)
@@ -166,7 +181,8 @@ void br_roll_erase(struct br_roll *roll, uint32_t entry) {
     roll->free_count++;
 }
 
-void br_roll_set_status(struct br_roll *roll, uint32_t entry, enum bruit_status status) {
+void br_roll_set_status(struct br_roll *roll, uint32_t entry, enum bruit_status status)
+{
     struct br_roll_entry *e = &roll->entries[entry];
     roll->count[e->status]--;
     roll->count[status]++;
@@ -174,7 +190,8 @@ void br_roll_set_status(struct br_roll *roll, uint32_t entry, enum bruit_status 
 }
 
 static void describe_known(const struct br_roll *roll, const struct br_roll_entry *e,
-                           struct bruit_status_member *out) {
+                           struct bruit_status_member *out)
+{
     struct bruit_member member = {0};
     int status = bruit_member_get(roll->engine, e->node, &member);
     BR_ASSERT(status == 0);
@@ -185,7 +202,8 @@ static void describe_known(const struct br_roll *roll, const struct br_roll_entr
     memcpy(out->versions, member.versions, sizeof out->versions);
 }
 
-void br_roll_describe(const struct br_roll *roll, uint32_t entry, struct bruit_status_member *out) {
+void br_roll_describe(const struct br_roll *roll, uint32_t entry, struct bruit_status_member *out)
+{
     const struct br_roll_entry *e = &roll->entries[entry];
     *out = (struct bruit_status_member){
         .status = (enum bruit_status)e->status, .status_time = e->status_time, .leave_time = e->leave_time};
@@ -199,6 +217,7 @@ void br_roll_describe(const struct br_roll *roll, uint32_t entry, struct bruit_s
     memcpy(out->versions, e->versions, sizeof out->versions);
 }
 
-uint32_t br_roll_count(const struct br_roll *roll) {
+uint32_t br_roll_count(const struct br_roll *roll)
+{
     return roll->used - roll->free_count;
 }

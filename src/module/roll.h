@@ -14,11 +14,11 @@
 #include <bruit/status.h>
 
 struct br_roll_entry {
-    uint64_t status_time;  /* Lamport */
-    bruit_time leave_time; /* when it failed or left; 0: it did not */
-    bruit_time prune_at;   /* when a leaving member is to be erased; BRUIT_NEVER: not at all */
-    uint8_t *copy;         /* name, then metadata, of one that the engine forgot; NULL while it knows it */
-    bruit_node node;       /* 0 when the engine forgot it */
+    uint64_t status_time;   /* Lamport */
+    bruit_time leave_time;  /* when it failed or left; 0: it did not */
+    bruit_time prune_at;    /* when a leaving member is to be erased; BRUIT_NEVER: not at all */
+    uint8_t *copy;          /* name, then metadata, of one that the engine forgot; NULL while it knows it */
+    bruit_node node;        /* 0 when the engine forgot it */
     struct bruit_addr addr; /* with `copy` only */
     uint16_t copy_size;
     uint8_t name_size; /* of the copy's name */

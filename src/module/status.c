@@ -58,11 +58,13 @@ struct status {
     bool leaving; /* the instance's state, not our member status (section 5.10) */
 };
 
-static bruit_time now_of(const struct status *s) {
+static bruit_time now_of(const struct status *s)
+{
     return bruit_host_now(s->host);
 }
 
-static struct bruit_status_member describe(const struct status *s, uint32_t entry) {
+static struct bruit_status_member describe(const struct status *s, uint32_t entry)
+{
     struct bruit_status_member member;
     br_roll_describe(&s->roll, entry, &member);
     return member;
@@ -73,7 +75,8 @@ static struct bruit_status_member describe(const struct status *s, uint32_t entr
 /* The event's data is the member, its name and its metadata in one piece: it outlives what it describes. */
 #define EVENT_SIZE_MAX (sizeof(struct bruit_status_member) + BRUIT_NAME_MAX + BRUIT_META_MAX)
 
-static void emit(struct status *s, uint32_t entry, uint32_t change) {
+static void emit(struct status *s, uint32_t entry, uint32_t change)
+{
     uint8_t data[EVENT_SIZE_MAX];
     struct bruit_status_member member = describe(s, entry);
     if (member.meta.size > BRUIT_META_MAX)
@@ -91,7 +94,8 @@ static void emit(struct status *s, uint32_t entry, uint32_t change) {
         BR_TRACE(s->tracer, event_lost, .name = member.name);
 }
 
-int bruit_status_event(const struct bruit_event *event, struct bruit_status_member *out) {
+int bruit_status_event(const struct bruit_event *event, struct bruit_status_member *out)
+{
     if (event->type != BRUIT_EVENT_STATUS || event->data.size < sizeof *out)
         return BRUIT_EINVAL;
     memcpy(out, event->data.data, sizeof *out);
@@ -100,13 +104,15 @@ int bruit_status_event(const struct bruit_event *event, struct bruit_status_memb
     return 0;
 }
 
-static void report_join(struct status *s, uint32_t entry) {
+static void report_join(struct status *s, uint32_t entry)
+{
     struct bruit_status_member member = describe(s, entry);
     BR_TRACE(s->tracer, member_join, .name = member.name, .ip = member.addr);
     emit(s, entry, BRUIT_MEMBER_JOIN);
 }
 
-static void report_leave(struct status *s, uint32_t entry, bool forced) {
+static void report_leave(struct status *s, uint32_t entry, bool forced)
+{
     struct bruit_status_member member = describe(s, entry);
     if (forced)
         BR_TRACE(s->tracer, member_leave_forced, .name = member.name, .ip = member.addr);
@@ -115,26 +121,30 @@ static void report_leave(struct status *s, uint32_t entry, bool forced) {
     emit(s, entry, BRUIT_MEMBER_LEAVE);
 }
 
-static void report_failed(struct status *s, uint32_t entry) {
+static void report_failed(struct status *s, uint32_t entry)
+{
     struct bruit_status_member member = describe(s, entry);
     BR_TRACE(s->tracer, member_failed, .name = member.name, .ip = member.addr);
     emit(s, entry, BRUIT_MEMBER_FAILED);
 }
 
-static void report_update(struct status *s, uint32_t entry) {
+static void report_update(struct status *s, uint32_t entry)
+{
     BR_TRACE(s->tracer, member_update, .name = br_roll_name(&s->roll, entry));
     emit(s, entry, BRUIT_MEMBER_UPDATE);
 }
 
 /* ------------------------------------------------------------------ the timers' grids */
 
-static void arm(bruit_time *timer, bruit_time now, bruit_time interval) {
+static void arm(bruit_time *timer, bruit_time now, bruit_time interval)
+{
     if (*timer == BRUIT_NEVER && interval != 0)
         *timer = br_time_add(now, interval);
 }
 
 /* Reaping and reconnecting have work to do only while somebody is gone, or an intent is kept. */
-static void arm_timers(struct status *s) {
+static void arm_timers(struct status *s)
+{
     const uint32_t *count = s->roll.count;
     if (count[BRUIT_STATUS_FAILED] > 0)
         arm(&s->reconnect_at, now_of(s), s->options.reconnect_interval);
@@ -144,7 +154,8 @@ static void arm_timers(struct status *s) {
 
 /* ------------------------------------------------------------------ erasing */
 
-static void set_prune(struct status *s, uint32_t entry, bruit_time at) {
+static void set_prune(struct status *s, uint32_t entry, bruit_time at)
+{
     bruit_time *prune_at = &s->roll.entries[entry].prune_at;
     if (*prune_at != BRUIT_NEVER)
         s->prune_count--;
@@ -153,7 +164,8 @@ static void set_prune(struct status *s, uint32_t entry, bruit_time at) {
     *prune_at = at;
 }
 
-static void erase(struct status *s, uint32_t entry, bool forced) {
+static void erase(struct status *s, uint32_t entry, bool forced)
+{
     struct bruit_status_member member = describe(s, entry);
     if (forced)
         BR_TRACE(s->tracer, member_reap_forced, .name = member.name);
@@ -165,7 +177,8 @@ static void erase(struct status *s, uint32_t entry, bool forced) {
 }
 
 /* Section 5.8: a member that is still leaving gets the time to be seen to leave. */
-static void prune(struct status *s, uint32_t entry) {
+static void prune(struct status *s, uint32_t entry)
+{
     if (s->roll.entries[entry].status == BRUIT_STATUS_LEAVING) {
         bruit_time wait = br_time_add(s->options.broadcast_timeout, s->options.leave_propagate_delay);
         set_prune(s, entry, br_time_add(now_of(s), wait));
@@ -174,7 +187,8 @@ static void prune(struct status *s, uint32_t entry) {
     erase(s, entry, true);
 }
 
-static void prune_due(struct status *s, bruit_time now) {
+static void prune_due(struct status *s, bruit_time now)
+{
     for (uint32_t i = 0; i < s->roll.used && s->prune_count > 0; i++) {
         struct br_roll_entry *entry = &s->roll.entries[i];
         if (!entry->used || entry->prune_at > now)
@@ -188,7 +202,8 @@ static void prune_due(struct status *s, bruit_time now) {
 /* ------------------------------------------------------------------ what the engine finds out */
 
 /* Section 5.2: an intent that came before its member gives it its first status time. */
-static void apply_recent_intent(struct status *s, uint32_t entry) {
+static void apply_recent_intent(struct status *s, uint32_t entry)
+{
     const struct br_intent *intent = br_intents_find(&s->intents, br_roll_name(&s->roll, entry));
     if (intent == NULL)
         return;
@@ -198,7 +213,8 @@ static void apply_recent_intent(struct status *s, uint32_t entry) {
 }
 
 /* Section 5.3. The status time of a returning member is kept. */
-static void member_joined(struct status *s, bruit_node node) {
+static void member_joined(struct status *s, bruit_node node)
+{
     struct bruit_member member;
     if (bruit_member_get(s->roll.engine, node, &member) != 0)
         return;
@@ -219,7 +235,8 @@ static void member_joined(struct status *s, bruit_node node) {
 }
 
 /* Section 5.4: what was announced decides between left and failed. */
-static void member_gone(struct status *s, uint32_t entry) {
+static void member_gone(struct status *s, uint32_t entry)
+{
     struct br_roll_entry *e = &s->roll.entries[entry];
     if (e->status != BRUIT_STATUS_LEAVING && e->status != BRUIT_STATUS_ALIVE)
         return;
@@ -233,7 +250,8 @@ static void member_gone(struct status *s, uint32_t entry) {
     arm_timers(s);
 }
 
-static void on_member(void *self, bruit_node node, uint32_t changes) {
+static void on_member(void *self, bruit_node node, uint32_t changes)
+{
     struct status *s = self;
     if (changes & BRUIT_CHANGE_JOINED)
         member_joined(s, node);
@@ -250,7 +268,8 @@ static void on_member(void *self, bruit_node node, uint32_t changes) {
 
 /* ------------------------------------------------------------------ intents */
 
-static struct bruit_bytes encode_join(uint8_t *buffer, uint64_t time, struct bruit_bytes name) {
+static struct bruit_bytes encode_join(uint8_t *buffer, uint64_t time, struct bruit_bytes name)
+{
     struct br_writer w;
     br_writer_init(&w, buffer, INTENT_SIZE_MAX);
     br_serf_join_encode(&w, &(struct br_serf_join){.ltime = time, .node = name});
@@ -258,7 +277,9 @@ static struct bruit_bytes encode_join(uint8_t *buffer, uint64_t time, struct bru
     return br_writer_bytes(&w);
 }
 
-static struct bruit_bytes encode_leave(uint8_t *buffer, uint64_t time, struct bruit_bytes name, bool prune_too) {
+static struct bruit_bytes encode_leave(uint8_t *buffer, uint64_t time, struct bruit_bytes name,
+                                       bool prune_too)
+{
     struct br_writer w;
     br_writer_init(&w, buffer, INTENT_SIZE_MAX);
     br_serf_leave_encode(&w, &(struct br_serf_leave){.ltime = time, .node = name, .prune = prune_too});
@@ -266,14 +287,16 @@ static struct bruit_bytes encode_leave(uint8_t *buffer, uint64_t time, struct br
     return br_writer_bytes(&w);
 }
 
-static bool keep_intent(struct status *s, struct bruit_bytes name, bool is_leave, uint64_t time) {
+static bool keep_intent(struct status *s, struct bruit_bytes name, bool is_leave, uint64_t time)
+{
     bool is_newest = br_intents_put(&s->intents, name, is_leave, time, now_of(s));
     arm_timers(s);
     return is_newest;
 }
 
 /* Section 5.6. True: it was news, pass it on. */
-static bool handle_join(struct status *s, uint64_t time, struct bruit_bytes name) {
+static bool handle_join(struct status *s, uint64_t time, struct bruit_bytes name)
+{
     br_lamport_witness(&s->clock, time);
     uint32_t entry = br_roll_find(&s->roll, name);
     if (entry == BR_ROLL_NONE)
@@ -288,18 +311,21 @@ static bool handle_join(struct status *s, uint64_t time, struct bruit_bytes name
 }
 
 /* Tells everybody that we are here, with the clock as it stands. */
-static void announce_join(struct status *s) {
+static void announce_join(struct status *s)
+{
     uint8_t buffer[INTENT_SIZE_MAX];
     struct bruit_member self;
     int status = bruit_member_get(s->roll.engine, bruit_member_self(s->roll.engine), &self);
     BR_ASSERT(status == 0);
     uint64_t time = s->clock.time;
     handle_join(s, time, self.name);
-    (void)bruit_host_broadcast(s->host, encode_join(buffer, time, self.name), 0); /* best effort, as all gossip */
+    (void)bruit_host_broadcast(s->host, encode_join(buffer, time, self.name),
+                               0); /* best effort, as all gossip */
 }
 
 /* Section 5.7, step 6, after its status time was set. */
-static bool apply_leave(struct status *s, uint32_t entry, bool prune_too) {
+static bool apply_leave(struct status *s, uint32_t entry, bool prune_too)
+{
     enum bruit_status status = (enum bruit_status)s->roll.entries[entry].status;
     if (status == BRUIT_STATUS_NONE)
         return false;
@@ -318,7 +344,8 @@ static bool apply_leave(struct status *s, uint32_t entry, bool prune_too) {
  * Section 5.7. A leave of ours that we did not ask for is refuted with a join intent; it must not touch our
  * status, else we would appear to leave.
  */
-static bool handle_leave(struct status *s, uint64_t time, struct bruit_bytes name, bool prune_too) {
+static bool handle_leave(struct status *s, uint64_t time, struct bruit_bytes name, bool prune_too)
+{
     br_lamport_witness(&s->clock, time);
     uint32_t entry = br_roll_find(&s->roll, name);
     if (entry == BR_ROLL_NONE)
@@ -336,7 +363,8 @@ static bool handle_leave(struct status *s, uint64_t time, struct bruit_bytes nam
 }
 
 static void on_message(void *self, struct bruit_bytes message, struct bruit_bytes body,
-                       const struct bruit_addr *from) {
+                       const struct bruit_addr *from)
+{
     struct status *s = self;
     struct br_serf_join join;
     struct br_serf_leave leave;
@@ -356,7 +384,8 @@ static void on_message(void *self, struct bruit_bytes message, struct bruit_byte
 
 /* ------------------------------------------------------------------ push/pull */
 
-static int write_uint(struct bruit_document *document, uint64_t value) {
+static int write_uint(struct bruit_document *document, uint64_t value)
+{
     uint8_t buffer[9];
     struct br_writer w;
     br_writer_init(&w, buffer, sizeof buffer);
@@ -367,7 +396,8 @@ static int write_uint(struct bruit_document *document, uint64_t value) {
 /* A name (or the header of a list) is written through a small buffer: 5 bytes of header, name, 9 of time. */
 #define PIECE_SIZE_MAX (5 + BRUIT_NAME_MAX + 9)
 
-static int write_header(struct bruit_document *document, bool is_map, uint32_t count) {
+static int write_header(struct bruit_document *document, bool is_map, uint32_t count)
+{
     uint8_t buffer[5];
     struct br_writer w;
     br_writer_init(&w, buffer, sizeof buffer);
@@ -378,7 +408,8 @@ static int write_header(struct bruit_document *document, bool is_map, uint32_t c
     return bruit_document_write(document, br_writer_bytes(&w));
 }
 
-static int write_left_members(const struct status *s, struct bruit_document *document) {
+static int write_left_members(const struct status *s, struct bruit_document *document)
+{
     int status = write_header(document, false, s->roll.count[BRUIT_STATUS_LEFT]);
     for (uint32_t i = 0; i < s->roll.used && status == 0; i++) {
         if (!s->roll.entries[i].used || s->roll.entries[i].status != BRUIT_STATUS_LEFT)
@@ -392,7 +423,8 @@ static int write_left_members(const struct status *s, struct bruit_document *doc
     return status;
 }
 
-static int write_status_times(const struct status *s, struct bruit_document *document) {
+static int write_status_times(const struct status *s, struct bruit_document *document)
+{
     int status = write_header(document, true, br_roll_count(&s->roll));
     for (uint32_t i = 0; i < s->roll.used && status == 0; i++) {
         if (!s->roll.entries[i].used)
@@ -407,7 +439,8 @@ static int write_status_times(const struct status *s, struct bruit_document *doc
     return status;
 }
 
-static int export_section(void *self, struct bruit_document *document, const char *key, bool join) {
+static int export_section(void *self, struct bruit_document *document, const char *key, bool join)
+{
     const struct status *s = self;
     (void)join; /* the same whatever the exchange is part of */
     if (strcmp(key, "LTime") == 0)
@@ -417,7 +450,8 @@ static int export_section(void *self, struct bruit_document *document, const cha
     return write_status_times(s, document);
 }
 
-static struct br_mp_list list_of(const struct bruit_document *document, const char *key, bool is_map) {
+static struct br_mp_list list_of(const struct bruit_document *document, const char *key, bool is_map)
+{
     struct br_reader r;
     br_reader_init(&r, bruit_document_find(document, key));
     if (br_reader_left(&r) == 0)
@@ -425,7 +459,8 @@ static struct br_mp_list list_of(const struct bruit_document *document, const ch
     return is_map ? br_mp_read_pairs(&r) : br_mp_read_list(&r);
 }
 
-static uint64_t uint_of(const struct bruit_document *document, const char *key) {
+static uint64_t uint_of(const struct bruit_document *document, const char *key)
+{
     struct br_reader r;
     br_reader_init(&r, bruit_document_find(document, key));
     return br_reader_left(&r) == 0 ? 0 : br_mp_read_uint(&r, UINT64_MAX);
@@ -435,7 +470,8 @@ static uint64_t uint_of(const struct bruit_document *document, const char *key) 
  * Section 6, steps 3 and 4: every name with a time gets a synthetic intent, a leave with the next time if it
  * is on the left list; left names without a time count as 0. Results are not passed on.
  */
-static void merge_intents(struct status *s, struct br_mp_list times) {
+static void merge_intents(struct status *s, struct br_mp_list times)
+{
     struct bruit_bytes name;
     uint64_t time;
     while (br_serf_next_status(&times, &name, &time)) {
@@ -449,7 +485,8 @@ static void merge_intents(struct status *s, struct br_mp_list times) {
 }
 
 /* The left list into a set, so that a long list of a hostile peer costs a hash a name and not a walk. */
-static int load_left(struct status *s, struct br_mp_list left) {
+static int load_left(struct status *s, struct br_mp_list left)
+{
     int status = br_namelist_reset(&s->left, left.count);
     struct bruit_bytes name;
     while (status == 0 && br_serf_next_name(&left, &name))
@@ -457,7 +494,8 @@ static int load_left(struct status *s, struct br_mp_list left) {
     return status;
 }
 
-static void merge_sections(void *self, const struct bruit_document *document, bool join, bool active) {
+static void merge_sections(void *self, const struct bruit_document *document, bool join, bool active)
+{
     struct status *s = self;
     (void)join;
     (void)active; /* old events are the event module's concern */
@@ -470,13 +508,15 @@ static void merge_sections(void *self, const struct bruit_document *document, bo
 
 /* ------------------------------------------------------------------ joining and leaving */
 
-static void on_joined(void *self, uint32_t contacted, uint32_t flags) {
+static void on_joined(void *self, uint32_t contacted, uint32_t flags)
+{
     (void)flags;
     if (contacted > 0)
         announce_join(self);
 }
 
-static bool is_anybody_else_alive(const struct status *s) {
+static bool is_anybody_else_alive(const struct status *s)
+{
     const struct bruit_engine *engine = s->roll.engine;
     struct bruit_status_info self = {0};
     uint32_t alive = s->roll.count[BRUIT_STATUS_ALIVE];
@@ -487,7 +527,9 @@ static bool is_anybody_else_alive(const struct status *s) {
 }
 
 /* A leave intent of our making: the clock moves on, we are the first to hear it. */
-static struct bruit_bytes make_leave(struct status *s, uint8_t *buffer, struct bruit_bytes name, bool prune_too) {
+static struct bruit_bytes make_leave(struct status *s, uint8_t *buffer, struct bruit_bytes name,
+                                     bool prune_too)
+{
     uint64_t time = s->clock.time;
     br_lamport_increment(&s->clock);
     struct bruit_bytes message = encode_leave(buffer, time, name, prune_too);
@@ -496,7 +538,8 @@ static struct bruit_bytes make_leave(struct status *s, uint8_t *buffer, struct b
 }
 
 /* Section 5.10, steps 2 to 4: the intent first, fully transmitted; then membership's goodbye. */
-static bool on_leave(void *self) {
+static bool on_leave(void *self)
+{
     struct status *s = self;
     uint8_t buffer[INTENT_SIZE_MAX];
     struct bruit_member member;
@@ -511,7 +554,8 @@ static bool on_leave(void *self) {
     return s->goodbye != 0;
 }
 
-static void end_goodbye(struct status *s) {
+static void end_goodbye(struct status *s)
+{
     s->goodbye = 0;
     s->goodbye_deadline = BRUIT_NEVER;
     bruit_host_leave_ready(s->host);
@@ -519,31 +563,36 @@ static void end_goodbye(struct status *s) {
 
 /* ------------------------------------------------------------------ force-leave */
 
-static void emit_removal(struct status *s, uint32_t request, int error) {
+static void emit_removal(struct status *s, uint32_t request, int error)
+{
     struct bruit_event event = {.type = BRUIT_EVENT_FORCE_LEAVE, .request = request, .error = error};
     if (bruit_host_emit(s->host, &event) != 0)
         BR_TRACE(s->tracer, event_lost, .name = br_bytes(NULL, 0));
 }
 
-static void end_removal(struct status *s, struct removal *removal, int error) {
+static void end_removal(struct status *s, struct removal *removal, int error)
+{
     emit_removal(s, removal->request, error);
     *removal = (struct removal){.deadline = BRUIT_NEVER};
     s->removal_count--;
 }
 
-static struct removal *free_removal(struct status *s) {
+static struct removal *free_removal(struct status *s)
+{
     for (size_t i = 0; i < REMOVALS_MAX; i++)
         if (s->removals[i].request == 0)
             return &s->removals[i];
     return NULL;
 }
 
-static struct status *status_of(const struct bruit_engine *engine) {
+static struct status *status_of(const struct bruit_engine *engine)
+{
     return bruit_engine_module(engine, &bruit_status_module);
 }
 
 int bruit_force_leave(struct bruit_engine *engine, struct bruit_bytes name, bool prune_too, uint32_t *request,
-                      bruit_time now) {
+                      bruit_time now)
+{
     struct status *s = status_of(engine);
     if (s == NULL)
         return BRUIT_ENOENT;
@@ -561,13 +610,15 @@ int bruit_force_leave(struct bruit_engine *engine, struct bruit_bytes name, bool
         emit_removal(s, *request, 0);
         return 0;
     }
-    *removal = (struct removal){
-        .handle = handle, .request = *request, .deadline = br_time_add(now_of(s), s->options.broadcast_timeout)};
+    *removal = (struct removal){.handle = handle,
+                                .request = *request,
+                                .deadline = br_time_add(now_of(s), s->options.broadcast_timeout)};
     s->removal_count++;
     return 0;
 }
 
-static void on_broadcast_done(void *self, bruit_handle handle, int status) {
+static void on_broadcast_done(void *self, bruit_handle handle, int status)
+{
     struct status *s = self;
     (void)status; /* given up is as far as it will go */
     if (handle == s->goodbye)
@@ -579,7 +630,8 @@ static void on_broadcast_done(void *self, bruit_handle handle, int status) {
 
 /* ------------------------------------------------------------------ time */
 
-static bruit_time deadline(const void *self) {
+static bruit_time deadline(const void *self)
+{
     const struct status *s = self;
     bruit_time next = br_time_min(s->goodbye_deadline, br_time_min(s->reap_at, s->reconnect_at));
     for (size_t i = 0; i < REMOVALS_MAX && s->removal_count > 0; i++)
@@ -590,13 +642,15 @@ static bruit_time deadline(const void *self) {
     return next;
 }
 
-static bool is_expired(const struct status *s, const struct br_roll_entry *entry) {
+static bool is_expired(const struct status *s, const struct br_roll_entry *entry)
+{
     bruit_time gone = br_time_since(entry->leave_time, now_of(s));
     return (entry->status == BRUIT_STATUS_FAILED && gone > s->options.reconnect_timeout) ||
            (entry->status == BRUIT_STATUS_LEFT && gone > s->options.tombstone_timeout);
 }
 
-static void reap(struct status *s) {
+static void reap(struct status *s)
+{
     for (uint32_t i = 0; i < s->roll.used; i++)
         if (s->roll.entries[i].used && is_expired(s, &s->roll.entries[i]))
             erase(s, i, false);
@@ -605,7 +659,8 @@ static void reap(struct status *s) {
 }
 
 /* The nth of the failed members. */
-static uint32_t failed_at(const struct status *s, uint64_t n) {
+static uint32_t failed_at(const struct status *s, uint64_t n)
+{
     for (uint32_t i = 0;; i++) {
         const struct br_roll_entry *entry = &s->roll.entries[i];
         if (entry->used && entry->status == BRUIT_STATUS_FAILED && n-- == 0)
@@ -617,7 +672,8 @@ static uint32_t failed_at(const struct status *s, uint64_t n) {
  * Section 13: everybody tries with a probability of failed / alive, so that the whole cluster makes about as many
  * attempts as there are failed members.
  */
-static void reconnect(struct status *s) {
+static void reconnect(struct status *s)
+{
     uint64_t failed = s->roll.count[BRUIT_STATUS_FAILED];
     uint64_t rest = br_roll_count(&s->roll) - failed - s->roll.count[BRUIT_STATUS_LEFT];
     if (failed == 0 || (rest > 0 && bruit_host_random_below(s->host, rest) >= failed))
@@ -627,14 +683,16 @@ static void reconnect(struct status *s) {
     (void)bruit_host_reconnect(s->host, &member.addr); /* there is a next time */
 }
 
-static bool is_due(bruit_time *timer, bruit_time now) {
+static bool is_due(bruit_time *timer, bruit_time now)
+{
     if (*timer > now)
         return false;
     *timer = BRUIT_NEVER;
     return true;
 }
 
-static void on_time(void *self) {
+static void on_time(void *self)
+{
     struct status *s = self;
     bruit_time now = now_of(s);
     if (is_due(&s->goodbye_deadline, now))
@@ -652,7 +710,8 @@ static void on_time(void *self) {
 
 /* ------------------------------------------------------------------ life */
 
-void bruit_status_options_default(struct bruit_status_options *options) {
+void bruit_status_options_default(struct bruit_status_options *options)
+{
     *options = (struct bruit_status_options){
         .struct_size = sizeof *options,
         .reconnect_interval = 30 * BRUIT_SECOND,
@@ -665,7 +724,8 @@ void bruit_status_options_default(struct bruit_status_options *options) {
     };
 }
 
-static int init(void *self, struct bruit_host *host) {
+static int init(void *self, struct bruit_host *host)
+{
     struct status *s = self;
     struct br_alloc *alloc = br_host_alloc(host);
     uint8_t key[16];
@@ -684,7 +744,8 @@ static int init(void *self, struct bruit_host *host) {
     return 0;
 }
 
-static void fini(void *self) {
+static void fini(void *self)
+{
     struct status *s = self;
     br_roll_fini(&s->roll);
     br_intents_fini(&s->intents);
@@ -717,12 +778,14 @@ const struct bruit_module bruit_status_module = {
 
 /* ------------------------------------------------------------------ reading */
 
-const char *bruit_status_text(enum bruit_status status) {
+const char *bruit_status_text(enum bruit_status status)
+{
     static const char *const texts[] = {"none", "alive", "leaving", "left", "failed"};
     return (unsigned)status < sizeof texts / sizeof texts[0] ? texts[status] : "none";
 }
 
-int bruit_status_configure(struct bruit_engine *engine, const struct bruit_status_options *options) {
+int bruit_status_configure(struct bruit_engine *engine, const struct bruit_status_options *options)
+{
     struct status *s = status_of(engine);
     if (s == NULL)
         return BRUIT_ENOENT;
@@ -730,7 +793,8 @@ int bruit_status_configure(struct bruit_engine *engine, const struct bruit_statu
     return 0;
 }
 
-int bruit_status_get(const struct bruit_engine *engine, bruit_node node, struct bruit_status_info *out) {
+int bruit_status_get(const struct bruit_engine *engine, bruit_node node, struct bruit_status_info *out)
+{
     const struct status *s = status_of(engine);
     uint32_t entry = s == NULL ? BR_ROLL_NONE : br_roll_of_node(&s->roll, node);
     if (entry == BR_ROLL_NONE)
@@ -740,12 +804,14 @@ int bruit_status_get(const struct bruit_engine *engine, bruit_node node, struct 
     return 0;
 }
 
-size_t bruit_status_count(const struct bruit_engine *engine) {
+size_t bruit_status_count(const struct bruit_engine *engine)
+{
     const struct status *s = status_of(engine);
     return s == NULL ? 0 : br_roll_count(&s->roll);
 }
 
-bool bruit_status_next(const struct bruit_engine *engine, size_t *position, struct bruit_status_member *out) {
+bool bruit_status_next(const struct bruit_engine *engine, size_t *position, struct bruit_status_member *out)
+{
     const struct status *s = status_of(engine);
     if (s == NULL)
         return false;
@@ -760,7 +826,8 @@ bool bruit_status_next(const struct bruit_engine *engine, size_t *position, stru
 }
 
 int bruit_status_find(const struct bruit_engine *engine, struct bruit_bytes name,
-                      struct bruit_status_member *out) {
+                      struct bruit_status_member *out)
+{
     const struct status *s = status_of(engine);
     uint32_t entry = s == NULL ? BR_ROLL_NONE : br_roll_find(&s->roll, name);
     if (entry == BR_ROLL_NONE)
@@ -769,7 +836,8 @@ int bruit_status_find(const struct bruit_engine *engine, struct bruit_bytes name
     return 0;
 }
 
-void bruit_status_counts(const struct bruit_engine *engine, struct bruit_status_counts *out) {
+void bruit_status_counts(const struct bruit_engine *engine, struct bruit_status_counts *out)
+{
     const struct status *s = status_of(engine);
     *out = (struct bruit_status_counts){0};
     if (s == NULL)

@@ -13,9 +13,11 @@
 /* Header and overhead of a stream, and an entry whose fragment was not measured: for the estimate only. */
 #define ENTRY_SIZE_GUESS 96
 
-void br_sync_init(struct br_sync *sync, struct br_core *core, bruit_time now) {
+void br_sync_init(struct br_sync *sync, struct br_core *core, bruit_time now)
+{
     bruit_time interval = core->config.push_pull_interval;
-    *sync = (struct br_sync){.core = core, .early_at = BRUIT_NEVER, .periodic_at = BRUIT_NEVER, .saved_at = now};
+    *sync =
+        (struct br_sync){.core = core, .early_at = BRUIT_NEVER, .periodic_at = BRUIT_NEVER, .saved_at = now};
     br_rng_init(&sync->rng, core->config.seed, "sync");
     sync->savings = (uint64_t)core->config.early_sync_budget * SAVINGS_SECONDS;
     if (interval > 0) /* one whole interval after a random part of one */
@@ -24,12 +26,14 @@ void br_sync_init(struct br_sync *sync, struct br_core *core, bruit_time now) {
 
 /* ---- when ---- */
 
-static bruit_time early_delay(struct br_sync *sync) {
+static bruit_time early_delay(struct br_sync *sync)
+{
     bruit_time delay = sync->core->config.early_sync_delay;
     return delay + br_rng_time_below(&sync->rng, delay + 1);
 }
 
-void br_sync_heard_join(struct br_sync *sync, bruit_time now) {
+void br_sync_heard_join(struct br_sync *sync, bruit_time now)
+{
     if (sync->core->config.early_sync_budget == 0)
         return;
     if (sync->early_owed < BR_SYNC_EARLY_MAX)
@@ -38,22 +42,26 @@ void br_sync_heard_join(struct br_sync *sync, bruit_time now) {
         sync->early_at = br_time_add(now, early_delay(sync));
 }
 
-bruit_time br_sync_deadline(const struct br_sync *sync) {
+bruit_time br_sync_deadline(const struct br_sync *sync)
+{
     return br_time_min(sync->periodic_at, sync->early_at);
 }
 
-static bool is_partner(const void *context, uint32_t slot) {
+static bool is_partner(const void *context, uint32_t slot)
+{
     const struct br_core *core = context;
     return slot != core->self && core->view.state[slot] == BRUIT_ALIVE;
 }
 
-static uint32_t partner(struct br_sync *sync) {
+static uint32_t partner(struct br_sync *sync)
+{
     uint32_t slot = 0;
     (void)br_pick(&sync->core->view, &sync->rng, 1, is_partner, sync->core, &slot);
     return slot;
 }
 
-static void save_up(struct br_sync *sync, bruit_time now) {
+static void save_up(struct br_sync *sync, bruit_time now)
+{
     uint64_t rate = sync->core->config.early_sync_budget;
     bruit_time passed = br_time_min(br_time_since(sync->saved_at, now), SAVINGS_SECONDS * BRUIT_SECOND);
     sync->savings += rate * (passed / BRUIT_MILLISECOND) / 1000;
@@ -63,7 +71,8 @@ static void save_up(struct br_sync *sync, bruit_time now) {
 }
 
 /* Both directions: our state there, and about as much back. */
-static uint64_t cost_guess(const struct br_sync *sync) {
+static uint64_t cost_guess(const struct br_sync *sync)
+{
     return 2 * ((uint64_t)sync->core->view.count * ENTRY_SIZE_GUESS + sync->doc_size);
 }
 
@@ -71,7 +80,8 @@ static uint64_t cost_guess(const struct br_sync *sync) {
  * An exchange that the savings do not cover is put off; one that they can never cover is forgotten, since then
  * the periodic ones must do.
  */
-static uint32_t tick_early(struct br_sync *sync, bruit_time now) {
+static uint32_t tick_early(struct br_sync *sync, bruit_time now)
+{
     save_up(sync, now);
     uint64_t cost = cost_guess(sync);
     if (cost > (uint64_t)sync->core->config.early_sync_budget * SAVINGS_SECONDS) {
@@ -88,13 +98,16 @@ static uint32_t tick_early(struct br_sync *sync, bruit_time now) {
     return affordable ? partner(sync) : 0;
 }
 
-static uint32_t tick_periodic(struct br_sync *sync, bruit_time now) {
-    bruit_time interval = br_num_push_pull_scale(sync->core->config.push_pull_interval, sync->core->view.count);
+static uint32_t tick_periodic(struct br_sync *sync, bruit_time now)
+{
+    bruit_time interval =
+        br_num_push_pull_scale(sync->core->config.push_pull_interval, sync->core->view.count);
     sync->periodic_at = br_time_add(now, interval);
     return partner(sync);
 }
 
-uint32_t br_sync_tick(struct br_sync *sync, bruit_time now) {
+uint32_t br_sync_tick(struct br_sync *sync, bruit_time now)
+{
     uint32_t slot = 0;
     if (sync->early_at <= now)
         slot = tick_early(sync, now);
@@ -108,17 +121,20 @@ uint32_t br_sync_tick(struct br_sync *sync, bruit_time now) {
 /* Type byte, map of three keys with their largest values. */
 #define HEADER_SIZE_MAX 48
 
-size_t br_sync_size(const struct br_core *core, size_t user_size) {
+size_t br_sync_size(const struct br_core *core, size_t user_size)
+{
     const struct br_view *view = &core->view;
     size_t size = HEADER_SIZE_MAX + user_size;
     for (uint32_t place = 0; place < view->count; place++) {
         uint32_t slot = view->order[place];
-        size += br_fragment_entry_size(br_core_fragment(core, slot), view->incarnation[slot], view->state[slot]);
+        size +=
+            br_fragment_entry_size(br_core_fragment(core, slot), view->incarnation[slot], view->state[slot]);
     }
     return size;
 }
 
-void br_sync_write(struct br_writer *w, const struct br_core *core, bool join, struct bruit_bytes user_state) {
+void br_sync_write(struct br_writer *w, const struct br_core *core, bool join, struct bruit_bytes user_state)
+{
     const struct br_view *view = &core->view;
     struct br_pushpull_header header = {
         .nodes = view->count, .user_state_size = (uint32_t)user_state.size, .join = join};
@@ -132,22 +148,24 @@ void br_sync_write(struct br_writer *w, const struct br_core *core, bool join, s
 
 /* ---- may it be merged? ---- */
 
-void br_versions_init(struct br_versions *versions) {
-    *versions = (struct br_versions){.protocol_max_min = 255,
-                                     .protocol_low = 255,
-                                     .delegate_max_min = 255,
-                                     .delegate_low = 255};
+void br_versions_init(struct br_versions *versions)
+{
+    *versions = (struct br_versions){
+        .protocol_max_min = 255, .protocol_low = 255, .delegate_max_min = 255, .delegate_low = 255};
 }
 
-static uint8_t min_u8(uint8_t a, uint8_t b) {
+static uint8_t min_u8(uint8_t a, uint8_t b)
+{
     return a < b ? a : b;
 }
 
-static uint8_t max_u8(uint8_t a, uint8_t b) {
+static uint8_t max_u8(uint8_t a, uint8_t b)
+{
     return a > b ? a : b;
 }
 
-void br_versions_add(struct br_versions *v, struct bruit_bytes vsn, bool alive) {
+void br_versions_add(struct br_versions *v, struct bruit_bytes vsn, bool alive)
+{
     static const uint8_t none[BR_VSN_SIZE] = {0};
     const uint8_t *speaks = vsn.size < BR_VSN_SIZE ? none : vsn.data;
     v->protocol_low = min_u8(v->protocol_low, speaks[BR_VSN_PCUR]);
@@ -162,7 +180,8 @@ void br_versions_add(struct br_versions *v, struct bruit_bytes vsn, bool alive) 
     v->delegate_max_min = min_u8(v->delegate_max_min, speaks[BR_VSN_DMAX]);
 }
 
-bool br_versions_fit(struct br_versions *v, const struct br_core *core) {
+bool br_versions_fit(struct br_versions *v, const struct br_core *core)
+{
     const struct br_view *view = &core->view;
     for (uint32_t place = 0; place < view->count; place++) {
         uint32_t slot = view->order[place];
