@@ -285,6 +285,7 @@ int br_frame_write(const struct br_wire *wire, struct br_scratch *scratch, struc
         label_size + (seals ? FRAME_HEAD + BR_SEAL_HEAD : 0) + (wire->compression ? COMPRESS_HEAD_MAX : 0);
     size_t tail = seals ? br_seal_overhead(wire->seal_version) - BR_SEAL_HEAD : 0;
 
+    BR_ASSERT(message.size > 0); /* every message has a type byte */
     *out = (struct br_frame){.bytes = {.data = NULL}};
     if (message.size > BR_STREAM_SIZE_MAX)
         return BRUIT_ETOOBIG;
