@@ -86,7 +86,7 @@ static int run(struct bruit_bytes body, size_t step, size_t *taken, size_t *coun
     struct br_entry entry;
     struct bruit_bytes state;
     size_t at = 0, there = 0, consumed;
-    int got;
+    int got = BR_PUSHPULL_NEED_MORE;
     br_pushpull_reader_init(&reader);
     for (*count = 0; *count < PIECES_MAX;) {
         got = br_pushpull_read(&reader, br_bytes(body.data + at, there - at), &consumed, &entry, &state);
