@@ -3,7 +3,7 @@
 bruit_find(CMOCKA libcmocka-dev cmocka)
 bruit_find(MSGPACK "libmsgpack-dev (libmsgpack-c-dev on newer systems)" msgpack-c msgpack)
 find_package(Python3 COMPONENTS Interpreter REQUIRED)
-if(NOT JANSSON_FOUND)
+if(NOT TARGET PkgConfig::JANSSON)
     bruit_find(JANSSON libjansson-dev jansson)
 endif()
 
