@@ -166,11 +166,25 @@ static void test_a_truncated_datagram_is_refused(void **state)
     br_udp_fini(&b);
 }
 
+/* False on hosts where IPv6 is switched off, whole or in part. */
+static bool has_ipv6(void)
+{
+    struct br_udp udp = {.fd = -1};
+    struct bruit_addr one = addr_of("[::1]:0"), any = addr_of("[::]:0");
+    bool works = br_udp_open(&udp, &one) == 0;
+    br_udp_close(&udp);
+    works = works && br_udp_open(&udp, &any) == 0;
+    br_udp_close(&udp);
+    return works;
+}
+
 /* A socket on `::` hears IPv4 too. The engine must see such a source in 4 bytes, as it would on an IPv4
  * socket, and a reply to these 4 bytes must arrive. */
 static void test_dual_stack_shows_ipv4_in_four_bytes(void **state)
 {
     (void)state;
+    if (!has_ipv6())
+        skip();
     struct br_udp a, b;
     struct bruit_addr from, at_a = open_on(&a, "127.83.1.1:0", &br_udp_batched, 4, 1408);
     struct bruit_addr at_b = open_on(&b, "[::]:0", &br_udp_batched, 4, 1408);
@@ -197,6 +211,8 @@ static void test_dual_stack_shows_ipv4_in_four_bytes(void **state)
 static void test_ipv6_keeps_sixteen_bytes(void **state)
 {
     (void)state;
+    if (!has_ipv6())
+        skip();
     struct br_udp a;
     struct bruit_addr from, at_a = open_on(&a, "[::1]:0", &br_udp_batched, 4, 1408);
     struct bruit_bytes bytes;
