@@ -88,7 +88,7 @@ struct bruit_config {
     struct bruit_bytes label;     /* cluster label, at most BRUIT_LABEL_MAX bytes; empty: none */
     bool label_skip_inbound;      /* a front strips labels: refuse inbound ones */
     const struct bruit_bytes *keys; /* 16, 24 or 32 bytes each; the first is primary. Needs env.cipher */
-    size_t key_count;             /* at most 16 */
+    size_t key_count;             /* at most 64 */
     bool verify_incoming;         /* with keys: refuse what is not sealed. Default true */
     bool verify_outgoing;         /* with keys: seal what we send. Default true */
     const struct bruit_cidr *cidrs; /* if any: members and packets must come from one of these */

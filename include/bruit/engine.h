@@ -164,7 +164,7 @@ BRUIT_API int bruit_set_meta(struct bruit_engine *engine, struct bruit_bytes met
  * The keyring, at run time. Added keys decrypt; the one in use also encrypts. Each returns 0, or
  *   BRUIT_EINVAL  not 16, 24 or 32 bytes; or the key to be removed is in use
  *   BRUIT_ENOENT  the key to be used is not in the ring
- *   BRUIT_ENOSYS  the engine was made without a cipher; BRUIT_EFULL 16 keys are in the ring.
+ *   BRUIT_ENOSYS  the engine was made without a cipher; BRUIT_EFULL 64 keys are in the ring.
  */
 BRUIT_API int bruit_key_add(struct bruit_engine *engine, struct bruit_bytes key);
 BRUIT_API int bruit_key_use(struct bruit_engine *engine, struct bruit_bytes key);
