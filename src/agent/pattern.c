@@ -106,7 +106,8 @@ int br_pattern_new(struct br_pattern **out, struct bruit_bytes text)
         if (!p->is_bad && !p->is_too_big)
             (void)write_steps(p, root);
         write_step(p, STEP_MATCH, 0, 0);
-        error = p->is_bad ? BRUIT_EFORMAT : p->is_too_big ? BRUIT_ETOOBIG : 0;
+        /* Whoever gives up because it is too big leaves the rest unread, which looks bad too. */
+        error = p->is_too_big ? BRUIT_ETOOBIG : p->is_bad ? BRUIT_EFORMAT : 0;
     }
     free(p);
     if (error != 0) {
