@@ -222,6 +222,9 @@ static void test_removed_keys_are_wiped(void **state)
     assert_int_equal(br_keyring_remove(&f->ring, key(f, 'b')), 0);
     assert_false(holds(memory, size, 'b'));
     assert_true(holds(memory, size, 'c'));
+    assert_int_equal(br_keyring_remove(&f->ring, key(f, 'c')), 0);
+    assert_false(holds(memory, size, 'c'));
+    assert_true(holds(memory, size, 'a'));
 }
 
 /* Memory that shows, when it is given back, what was left in it. */

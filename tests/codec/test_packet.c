@@ -526,23 +526,26 @@ static void test_the_limit_covers_the_whole_packet(void **state)
 
 /*
  * Compress in compound in compress, as real members accept without end: four layers pass, the fifth does
- * not.
+ * not, whichever of the two it is.
  */
 /* conformance: memberlist 15 */
 static void test_nested_layers_are_bounded(void **state)
 {
     struct test_wire *t = *state;
-    struct bruit_bytes message = user("deep");
-    memcpy(buffer, message.data, message.size);
-    message.data = buffer;
-    for (int layer = 1; layer <= 8; layer++) {
-        message = layer % 2 == 0 ? wrap_compress(message, 0, other) : wrap_compound(message, other);
+    for (int innermost = 0; innermost < 2; innermost++) {
+        struct bruit_bytes message = user("deep");
         memcpy(buffer, message.data, message.size);
         message.data = buffer;
-        if (layer <= BR_LAYERS_MAX)
-            assert_opens_to(t, message, "deep");
-        else
-            assert_drops(t, message, BRUIT_DROP_TOO_DEEP);
+        for (int layer = 1; layer <= 8; layer++) {
+            message =
+                layer % 2 == innermost ? wrap_compress(message, 0, other) : wrap_compound(message, other);
+            memcpy(buffer, message.data, message.size);
+            message.data = buffer;
+            if (layer <= BR_LAYERS_MAX)
+                assert_opens_to(t, message, "deep");
+            else
+                assert_drops(t, message, BRUIT_DROP_TOO_DEEP);
+        }
     }
 }
 
@@ -555,13 +558,17 @@ static void test_messages_in_one_packet_are_bounded(void **state)
     for (size_t i = 0; i < BR_COMPOUND_PARTS_MAX; i++)
         messages[i] = user("m");
     size_t size = test_wire_build(t, false, messages, BR_COMPOUND_PARTS_MAX, other, sizeof other);
-    for (size_t i = 0; i < 10; i++)
+    for (size_t i = 0; i < 4; i++)
         messages[i] = br_bytes(other, size);
-    assert_int_equal(test_wire_open(t, build(t, false, messages, 10)), 0);
+    /* Four compounds and their 255 parts each are 1024. */
+    assert_int_equal(test_wire_open(t, build(t, false, messages, 4)), 0);
+    assert_int_equal(t->leaf_count, 4 * BR_COMPOUND_PARTS_MAX);
+    assert_int_equal(t->drop_count, 0);
+    /* The next is one too many, and the end of the packet. */
+    assert_int_equal(test_wire_open(t, build(t, false, messages, 7)), 0);
+    assert_int_equal(t->leaf_count, 4 * BR_COMPOUND_PARTS_MAX);
     assert_int_equal(t->drop_count, 1);
     assert_int_equal(t->drops[0], BRUIT_DROP_TOO_MANY_MESSAGES);
-    /* Four compounds with their 255 parts are 1024; the fifth is one too many. */
-    assert_int_equal(t->leaf_count, 4 * BR_COMPOUND_PARTS_MAX);
 }
 
 /* ---- strangers ---- */
@@ -674,6 +681,33 @@ static void test_what_does_not_fit_changes_nothing(void **state)
         assert_int_equal(t->leaf_count, second == 0 ? 2 : 1);
         assert_leaf(t, 0, "ab");
         free(tight);
+    }
+}
+
+/* Whatever the buffer's size, a message that fills the room to the last byte still gets its layers. */
+static void test_what_fills_the_room_fits_with_all_its_layers(void **state)
+{
+    struct test_wire *t = *state;
+    uint8_t message[200] = {BR_USER};
+    test_wire_key(t, 0, 16);
+    t->wire.label.label = br_bytes_text("blue");
+    for (uint8_t version = 0; version <= 1; version++) {
+        t->wire.seal_version = version;
+        for (size_t capacity = 60; capacity < 200; capacity++) {
+            struct br_packet_builder builder;
+            uint8_t *tight = malloc(capacity);
+            size_t size = 0;
+            br_packet_begin(&builder, &t->wire, &t->scratch, tight, capacity, true);
+            size_t room = br_packet_room(&builder);
+            assert_true(room > 0);
+            assert_int_equal(br_packet_add(&builder, br_bytes(message, room)), 0);
+            assert_int_equal(br_packet_room(&builder), 0);
+            assert_int_equal(br_packet_finish(&builder, &size), 0);
+            assert_true(size <= capacity);
+            assert_int_equal(test_wire_open(t, br_bytes(tight, size)), 0);
+            assert_int_equal(test_wire_leaf(t, 0).size, room - 1);
+            free(tight);
+        }
     }
 }
 
@@ -803,6 +837,7 @@ int main(void)
         WITH_WIRE(test_a_full_budget_never_exceeds_the_packet_size),
         WITH_WIRE(test_the_budget_is_memberlists),
         WITH_WIRE(test_what_does_not_fit_changes_nothing),
+        WITH_WIRE(test_what_fills_the_room_fits_with_all_its_layers),
         WITH_WIRE(test_a_packet_takes_255_messages),
         WITH_WIRE(test_steady_state_allocates_nothing),
         WITH_WIRE(test_survives_every_allocation_failing),
