@@ -145,6 +145,9 @@ static void test_keeps_the_interface_of_link_local_addresses(void **state)
     struct br_ping ping = {.seq = 1, .source_port = 7946, .source_addr = br_bytes(ip, 16)};
     assert_int_equal(br_answer_ping(&f.a, &ping, &from), BRUIT_DROP_NONE);
     assert_int_equal(next(&f).to.scope, 3);
+    struct br_indirect_ping request = {.target = br_bytes(ip, 16), .port = 7946};
+    assert_int_equal(br_answer_indirect(&f.a, &request, &from, NOW), BRUIT_DROP_NONE);
+    assert_int_equal(next(&f).to.scope, 3);
     ip[0] = 0x20;
     assert_int_equal(br_answer_ping(&f.a, &ping, &from), BRUIT_DROP_NONE);
     assert_int_equal(next(&f).to.scope, 0);
@@ -331,7 +334,27 @@ static void test_refuses_nonsense(void **state)
     assert_int_equal(f.t.core.stats.drops[BRUIT_DROP_MALFORMED], 5);
     assert_nothing_owed(&f);
     assert_true(br_answer_deadline(&f.a) == BRUIT_NEVER);
+    odd[4].node.size = 255; /* is a name */
+    assert_int_equal(br_answer_indirect(&f.a, &odd[4], &stranger, NOW), BRUIT_DROP_NONE);
     finish(&f);
+}
+
+/* The numbers of relayed pings begin at random: who cannot see them cannot answer in the target's place. */
+static void test_numbers_begin_at_random(void **state)
+{
+    (void)state;
+    uint32_t previous = 0;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct test_core t;
+        test_core_init(&t, 1, seed);
+        struct br_answer a;
+        br_answer_init(&a, &t.core);
+        assert_int_equal(a.seq % 2, 1);
+        assert_int_not_equal(a.seq, previous);
+        previous = a.seq;
+        br_answer_fini(&a);
+        test_core_fini(&t);
+    }
 }
 
 /* In strict mode nobody can use us to ping, or to answer to, a third party: not even under a member's name. */
@@ -529,6 +552,7 @@ int main(void)
         cmocka_unit_test(test_reads_all_of_the_request),
         cmocka_unit_test(test_relays_to_somebody_unknown_by_name),
         cmocka_unit_test(test_refuses_nonsense),
+        cmocka_unit_test(test_numbers_begin_at_random),
         cmocka_unit_test(test_strict_mode_sends_to_members_only),
         cmocka_unit_test(test_relays_a_bounded_number),
         cmocka_unit_test(test_matches_acks_in_any_order),

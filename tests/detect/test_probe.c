@@ -211,6 +211,43 @@ static void test_a_failed_stream_changes_nothing(void **state)
     finish(&f);
 }
 
+struct records {
+    char texts[4][256];
+    uint32_t count;
+};
+
+static void note_record(void *context, const struct bruit_trace_record *record)
+{
+    struct records *records = context;
+    assert_true(records->count < 4);
+    bruit_trace_text(record, records->texts[records->count++], sizeof records->texts[0]);
+}
+
+/* What the prober finds out, in the words that people search their logs for, and why. */
+static void test_says_what_it_found(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, 2);
+    struct records records = {.count = 0};
+    br_tracer_init(&f.t.core.tracer, note_record, &records, BRUIT_TRACE_INFO);
+    struct br_send ping, sends[16];
+    bruit_time sent = begin(&f, &ping);
+    ask(&f, sends);
+    br_probe_stream_result(&f.p, ping.seq, true, sent + 600 * MS);
+    sent = begin(&f, &ping);
+    ask(&f, sends);
+    assert_true(tick(&f, sent + INTERVAL));
+    assert_int_equal(records.count, 2);
+    assert_string_equal(records.texts[0],
+                        "Was able to connect to m1 over TCP but UDP probes failed, network may be "
+                        "misconfigured");
+    assert_string_equal(records.texts[1],
+                        "Suspect m1 has failed, no acks received (no ack in 1 s, 0 relays asked, 0 "
+                        "nacks)");
+    finish(&f);
+}
+
 /* Streams are switched off, or the target is too old for them. */
 static void test_opens_no_stream_that_is_not_wanted(void **state)
 {
@@ -378,7 +415,9 @@ static void test_accuses_nobody_when_nothing_can_be_sent(void **state)
     br_probe_send_failed(&f.p, BR_SEND_PING, ping.seq, ping.token, BRUIT_EUNREACHABLE, sent);
     for (uint32_t i = 0; br_probe_next(&f.p, &sends[i]); i++)
         br_probe_send_failed(&f.p, BR_SEND_INDIRECT, sends[i].seq, sends[i].token, BRUIT_EUNREACHABLE, sent);
-    assert_false(tick(&f, sent + 2 * INTERVAL));
+    assert_false(tick(&f, sent + INTERVAL));
+    assert_int_equal(f.p.stage, BR_PROBE_OWED); /* the next one has begun */
+    assert_int_not_equal(f.p.seq, ping.seq);
     assert_int_equal(f.health.score, 0);
     finish(&f);
 }
@@ -435,12 +474,33 @@ static void test_time_starts_when_the_ping_leaves(void **state)
     while (f.p.stage != BR_PROBE_OWED)
         tick(&f, due = br_probe_deadline(&f.p));
     assert_true(br_probe_next(&f.p, &ping));
-    assert_false(ack(&f, ping.seq, due + MS, &rtt)); /* an ack before the ping is a lie */
+    assert_false(ack(&f, ping.seq, due + MS, &rtt));   /* an ack before the ping is a lie */
+    br_probe_sent(&f.p, ping.seq + 2, due + 300 * MS); /* of another probe */
+    assert_int_equal(f.p.stage, BR_PROBE_TAKEN);
     br_probe_sent(&f.p, ping.seq, due + 400 * MS);
     assert_true(br_probe_deadline(&f.p) == due + 900 * MS);
     assert_true(ack(&f, ping.seq, due + 402 * MS, &rtt));
     assert_true(rtt == 2 * MS);
     assert_true(br_probe_deadline(&f.p) == due + 1400 * MS);
+    finish(&f);
+}
+
+/* So it is with the accusation: one interval after the ping left, not after the tick. */
+static void test_a_late_ping_is_judged_later(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, 10);
+    struct br_send ping, sends[16];
+    bruit_time due = br_probe_deadline(&f.p);
+    while (f.p.stage != BR_PROBE_OWED)
+        tick(&f, due = br_probe_deadline(&f.p));
+    assert_true(br_probe_next(&f.p, &ping));
+    br_probe_sent(&f.p, ping.seq, due + 400 * MS);
+    assert_int_equal(ask(&f, sends), 3);
+    assert_false(tick(&f, due + 1400 * MS - 1));
+    assert_true(tick(&f, due + 1400 * MS));
+    assert_true(f.p.verdict.waited == INTERVAL);
     finish(&f);
 }
 
@@ -497,6 +557,8 @@ static void test_gives_a_stall_back(void **state)
     assert_true(ack(&f, ping.seq, woke + 100 * MS, &rtt));
     assert_true(rtt == 0);
     assert_true(br_probe_deadline(&f.p) == woke + INTERVAL);
+    br_probe_delay(&f.p, BRUIT_SECOND); /* between two probes: the next tick */
+    assert_true(br_probe_deadline(&f.p) == woke + INTERVAL + BRUIT_SECOND);
     finish(&f);
 }
 
@@ -627,6 +689,7 @@ static void test_starts_at_random(void **state)
 {
     (void)state;
     bruit_time least = BRUIT_NEVER, most = 0;
+    uint32_t previous = 1;
     for (uint64_t seed = 0; seed < 200; seed++) {
         struct fixture f;
         start_with(&f, 2, seed);
@@ -635,6 +698,9 @@ static void test_starts_at_random(void **state)
         least = first < least ? first : least;
         most = first > most ? first : most;
         assert_int_equal(f.p.seq % 2, 0);
+        assert_int_not_equal(f.p.seq,
+                             previous); /* numbers start at random too, so that acks cannot be guessed */
+        previous = f.p.seq;
         finish(&f);
     }
     assert_true(least < INTERVAL / 10 && most > INTERVAL - INTERVAL / 10);
@@ -742,6 +808,7 @@ int main(void)
         cmocka_unit_test(test_a_late_ack_is_a_success_without_a_round_trip),
         cmocka_unit_test(test_a_stream_alone_prevents_the_accusation),
         cmocka_unit_test(test_a_failed_stream_changes_nothing),
+        cmocka_unit_test(test_says_what_it_found),
         cmocka_unit_test(test_opens_no_stream_that_is_not_wanted),
         cmocka_unit_test(test_wants_nacks_only_of_those_who_know_them),
         cmocka_unit_test(test_accuses_without_relays),
@@ -754,6 +821,7 @@ int main(void)
         cmocka_unit_test(test_expects_nothing_of_a_relay_that_was_not_asked),
         cmocka_unit_test(test_bad_health_stretches_the_interval_only),
         cmocka_unit_test(test_time_starts_when_the_ping_leaves),
+        cmocka_unit_test(test_a_late_ping_is_judged_later),
         cmocka_unit_test(test_a_ping_that_never_leaves_accuses_nobody),
         cmocka_unit_test(test_relays_that_were_never_asked_accuse_nobody),
         cmocka_unit_test(test_gives_a_stall_back),

@@ -14,6 +14,7 @@
 
 #include <bruit/error.h>
 #include <stdio.h>
+#include <string.h>
 
 #define START (100 * BRUIT_SECOND)
 
@@ -238,6 +239,24 @@ static void test_many_at_once(void **state)
     finish(&f);
 }
 
+/* Accusers are told apart by a hash that nobody outside can compute: its key is the engine's own. */
+static void test_hashes_names_with_a_key_of_its_own(void **state)
+{
+    (void)state;
+    uint8_t keys[2][16];
+    for (uint64_t seed = 0; seed < 2; seed++) {
+        struct test_core t;
+        test_core_init(&t, 1, seed);
+        struct br_suspicion s;
+        br_suspicion_init(&s, &t.core);
+        memcpy(keys[seed], s.key, sizeof s.key);
+        br_suspicion_fini(&s);
+        test_core_fini(&t);
+    }
+    assert_memory_not_equal(keys[0], keys[1], 8);
+    assert_memory_not_equal(keys[0] + 8, keys[1] + 8, 8);
+}
+
 /* Every allocation fails once: the reserve says so, what runs goes on, and trying again works. */
 static void test_survives_failing_memory(void **state)
 {
@@ -274,6 +293,7 @@ int main(void)
         cmocka_unit_test(test_a_new_start_replaces_the_old),
         cmocka_unit_test(test_gives_a_stall_back),
         cmocka_unit_test(test_many_at_once),
+        cmocka_unit_test(test_hashes_names_with_a_key_of_its_own),
         cmocka_unit_test(test_survives_failing_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -145,6 +145,22 @@ static void test_says_when_it_is_done(void **state)
     }
 }
 
+/* Two end in the same packet: both are reported, in the order in which they went. */
+static void test_reports_all_that_are_done(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, 5);
+    uint64_t shorter = add(&f, 'a', 20, 1), longer = add(&f, 'b', 30, 1), other = add(&f, 'c', 30, 2);
+    for (int sent = 0; sent < 4; sent++)
+        assert_int_equal(fill(&f, BUDGET).count, 3);
+    assert_true(br_broadcast_next_done(&f.b) == longer);
+    assert_true(br_broadcast_next_done(&f.b) == shorter);
+    assert_true(br_broadcast_next_done(&f.b) == other);
+    assert_true(br_broadcast_next_done(&f.b) == 0);
+    finish(&f);
+}
+
 /* Handles are never used again, though the places are. */
 static void test_handles_are_unique(void **state)
 {
@@ -183,9 +199,12 @@ static void test_a_message_that_never_fits_holds_nothing_up(void **state)
     struct packet packet = fill(&f, BUDGET);
     assert_int_equal(packet.count, 1);
     assert_int_equal(packet.firsts[0], 'b');
-    br_broadcast_set_room(&f.b, BUDGET + 1); /* a label was dropped: now it fits */
     for (int i = 0; i < 3; i++)
         assert_int_equal(fill(&f, BUDGET).count, 1);
+    assert_int_equal(fill(&f, BUDGET).count, 0);
+    assert_false(br_broadcast_waits(&f.b));
+    br_broadcast_set_room(&f.b, BUDGET + 1); /* a label was dropped: now it fits */
+    assert_true(br_broadcast_waits(&f.b));
     assert_int_equal(fill(&f, BUDGET + 1).firsts[0], 'a');
     finish(&f);
 }
@@ -238,6 +257,7 @@ int main(void)
         cmocka_unit_test(test_urgent_orders_go_first),
         cmocka_unit_test(test_keeps_to_the_room_that_is_left),
         cmocka_unit_test(test_says_when_it_is_done),
+        cmocka_unit_test(test_reports_all_that_are_done),
         cmocka_unit_test(test_handles_are_unique),
         cmocka_unit_test(test_a_message_that_never_fits_holds_nothing_up),
         cmocka_unit_test(test_refuses_beyond_its_bounds),

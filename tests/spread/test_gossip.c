@@ -341,6 +341,7 @@ static void test_refuses_an_accuser_with_too_long_a_name(void **state)
     assert_int_equal(br_gossip_suspect(&f.g, name_of(&f, 1), 1, br_bytes(letters, 256), NOW), BRUIT_ETOOBIG);
     assert_int_equal(br_gossip_count(&f.g), 0);
     assert_true(br_gossip_deadline(&f.g) == BRUIT_NEVER);
+    assert_int_equal(br_roster_find(&f.t.roster, br_bytes(letters, 256)), 0);
     finish(&f);
 }
 
@@ -517,6 +518,22 @@ static void test_a_round_ends_when_all_is_told(void **state)
     finish(&f);
 }
 
+/* The driver sent one of three packets before the next round was due: that round is a whole one again. */
+static void test_a_new_round_replaces_an_unfinished_one(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, 5);
+    tell_alive(&f, 1, 2, NOW);
+    br_gossip_tick(&f.g, br_gossip_deadline(&f.g));
+    struct br_send send;
+    assert_true(br_gossip_next(&f.g, &send));
+    uint32_t slots[BR_PICK_MAX];
+    bruit_time now;
+    assert_int_equal(round_targets(&f, slots, &now), 3);
+    finish(&f);
+}
+
 /* Alone with news about ourselves: no timer runs until somebody is there to be told. */
 static void test_sleeps_while_alone(void **state)
 {
@@ -573,6 +590,8 @@ static void test_news_does_not_wait_for_the_grid(void **state)
         uint32_t slots[BR_PICK_MAX];
         assert_int_equal(round_targets(&f, slots, &now), 3);
         assert_int_equal((br_gossip_deadline(&f.g) - f.g.phase) % GRID, 0);
+        assert_int_equal(round_targets(&f, slots, &now), 3);
+        assert_false(f.g.round_eager); /* and costs nothing of what eager rounds may */
         finish(&f);
     }
 }
@@ -603,6 +622,10 @@ static void test_a_storm_falls_back_to_the_grid(void **state)
     /* After 4 s of quiet all is saved up again. */
     tell_alive(&f, 1, 9999, NOW + 6 * BRUIT_SECOND);
     assert_true(br_gossip_deadline(&f.g) <= NOW + 6 * BRUIT_SECOND + 20 * MS);
+    /* And never more than that: a day of quiet buys no longer storm. */
+    br_gossip_tick(&f.g, NOW + 86400 * BRUIT_SECOND);
+    tell_alive(&f, 1, 10000, br_gossip_deadline(&f.g) - 100 * MS);
+    assert_int_equal(f.g.savings, BR_GOSSIP_EAGER_BURST);
     finish(&f);
 }
 
@@ -733,6 +756,7 @@ int main(void)
         cmocka_unit_test(test_tells_the_living_and_the_recently_dead),
         cmocka_unit_test(test_tells_nothing_to_one_that_has_just_left),
         cmocka_unit_test(test_a_round_ends_when_all_is_told),
+        cmocka_unit_test(test_a_new_round_replaces_an_unfinished_one),
         cmocka_unit_test(test_sleeps_while_alone),
         cmocka_unit_test(test_holds_rounds_for_modules),
         cmocka_unit_test(test_news_does_not_wait_for_the_grid),

@@ -92,6 +92,7 @@ void test_core_fini(struct test_core *t)
 {
     BR_ASSERT(br_view_is_consistent(&t->core.view));
     br_view_fini(&t->core.view);
+    BR_ASSERT(br_table_count(&t->roster.by_name) == 0); /* everybody let go of every name and record */
     br_roster_fini(&t->roster);
     BR_ASSERT(t->memory.in_use == 0);
 }

@@ -17,7 +17,8 @@ struct test_core {
 /* `members` includes ourselves. The allocations behind it must not fail. */
 void test_core_init(struct test_core *t, uint32_t members, uint64_t seed);
 
-/* Also checks that the view is consistent and that no memory is left. Fini the machines first. */
+/* Also checks that the view is consistent, that nobody holds a name or record any more, and that no memory is left.
+ * Fini the machines first. */
 void test_core_fini(struct test_core *t);
 
 /* One more member, with these protocol versions in its vector; its slot. */
