@@ -349,6 +349,9 @@ static void note_event(struct world *w, struct world_node *node, const struct br
     struct bruit_member who;
     if (event->node != 0 && bruit_member_get(node->engine, event->node, &who) == 0)
         snprintf(note->name, sizeof note->name, "%.*s", (int)who.name.size, (const char *)who.name.data);
+    struct bruit_status_member member; /* of one that the engine may have forgotten */
+    if (bruit_status_event(event, &member) == 0)
+        snprintf(note->name, sizeof note->name, "%.*s", (int)member.name.size, (const char *)member.name.data);
     if (event->type != BRUIT_EVENT_JOIN_DONE)
         return;
     note->error = event->join.results[0].error;
