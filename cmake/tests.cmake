@@ -34,8 +34,10 @@ set(BRUIT_TEST_LINK_spread br-spread br-member br-codec br-cipher br-base)
 set(BRUIT_TEST_LINK_module br-module br-member br-codec br-cipher br-base)
 set(BRUIT_TEST_LINK_engine br-engine br-cipher)
 set(BRUIT_TEST_LINK_uv br-uv br-engine br-cipher)
-set(BRUIT_TEST_LINK_agent br-agent br-uv br-engine br-cipher)
-set(BRUIT_TEST_LINK_cli br-cli br-agent br-uv br-engine br-cipher)
+# The status module calls the engine that hosts it. A test that needs the module alone must take the engine first.
+set(BRUIT_HOSTED -Wl,-u,bruit_engine_new)
+set(BRUIT_TEST_LINK_agent ${BRUIT_HOSTED} br-agent br-uv br-engine br-cipher)
+set(BRUIT_TEST_LINK_cli ${BRUIT_HOSTED} br-cli br-agent br-uv br-engine br-cipher)
 set(BRUIT_TEST_LAYERS base codec cipher member detect spread module engine uv agent cli)
 
 foreach(layer IN LISTS BRUIT_TEST_LAYERS)
@@ -64,6 +66,10 @@ if(determinism)
     add_executable(determinism ${determinism})
     target_include_directories(determinism PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/include)
     target_link_libraries(determinism PRIVATE bruit-test-flags br-support br-engine br-cipher)
+    if(NOT BRUIT_FUZZ)
+        add_test(NAME determinism COMMAND determinism)
+        set_tests_properties(determinism PROPERTIES LABELS unit TIMEOUT 180)
+    endif()
 endif()
 
 # Each fuzz/fuzz_NAME.c is a libFuzzer target in a fuzz build. In every other build the same file is linked with
