@@ -460,6 +460,45 @@ static void test_bad_health_stretches_the_interval_only(void **state)
     finish(&f);
 }
 
+/* In bad health an ack comes after 1.5 intervals: the tick it missed is lost, not made up for. */
+static void test_lost_ticks_stay_lost(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, 10);
+    br_awareness_apply(&f.health, 3);
+    struct br_send ping, sends[16];
+    bruit_time rtt, sent = begin(&f, &ping);
+    ask(&f, sends);
+    assert_true(ack(&f, ping.seq, sent + 1500 * MS, &rtt));
+    assert_true(br_probe_deadline(&f.p) == sent + 2 * INTERVAL);
+    finish(&f);
+}
+
+/* One probe had a relay that could not be asked; the next one starts with a clean sheet. */
+static void test_each_probe_starts_afresh(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, 10);
+    struct br_send ping, sends[16];
+    bruit_time sent = begin(&f, &ping);
+    ask(&f, sends);
+    for (uint32_t i = 0; i < 2; i++)
+        br_probe_send_failed(&f.p, BR_SEND_INDIRECT, ping.seq, i, BRUIT_EIO, sent + TIMEOUT);
+    assert_true(br_probe_nack(&f.p, ping.seq));
+    assert_true(tick(&f, sent + INTERVAL));
+    assert_int_equal(f.p.verdict.relays, 1);
+    assert_int_equal(f.health.score, 0);
+    sent = begin(&f, &ping);
+    assert_int_equal(ask(&f, sends), 3);
+    assert_true(tick(&f, sent + INTERVAL));
+    assert_int_equal(f.p.verdict.relays, 3);
+    assert_int_equal(f.p.verdict.nacks, 0);
+    assert_int_equal(f.health.score, 3);
+    finish(&f);
+}
+
 /* ---- our own slowness ---- */
 
 /* The driver pulls the ping 400 ms late: the target has its full time from then on. */
@@ -559,6 +598,21 @@ static void test_gives_a_stall_back(void **state)
     assert_true(br_probe_deadline(&f.p) == woke + INTERVAL);
     br_probe_delay(&f.p, BRUIT_SECOND); /* between two probes: the next tick */
     assert_true(br_probe_deadline(&f.p) == woke + INTERVAL + BRUIT_SECOND);
+    finish(&f);
+}
+
+/* We slept while the relays were at work: they get the time back as well. */
+static void test_gives_a_stall_back_to_relays(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, 10);
+    struct br_send ping, sends[16];
+    bruit_time sent = begin(&f, &ping);
+    ask(&f, sends);
+    br_probe_delay(&f.p, 10 * BRUIT_SECOND);
+    assert_false(tick(&f, sent + 11 * BRUIT_SECOND - 1));
+    assert_true(tick(&f, sent + 11 * BRUIT_SECOND));
     finish(&f);
 }
 
@@ -820,11 +874,14 @@ int main(void)
         cmocka_unit_test(test_accuses_nobody_when_nothing_can_be_sent),
         cmocka_unit_test(test_expects_nothing_of_a_relay_that_was_not_asked),
         cmocka_unit_test(test_bad_health_stretches_the_interval_only),
+        cmocka_unit_test(test_lost_ticks_stay_lost),
+        cmocka_unit_test(test_each_probe_starts_afresh),
         cmocka_unit_test(test_time_starts_when_the_ping_leaves),
         cmocka_unit_test(test_a_late_ping_is_judged_later),
         cmocka_unit_test(test_a_ping_that_never_leaves_accuses_nobody),
         cmocka_unit_test(test_relays_that_were_never_asked_accuse_nobody),
         cmocka_unit_test(test_gives_a_stall_back),
+        cmocka_unit_test(test_gives_a_stall_back_to_relays),
         cmocka_unit_test(test_a_late_tick_skips_no_stage),
         cmocka_unit_test(test_each_is_probed_once_a_round),
         cmocka_unit_test(test_reaping_at_the_end_of_the_round),

@@ -167,6 +167,25 @@ static void test_does_nothing_to_the_revived(void **state)
     finish(&f);
 }
 
+/* A suspect is forgotten, timer and all; its slot goes to another, which is suspect too: each timer knows its own. */
+/* conformance: memberlist 57 */
+static void test_a_reused_slot_has_its_own_time(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, 10);
+    suspect(&f, f.suspect, "m2", START);
+    test_core_forget(&f.t, f.suspect);
+    assert_int_equal(test_core_add(&f.t, "heir", 5), f.suspect);
+    suspect(&f, f.suspect, "m2", START + BRUIT_SECOND);
+    assert_true(br_suspicion_deadline(&f.s) >= START + 24 * BRUIT_SECOND);
+    uint32_t slot;
+    assert_false(br_suspicion_pop_due(&f.s, START + 25 * BRUIT_SECOND - 1, &slot, NULL));
+    assert_true(br_suspicion_pop_due(&f.s, START + 25 * BRUIT_SECOND, &slot, NULL));
+    assert_int_equal(slot, f.suspect);
+    finish(&f);
+}
+
 /* Cancelled, then suspected anew by others: the second suspicion has its own full time and its own accusers. */
 /* conformance: memberlist 57 */
 static void test_starts_afresh_after_a_revival(void **state)
@@ -274,6 +293,7 @@ static void test_survives_failing_memory(void **state)
         }
         assert_int_equal(failures, f.t.memory.count >= f.t.memory.fail_at ? 1 : 0);
         assert_int_equal(f.s.count, 29);
+        assert_false(confirm(&f, "m2", START)); /* the first accuser is not forgotten as the table grows */
         assert_true(confirm(&f, "m3", START));
         finish(&f);
     }
@@ -289,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_small_clusters_wait_for_nobody),
         cmocka_unit_test(test_grows_with_the_cluster),
         cmocka_unit_test(test_does_nothing_to_the_revived),
+        cmocka_unit_test(test_a_reused_slot_has_its_own_time),
         cmocka_unit_test(test_starts_afresh_after_a_revival),
         cmocka_unit_test(test_a_new_start_replaces_the_old),
         cmocka_unit_test(test_gives_a_stall_back),

@@ -262,6 +262,31 @@ static void test_tells_as_often_as_the_formula_says(void **state)
     finish(&f);
 }
 
+/* Nine rumours are over at once, and nine others take their places: none is lost, none is told under another. */
+static void test_places_are_used_again(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, 9);
+    for (uint32_t wave = 0; wave < 3; wave++) {
+        for (uint32_t i = 0; i < 9; i++)
+            tell_suspect(&f, i, wave, "m0");
+        for (int told = 0; told < 4; told++) {
+            struct packet packet = fill(&f, BUDGET);
+            assert_int_equal(packet.count, 9);
+            uint32_t seen = 0;
+            for (uint32_t i = 0; i < 9; i++) {
+                assert_int_equal(packet.leaves[i].incarnation, wave);
+                seen |= 1u << (packet.leaves[i].node[1] - '0');
+            }
+            assert_int_equal(seen, 0x1ff);
+        }
+        assert_int_equal(br_gossip_count(&f.g), 0);
+    }
+    assert_true(f.g.used <= 10);
+    finish(&f);
+}
+
 /* The limit follows the cluster: among 10 it is twice what it is among 9. */
 /* conformance: memberlist 61 */
 static void test_the_limit_grows_with_the_cluster(void **state)
@@ -554,6 +579,43 @@ static void test_sleeps_while_alone(void **state)
     finish(&f);
 }
 
+/* We left, were even forgotten by ourselves, and gossip on until we are shut down: there is somebody to be told. */
+static void test_goes_on_after_leaving(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, 2);
+    tell_dead(&f, 0, 1, "m0");
+    test_core_believe(&f.t, f.t.core.self, BRUIT_LEFT, 1);
+    uint32_t slots[BR_PICK_MAX];
+    bruit_time now;
+    assert_int_equal(round_targets(&f, slots, &now), 1);
+    assert_true(br_gossip_deadline(&f.g) < BRUIT_NEVER);
+    test_core_forget(&f.t, f.t.core.self);
+    assert_int_equal(round_targets(&f, slots, &now), 1);
+    assert_true(br_gossip_deadline(&f.g) < BRUIT_NEVER);
+    finish(&f);
+}
+
+/* An eager round was planned, but all its news left on other packets: the next one is not taken for eager. */
+static void test_a_plan_ends_with_its_news(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, 5);
+    tell_alive(&f, 1, 2, NOW);
+    while (fill(&f, BUDGET).count != 0) {
+    }
+    f.g.eager = false;
+    tell_alive(&f, 1, 3, NOW + MS);
+    uint32_t slots[BR_PICK_MAX];
+    bruit_time now;
+    assert_int_equal(round_targets(&f, slots, &now), 3);
+    assert_false(f.g.round_eager);
+    assert_int_equal((now - f.g.phase) % GRID, 0);
+    finish(&f);
+}
+
 /* A module has a broadcast: rounds are held for it, and no longer once it says that nothing waits. */
 static void test_holds_rounds_for_modules(void **state)
 {
@@ -744,6 +806,7 @@ int main(void)
         cmocka_unit_test(test_newer_news_replaces_older),
         cmocka_unit_test(test_refutations_displace_only_each_other),
         cmocka_unit_test(test_tells_as_often_as_the_formula_says),
+        cmocka_unit_test(test_places_are_used_again),
         cmocka_unit_test(test_the_limit_grows_with_the_cluster),
         cmocka_unit_test(test_keeps_to_the_budget),
         cmocka_unit_test(test_fills_at_most_255_messages),
@@ -758,6 +821,8 @@ int main(void)
         cmocka_unit_test(test_a_round_ends_when_all_is_told),
         cmocka_unit_test(test_a_new_round_replaces_an_unfinished_one),
         cmocka_unit_test(test_sleeps_while_alone),
+        cmocka_unit_test(test_goes_on_after_leaving),
+        cmocka_unit_test(test_a_plan_ends_with_its_news),
         cmocka_unit_test(test_holds_rounds_for_modules),
         cmocka_unit_test(test_news_does_not_wait_for_the_grid),
         cmocka_unit_test(test_a_storm_falls_back_to_the_grid),

@@ -198,6 +198,22 @@ static void test_keeps_to_the_count(void **state)
     finish(&f);
 }
 
+/* Several items reach their limit in one take: each is reported once, in the order of the take. */
+static void test_reports_all_that_are_done(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, 4);
+    for (uint32_t i = 1; i <= 4; i++)
+        br_queue_insert(&f.queue, i, (uint16_t)(10 * i));
+    assert_int_equal(take(&f.queue, 2, 1000, 1).count, 4);
+    for (uint32_t i = 4; i >= 1; i--)
+        assert_int_equal(br_queue_next_done(&f.queue), i);
+    assert_int_equal(br_queue_next_done(&f.queue), 0);
+    assert_int_equal(br_queue_count(&f.queue), 0);
+    finish(&f);
+}
+
 /* A prune drops what was sent most often, of these the shortest, of these the oldest. */
 static void test_drops_the_worst_first(void **state)
 {
@@ -391,6 +407,7 @@ int main(void)
         cmocka_unit_test(test_takes_nothing_that_does_not_fit),
         cmocka_unit_test(test_takes_nothing_twice_in_one_take),
         cmocka_unit_test(test_keeps_to_the_count),
+        cmocka_unit_test(test_reports_all_that_are_done),
         cmocka_unit_test(test_drops_the_worst_first),
         cmocka_unit_test(test_survives_failing_memory),
         cmocka_unit_test(test_spends_at_most_32_bytes_an_item),
