@@ -99,6 +99,7 @@ struct bruit_engine {
 
     const struct bruit_addr *packet_from; /* of the datagram at hand, else NULL */
     int packet_error;                     /* BRUIT_ENOMEM on the way */
+    bruit_time stalled_until;             /* when the last stall was noticed: the gap before it was given back */
 
     enum br_leave_stage leave_stage;
     bruit_time leave_timeout; /* of each stage */
@@ -109,6 +110,8 @@ struct bruit_engine {
 
 /* Begins an input: its time becomes the engine's, and what earlier pulls lent is taken back. */
 void br_engine_input(struct bruit_engine *engine, bruit_time now);
+/* The first half of it, which pulls need, too. A stall is noticed here. */
+void br_engine_pass_time(struct bruit_engine *engine, bruit_time now);
 
 /* ---- claim.c ---- */
 

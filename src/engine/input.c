@@ -4,14 +4,63 @@
  * A datagram is taken apart by the codec; each leaf message goes to the machine whose business it is. A message that
  * cannot be decoded is counted and costs nothing else; memory that is not to be had ends the packet.
  */
+#include "base/check.h"
 #include "base/time.h"
 #include "engine/engine.h"
 
+/* ---- time passes ---- */
+
+/*
+ * A deadline that is met this much too late was missed here, not there. A busy machine is always a little late, so the
+ * limit is a good part of the time in which a member must answer.
+ */
+static bruit_time stall_threshold(const struct br_core *core)
+{
+    return core->config.probe_timeout / 2;
+}
+
+/*
+ * Lifeguard's insight, applied to our own timer: who slept cannot tell who else did. The pending deadlines get the
+ * gap back and nobody is accused for it.
+ */
+static void give_back_stall(struct bruit_engine *engine, bruit_time gap)
+{
+    BR_TRACE(&engine->core.tracer, stalled, .gap = gap);
+    engine->core.stats.stalls++;
+    engine->stalled_until = engine->core.now;
+    br_awareness_apply(&engine->awareness, 1);
+    br_probe_delay(&engine->probe, gap);
+    br_suspicion_delay(&engine->suspicion, gap);
+    br_answer_delay(&engine->answer, gap);
+}
+
+/* Was the earliest deadline missed by so much that we must have been stalled? What was given back before does not
+ * count again: other deadlines than those of detect/ stay in the past until the next tick. */
+static void notice_stall(struct bruit_engine *engine)
+{
+    const struct br_core *core = &engine->core;
+    bruit_time missed = br_time_max(bruit_deadline(engine), engine->stalled_until);
+    bruit_time gap = br_time_since(missed, core->now);
+    if (gap > stall_threshold(core) && core->config.probe_interval > 0)
+        give_back_stall(engine, gap);
+}
+
+void br_engine_pass_time(struct bruit_engine *engine, bruit_time now)
+{
+    struct br_core *core = &engine->core;
+    bruit_time silence = br_time_since(core->now, now);
+    if (now > core->now)
+        core->now = now;
+    core->tracer.now = core->now;
+    /* Here and not in the tick alone: a driver drains its sockets first, and what it finds there (an ack) may end the
+     * very deadline that was missed. */
+    if (BR_UNLIKELY(silence > stall_threshold(core)))
+        notice_stall(engine);
+}
+
 void br_engine_input(struct bruit_engine *engine, bruit_time now)
 {
-    if (now > engine->core.now)
-        engine->core.now = now;
-    engine->core.tracer.now = engine->core.now;
+    br_engine_pass_time(engine, now);
     br_event_release(engine);
 }
 
@@ -136,29 +185,6 @@ int bruit_recv_datagram(struct bruit_engine *engine, const struct bruit_addr *fr
 
 /* ---- time ---- */
 
-/*
- * A tick that comes this much late was held up here, not there. A busy machine is always a little late, so the
- * limit is a good part of the time in which a member must answer.
- */
-static bruit_time stall_threshold(const struct br_core *core)
-{
-    return core->config.probe_timeout / 2;
-}
-
-/*
- * Lifeguard's insight, applied to our own timer: who slept cannot tell who else did. The pending deadlines get the
- * gap back and nobody is accused for it.
- */
-static void give_back_stall(struct bruit_engine *engine, bruit_time gap)
-{
-    BR_TRACE(&engine->core.tracer, stalled, .gap = gap);
-    engine->core.stats.stalls++;
-    br_awareness_apply(&engine->awareness, 1);
-    br_probe_delay(&engine->probe, gap);
-    br_suspicion_delay(&engine->suspicion, gap);
-    br_answer_delay(&engine->answer, gap);
-}
-
 static void accuse(struct bruit_engine *engine)
 {
     struct br_core *core = &engine->core;
@@ -166,8 +192,6 @@ static void accuse(struct bruit_engine *engine)
     struct br_suspect suspect = {.incarnation = verdict->incarnation,
                                  .node = br_core_name(core, verdict->slot),
                                  .from = br_core_name(core, core->self)};
-    BR_TRACE(&core->tracer, probe_failed, .node = suspect.node, .waited = verdict->waited,
-             .relays = verdict->relays, .nacks = verdict->nacks);
     (void)br_claim_suspect(engine, &suspect); /* without memory: the next round will accuse it again */
 }
 
@@ -213,11 +237,8 @@ static void tick_sync(struct bruit_engine *engine)
 
 int bruit_tick(struct bruit_engine *engine, bruit_time now)
 {
-    bruit_time due = bruit_deadline(engine);
     br_engine_input(engine, now);
-    bruit_time gap = br_time_since(due, engine->core.now);
-    if (gap > stall_threshold(&engine->core) && engine->core.config.probe_interval > 0)
-        give_back_stall(engine, gap);
+    notice_stall(engine); /* of a driver that found time for everything but this */
     tick_suspicion(engine);
     tick_probe(engine);
     br_answer_tick(&engine->answer, engine->core.now);

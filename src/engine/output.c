@@ -218,9 +218,7 @@ static size_t next_owed(struct bruit_engine *engine, uint8_t *buffer, size_t cap
 bool bruit_next_datagram(struct bruit_engine *engine, uint8_t *buffer, size_t capacity,
                          struct bruit_datagram *out, bruit_time now)
 {
-    if (now > engine->core.now)
-        engine->core.now = now;
-    engine->core.tracer.now = engine->core.now;
+    br_engine_pass_time(engine, now);
     size_t size = next_owed(engine, buffer, capacity, out);
     br_hosts_broadcast_done(engine);
     br_requests_progress(engine);

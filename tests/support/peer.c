@@ -12,7 +12,8 @@
 
 #include <cmocka.h>
 
-struct peer *peer_new(struct world *world, uint32_t node, const char *name, uint8_t number) {
+struct peer *peer_new(struct world *world, uint32_t node, const char *name, uint8_t number)
+{
     static const uint8_t vsn[6] = {1, 5, 2, 2, 5, 5};
     struct peer *p = calloc(1, sizeof *p);
     assert_non_null(p);
@@ -28,13 +29,15 @@ struct peer *peer_new(struct world *world, uint32_t node, const char *name, uint
     return p;
 }
 
-static void forget(struct peer *p) {
+static void forget(struct peer *p)
+{
     for (size_t i = 0; i < p->leaf_count; i++)
         free((void *)(uintptr_t)p->leaves[i].body.data);
     p->leaf_count = 0;
 }
 
-void peer_free(struct peer *p) {
+void peer_free(struct peer *p)
+{
     forget(p);
     test_wire_free(p->wire);
     free(p->leaves);
@@ -43,26 +46,30 @@ void peer_free(struct peer *p) {
 
 /* ---- saying ---- */
 
-static struct br_writer begin(struct peer *p) {
+static struct br_writer begin(struct peer *p)
+{
     struct br_writer w;
     assert_true(p->count < BR_COMPOUND_PARTS_MAX);
     br_writer_init(&w, p->messages + p->used, sizeof p->messages - p->used);
     return w;
 }
 
-static void end(struct peer *p, const struct br_writer *w) {
+static void end(struct peer *p, const struct br_writer *w)
+{
     assert_false(w->failed);
     p->sizes[p->count++] = (uint16_t)br_writer_size(w);
     p->used += br_writer_size(w);
 }
 
-void peer_add_ping(struct peer *p, const struct br_ping *ping) {
+void peer_add_ping(struct peer *p, const struct br_ping *ping)
+{
     struct br_writer w = begin(p);
     br_ping_encode(&w, ping);
     end(p, &w);
 }
 
-void peer_ping(struct peer *p, uint32_t seq, const char *node) {
+void peer_ping(struct peer *p, uint32_t seq, const char *node)
+{
     peer_add_ping(p, &(struct br_ping){.seq = seq,
                                        .node = world_bytes(node),
                                        .source_addr = br_bytes(p->addr.ip, p->addr.size),
@@ -70,43 +77,50 @@ void peer_ping(struct peer *p, uint32_t seq, const char *node) {
                                        .source_node = world_bytes(p->name)});
 }
 
-void peer_add_indirect(struct peer *p, const struct br_indirect_ping *ping) {
+void peer_add_indirect(struct peer *p, const struct br_indirect_ping *ping)
+{
     struct br_writer w = begin(p);
     br_indirect_ping_encode(&w, ping);
     end(p, &w);
 }
 
-void peer_ack(struct peer *p, uint32_t seq) {
+void peer_ack(struct peer *p, uint32_t seq)
+{
     struct br_writer w = begin(p);
     br_ack_encode(&w, &(struct br_ack){.seq = seq});
     end(p, &w);
 }
 
-void peer_nack(struct peer *p, uint32_t seq) {
+void peer_nack(struct peer *p, uint32_t seq)
+{
     struct br_writer w = begin(p);
     br_nack_encode(&w, &(struct br_nack){seq});
     end(p, &w);
 }
 
-void peer_suspect(struct peer *p, const char *node, uint32_t incarnation, const char *from) {
+void peer_suspect(struct peer *p, const char *node, uint32_t incarnation, const char *from)
+{
     struct br_writer w = begin(p);
     br_suspect_encode(&w, &(struct br_suspect){incarnation, world_bytes(node), world_bytes(from)});
     end(p, &w);
 }
 
-void peer_dead(struct peer *p, const char *node, uint32_t incarnation, const char *from) {
+void peer_dead(struct peer *p, const char *node, uint32_t incarnation, const char *from)
+{
     struct br_writer w = begin(p);
     br_dead_encode(&w, &(struct br_dead){incarnation, world_bytes(node), world_bytes(from)});
     end(p, &w);
 }
 
-void peer_add_alive(struct peer *p, const struct br_alive *alive) {
+void peer_add_alive(struct peer *p, const struct br_alive *alive)
+{
     struct br_writer w = begin(p);
     br_alive_encode(&w, alive);
     end(p, &w);
 }
 
-void peer_alive(struct peer *p, uint32_t incarnation) {
+void peer_alive(struct peer *p, uint32_t incarnation)
+{
     peer_add_alive(p, &(struct br_alive){.incarnation = incarnation,
                                          .port = p->addr.port,
                                          .node = world_bytes(p->name),
@@ -115,7 +129,8 @@ void peer_alive(struct peer *p, uint32_t incarnation) {
 }
 
 /* Addresses of others need memory that outlives the call: one of 256. */
-static struct bruit_bytes other_ip(uint8_t number) {
+static struct bruit_bytes other_ip(uint8_t number)
+{
     static uint8_t ips[256][4];
     uint8_t *ip = ips[number];
     ip[0] = 10;
@@ -125,7 +140,8 @@ static struct bruit_bytes other_ip(uint8_t number) {
     return br_bytes(ip, 4);
 }
 
-struct br_alive peer_other(const struct peer *p, const char *name, uint8_t number, uint32_t incarnation) {
+struct br_alive peer_other(const struct peer *p, const char *name, uint8_t number, uint32_t incarnation)
+{
     return (struct br_alive){.incarnation = incarnation,
                              .port = 7946,
                              .node = world_bytes(name),
@@ -133,13 +149,15 @@ struct br_alive peer_other(const struct peer *p, const char *name, uint8_t numbe
                              .vsn = br_bytes(p->vsn, sizeof p->vsn)};
 }
 
-void peer_raw(struct peer *p, struct bruit_bytes message) {
+void peer_raw(struct peer *p, struct bruit_bytes message)
+{
     struct br_writer w = begin(p);
     br_write_bytes(&w, message);
     end(p, &w);
 }
 
-int peer_send_bytes(struct peer *p, struct bruit_bytes packet) {
+int peer_send_bytes(struct peer *p, struct bruit_bytes packet)
+{
     struct bruit_engine *engine = p->world->nodes[p->node].engine;
     uint8_t *copy = malloc(packet.size); /* of exactly that size: a sanitizer sees who reads beyond */
     if (packet.size > 0)
@@ -150,7 +168,8 @@ int peer_send_bytes(struct peer *p, struct bruit_bytes packet) {
     return status;
 }
 
-int peer_send(struct peer *p) {
+int peer_send(struct peer *p)
+{
     struct bruit_bytes messages[BR_COMPOUND_PARTS_MAX];
     static uint8_t buffer[65536 + 64];
     size_t offset = 0;
@@ -165,7 +184,8 @@ int peer_send(struct peer *p) {
 
 /* ---- hearing ---- */
 
-static void keep_leaves(struct peer *p, const struct bruit_addr *to) {
+static void keep_leaves(struct peer *p, const struct bruit_addr *to)
+{
     for (size_t i = 0; i < p->wire->leaf_count; i++) {
         struct bruit_bytes body = test_wire_leaf(p->wire, i);
         uint8_t *copy = malloc(body.size + 1);
@@ -181,7 +201,8 @@ static void keep_leaves(struct peer *p, const struct bruit_addr *to) {
     p->packets++;
 }
 
-void peer_hear_at(struct peer *p, const struct bruit_addr *addr) {
+void peer_hear_at(struct peer *p, const struct bruit_addr *addr)
+{
     struct world *w = p->world;
     size_t kept = 0;
     forget(p);
@@ -200,18 +221,21 @@ void peer_hear_at(struct peer *p, const struct bruit_addr *addr) {
     w->letter_count = kept;
 }
 
-void peer_hear(struct peer *p) {
+void peer_hear(struct peer *p)
+{
     peer_hear_at(p, &p->addr);
 }
 
-size_t peer_heard(const struct peer *p, uint8_t type) {
+size_t peer_heard(const struct peer *p, uint8_t type)
+{
     size_t count = 0;
     for (size_t i = 0; i < p->leaf_count; i++)
         count += p->leaves[i].type == type;
     return count;
 }
 
-const struct peer_leaf *peer_next(const struct peer *p, uint8_t type, size_t *from) {
+const struct peer_leaf *peer_next(const struct peer *p, uint8_t type, size_t *from)
+{
     while (*from < p->leaf_count)
         if (p->leaves[(*from)++].type == type)
             return &p->leaves[*from - 1];
@@ -219,37 +243,42 @@ const struct peer_leaf *peer_next(const struct peer *p, uint8_t type, size_t *fr
 }
 
 /* The newest leaf of a type that decodes to something about `name`. */
-#define HEARD(kind, TYPE)                                                                                  \
-    bool found = false;                                                                                    \
-    const struct peer_leaf *leaf;                                                                          \
-    for (size_t from = 0; (leaf = peer_next(p, TYPE, &from)) != NULL;) {                                   \
-        struct br_##kind message;                                                                          \
-        assert_int_equal(br_##kind##_decode(&message, leaf->body), 0);                                     \
-        if (!br_bytes_equal(message.node, world_bytes(name)))                                              \
-            continue;                                                                                      \
-        found = true;                                                                                      \
-        if (out != NULL)                                                                                   \
-            *out = message;                                                                                \
-    }                                                                                                      \
+#define HEARD(kind, TYPE)                                                \
+    bool found = false;                                                  \
+    const struct peer_leaf *leaf;                                        \
+    for (size_t from = 0; (leaf = peer_next(p, TYPE, &from)) != NULL;) { \
+        struct br_##kind message;                                        \
+        assert_int_equal(br_##kind##_decode(&message, leaf->body), 0);   \
+        if (!br_bytes_equal(message.node, world_bytes(name)))            \
+            continue;                                                    \
+        found = true;                                                    \
+        if (out != NULL)                                                 \
+            *out = message;                                              \
+    }                                                                    \
     return found
 
-bool peer_heard_alive(const struct peer *p, const char *name, struct br_alive *out) {
+bool peer_heard_alive(const struct peer *p, const char *name, struct br_alive *out)
+{
     HEARD(alive, BR_ALIVE);
 }
 
-bool peer_heard_suspect(const struct peer *p, const char *name, struct br_suspect *out) {
+bool peer_heard_suspect(const struct peer *p, const char *name, struct br_suspect *out)
+{
     HEARD(suspect, BR_SUSPECT);
 }
 
-bool peer_heard_dead(const struct peer *p, const char *name, struct br_dead *out) {
+bool peer_heard_dead(const struct peer *p, const char *name, struct br_dead *out)
+{
     HEARD(dead, BR_DEAD);
 }
 
-bool peer_heard_ping(const struct peer *p, const char *name, struct br_ping *out) {
+bool peer_heard_ping(const struct peer *p, const char *name, struct br_ping *out)
+{
     HEARD(ping, BR_PING);
 }
 
-bool peer_heard_ack(const struct peer *p, uint32_t seq) {
+bool peer_heard_ack(const struct peer *p, uint32_t seq)
+{
     const struct peer_leaf *leaf;
     for (size_t from = 0; (leaf = peer_next(p, BR_ACK, &from)) != NULL;) {
         struct br_ack ack;
@@ -260,7 +289,8 @@ bool peer_heard_ack(const struct peer *p, uint32_t seq) {
     return false;
 }
 
-bool peer_heard_nack(const struct peer *p, uint32_t seq) {
+bool peer_heard_nack(const struct peer *p, uint32_t seq)
+{
     const struct peer_leaf *leaf;
     for (size_t from = 0; (leaf = peer_next(p, BR_NACK, &from)) != NULL;) {
         struct br_nack nack;
@@ -271,7 +301,8 @@ bool peer_heard_nack(const struct peer *p, uint32_t seq) {
     return false;
 }
 
-void peer_live(struct peer *p, bruit_time duration) {
+void peer_live(struct peer *p, bruit_time duration)
+{
     struct world *w = p->world;
     bruit_time end = w->now + duration;
     while (w->now < end) {
@@ -290,12 +321,14 @@ void peer_live(struct peer *p, bruit_time duration) {
 /* ---- streams ---- */
 
 struct br_entry peer_entry(const struct peer *p, const char *name, uint8_t number, uint32_t incarnation,
-                           uint8_t state) {
+                           uint8_t state)
+{
     return (struct br_entry){.alive = peer_other(p, name, number, incarnation), .state = state};
 }
 
-size_t peer_write_state(uint8_t *buffer, size_t capacity, bool join, const struct br_entry *entries, size_t count,
-                        struct bruit_bytes state) {
+size_t peer_write_state(uint8_t *buffer, size_t capacity, bool join, const struct br_entry *entries,
+                        size_t count, struct bruit_bytes state)
+{
     struct br_writer w;
     br_writer_init(&w, buffer, capacity);
     br_pushpull_header_encode(&w, &(struct br_pushpull_header){.nodes = (uint32_t)count,
@@ -308,7 +341,8 @@ size_t peer_write_state(uint8_t *buffer, size_t capacity, bool join, const struc
     return br_writer_size(&w);
 }
 
-static void read_state(struct bruit_bytes body, struct peer_answer *answer) {
+static void read_state(struct bruit_bytes body, struct peer_answer *answer)
+{
     struct br_pushpull_reader reader;
     struct br_entry entry;
     size_t consumed;
@@ -329,7 +363,9 @@ static void read_state(struct bruit_bytes body, struct peer_answer *answer) {
 }
 
 /* What the answer points to lives in `bodies` of the peer's wire until the peer reads or hears again. */
-static void read_line(struct peer *p, const struct world_line *line, bool accepted, struct peer_answer *answer) {
+static void read_line(struct peer *p, const struct world_line *line, bool accepted,
+                      struct peer_answer *answer)
+{
     struct br_frame_reader reader;
     struct br_frame_message message;
     *answer = (struct peer_answer){.type = line->is_open[0] && line->is_open[1] ? PEER_SILENCE : PEER_CLOSED,
@@ -347,21 +383,25 @@ static void read_line(struct peer *p, const struct world_line *line, bool accept
         else if (message.type == BR_ERR) {
             struct br_err err;
             assert_int_equal(br_err_decode(&err, body), 0);
-            snprintf(answer->text, sizeof answer->text, "%.*s", (int)err.error.size, (const char *)err.error.data);
+            snprintf(answer->text, sizeof answer->text, "%.*s", (int)err.error.size,
+                     (const char *)err.error.data);
         }
     }
     br_frame_reader_fini(&reader);
 }
 
-void peer_read_answer(struct peer *p, const struct world_line *line, struct peer_answer *answer) {
+void peer_read_answer(struct peer *p, const struct world_line *line, struct peer_answer *answer)
+{
     read_line(p, line, false, answer);
 }
 
-void peer_read_request(struct peer *p, const struct world_line *line, struct peer_answer *request) {
+void peer_read_request(struct peer *p, const struct world_line *line, struct peer_answer *request)
+{
     read_line(p, line, true, request);
 }
 
-void peer_ask(struct peer *p, struct bruit_bytes message, struct peer_answer *answer, int *line) {
+void peer_ask(struct peer *p, struct bruit_bytes message, struct peer_answer *answer, int *line)
+{
     struct br_frame frame = {0};
     int index = world_dial(p->world, p->node, &p->from);
     assert_true(index >= 0);
@@ -374,13 +414,15 @@ void peer_ask(struct peer *p, struct bruit_bytes message, struct peer_answer *an
 }
 
 void peer_sync(struct peer *p, bool join, const struct br_entry *entries, size_t count,
-               struct peer_answer *answer) {
+               struct peer_answer *answer)
+{
     static uint8_t buffer[1 << 20];
     size_t size = peer_write_state(buffer, sizeof buffer, join, entries, count, br_bytes(NULL, 0));
     peer_ask(p, br_bytes(buffer, size), answer, NULL);
 }
 
-bool peer_serve(struct peer *p, struct bruit_bytes message, struct peer_answer *request) {
+bool peer_serve(struct peer *p, struct bruit_bytes message, struct peer_answer *request)
+{
     struct br_frame frame = {0};
     struct world_line *line = world_line_to(p->world, &p->addr);
     if (line == NULL)

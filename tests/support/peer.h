@@ -15,7 +15,7 @@
 
 struct peer_leaf {
     uint8_t type;
-    bool checked; /* its datagram had a checksum */
+    bool checked;    /* its datagram had a checksum */
     uint32_t packet; /* counted over all datagrams that the peer read */
     struct bruit_addr to;
     struct bruit_bytes body;
@@ -93,8 +93,8 @@ struct peer_answer {
     struct br_ack ack;
 };
 /* Writes a push/pull message into `buffer`; returns its size. */
-size_t peer_write_state(uint8_t *buffer, size_t capacity, bool join, const struct br_entry *entries, size_t count,
-                        struct bruit_bytes state);
+size_t peer_write_state(uint8_t *buffer, size_t capacity, bool join, const struct br_entry *entries,
+                        size_t count, struct bruit_bytes state);
 struct br_entry peer_entry(const struct peer *peer, const char *name, uint8_t number, uint32_t incarnation,
                            uint8_t state);
 /* Dials, sends a message in the usual frame, reads the answer. The line is in *line (an index), if not NULL. */

@@ -27,12 +27,15 @@ struct world_flight {
     size_t size;
 };
 
-static void die(const struct world *w, const char *why) {
-    fprintf(stderr, "world: %s at %.3f s (seed %llu)\n", why, (double)w->now / 1e9, (unsigned long long)w->seed);
+static void die(const struct world *w, const char *why)
+{
+    fprintf(stderr, "world: %s at %.3f s (seed %llu)\n", why, (double)w->now / 1e9,
+            (unsigned long long)w->seed);
     abort();
 }
 
-static void *grown(const struct world *w, void *items, size_t count, size_t size) {
+static void *grown(const struct world *w, void *items, size_t count, size_t size)
+{
     if (count != 0 && (count & (count - 1)) != 0)
         return items;
     void *more = realloc(items, (count == 0 ? 1 : 2 * count) * size);
@@ -41,22 +44,26 @@ static void *grown(const struct world *w, void *items, size_t count, size_t size
     return more;
 }
 
-struct bruit_bytes world_bytes(const char *text) {
+struct bruit_bytes world_bytes(const char *text)
+{
     return br_bytes_string(text);
 }
 
-struct bruit_addr world_addr(uint8_t a, uint8_t b, uint16_t port) {
+struct bruit_addr world_addr(uint8_t a, uint8_t b, uint16_t port)
+{
     return (struct bruit_addr){.ip = {10, 0, a, b}, .size = 4, .port = port};
 }
 
 /* ---- members ---- */
 
-static void *node_resize(void *context, void *old, size_t old_size, size_t new_size) {
+static void *node_resize(void *context, void *old, size_t old_size, size_t new_size)
+{
     return test_memory_resize(&((struct world_node *)context)->memory, old, old_size, new_size);
 }
 
 /* Nonces that are never used twice by one member; secrecy is not what is tested here. */
-static int node_entropy(void *context, uint8_t *out, size_t size) {
+static int node_entropy(void *context, uint8_t *out, size_t size)
+{
     struct world_node *node = context;
     for (int i = 0; i < 8 && ++node->nonce[i] == 0; i++)
         ;
@@ -65,7 +72,8 @@ static int node_entropy(void *context, uint8_t *out, size_t size) {
     return 0;
 }
 
-static void node_trace(void *context, const struct bruit_trace_record *record) {
+static void node_trace(void *context, const struct bruit_trace_record *record)
+{
     struct world_node *node = context;
     struct world *w = node->world;
     char text[512];
@@ -79,7 +87,8 @@ static void node_trace(void *context, const struct bruit_trace_record *record) {
     w->trace_size += (size_t)snprintf(more + w->trace_size, room, "%s %s\n", node->name, text);
 }
 
-struct world *world_new(uint64_t seed) {
+struct world *world_new(uint64_t seed)
+{
     struct world *w = calloc(1, sizeof *w);
     if (w == NULL)
         abort();
@@ -93,7 +102,8 @@ struct world *world_new(uint64_t seed) {
     return w;
 }
 
-uint32_t world_add(struct world *w) {
+uint32_t world_add(struct world *w)
+{
     uint32_t i = w->count++;
     if (i >= WORLD_NODES_MAX)
         die(w, "too many members");
@@ -110,7 +120,8 @@ uint32_t world_add(struct world *w) {
     return i;
 }
 
-int world_start(struct world *w, uint32_t i) {
+int world_start(struct world *w, uint32_t i)
+{
     struct world_node *node = &w->nodes[i];
     struct bruit_env env = {.struct_size = sizeof env,
                             .context = node,
@@ -131,7 +142,8 @@ int world_start(struct world *w, uint32_t i) {
 }
 
 /* As if the tests had looked into the engine: the one thing public functions cannot tell. */
-static void stop(struct world *w, struct world_node *node) {
+static void stop(struct world *w, struct world_node *node)
+{
     if (node->engine == NULL)
         return;
     if (!br_view_is_consistent(&node->engine->core.view))
@@ -142,7 +154,8 @@ static void stop(struct world *w, struct world_node *node) {
         die(w, "an engine kept memory");
 }
 
-void world_free(struct world *w) {
+void world_free(struct world *w)
+{
     for (uint32_t i = 0; i < w->count; i++) {
         stop(w, &w->nodes[i]);
         free(w->nodes[i].events);
@@ -163,7 +176,8 @@ void world_free(struct world *w) {
     free(w);
 }
 
-static uint32_t node_at(const struct world *w, const struct bruit_addr *addr) {
+static uint32_t node_at(const struct world *w, const struct bruit_addr *addr)
+{
     for (uint32_t i = 0; i < w->count; i++)
         if (memcmp(w->nodes[i].addr.ip, addr->ip, 16) == 0 && w->nodes[i].addr.port == addr->port)
             return i;
@@ -172,14 +186,16 @@ static uint32_t node_at(const struct world *w, const struct bruit_addr *addr) {
 
 /* ---- the network ---- */
 
-static struct world_flight *launch(struct world *w, enum flight_kind kind, uint32_t to, bruit_time delay) {
+static struct world_flight *launch(struct world *w, enum flight_kind kind, uint32_t to, bruit_time delay)
+{
     w->flights = grown(w, w->flights, w->flight_count, sizeof *w->flights);
     struct world_flight *f = &w->flights[w->flight_count++];
     *f = (struct world_flight){.kind = kind, .at = w->now + delay, .order = w->flight_order++, .to = to};
     return f;
 }
 
-static void load(struct world_flight *f, struct bruit_bytes bytes) {
+static void load(struct world_flight *f, struct bruit_bytes bytes)
+{
     f->bytes = malloc(bytes.size);
     f->size = bytes.size;
     if (bytes.size > 0)
@@ -187,11 +203,13 @@ static void load(struct world_flight *f, struct bruit_bytes bytes) {
 }
 
 /* Something between 1 and 2 latencies. */
-static bruit_time delay_of(struct world *w) {
+static bruit_time delay_of(struct world *w)
+{
     return w->latency + br_rng_time_below(&w->rng, w->latency + 1);
 }
 
-static void send_datagram(struct world *w, uint32_t from, const struct bruit_datagram *out) {
+static void send_datagram(struct world *w, uint32_t from, const struct bruit_datagram *out)
+{
     struct bruit_bytes packet = br_bytes(w->nodes[from].buffer, out->size);
     uint32_t to = node_at(w, &out->to);
     w->datagrams++;
@@ -212,7 +230,8 @@ static void send_datagram(struct world *w, uint32_t from, const struct bruit_dat
     load(f, packet);
 }
 
-static struct world_line *find_line(struct world *w, uint32_t node, uint32_t stream, int *side) {
+static struct world_line *find_line(struct world *w, uint32_t node, uint32_t stream, int *side)
+{
     for (size_t i = w->line_count; i-- > 0;)
         for (*side = 0; *side < 2; ++*side)
             if (w->lines[i].node[*side] == node && w->lines[i].stream[*side] == stream)
@@ -220,7 +239,8 @@ static struct world_line *find_line(struct world *w, uint32_t node, uint32_t str
     return NULL;
 }
 
-static struct world_line *new_line(struct world *w) {
+static struct world_line *new_line(struct world *w)
+{
     w->lines = grown(w, w->lines, w->line_count, sizeof *w->lines);
     struct world_line *line = &w->lines[w->line_count++];
     *line = (struct world_line){.node = {WORLD_OUTSIDE, WORLD_OUTSIDE}};
@@ -229,7 +249,8 @@ static struct world_line *new_line(struct world *w) {
 
 /* Towards one end of a line; nothing when the network is cut, or that end is the test's. */
 static struct world_flight *launch_on(struct world *w, const struct world_line *line, enum flight_kind kind,
-                                      int side) {
+                                      int side)
+{
     uint32_t to = line->node[side], from = line->node[1 - side];
     if (to == WORLD_OUTSIDE || (from != WORLD_OUTSIDE && kind != SENT && w->cut[from][to]))
         return NULL;
@@ -240,7 +261,8 @@ static struct world_flight *launch_on(struct world *w, const struct world_line *
     return f;
 }
 
-static void do_open(struct world *w, uint32_t node, const struct bruit_stream_op *op) {
+static void do_open(struct world *w, uint32_t node, const struct bruit_stream_op *op)
+{
     struct world_line *line = new_line(w);
     w->connections++;
     line->to = op->to;
@@ -251,7 +273,8 @@ static void do_open(struct world *w, uint32_t node, const struct bruit_stream_op
     (void)launch_on(w, line, CONNECT, 1);
 }
 
-static void do_send(struct world *w, uint32_t node, const struct bruit_stream_op *op) {
+static void do_send(struct world *w, uint32_t node, const struct bruit_stream_op *op)
+{
     int side;
     struct world_line *line = find_line(w, node, op->stream, &side);
     if (line == NULL)
@@ -267,7 +290,8 @@ static void do_send(struct world *w, uint32_t node, const struct bruit_stream_op
     (void)launch_on(w, line, SENT, side);
 }
 
-static void do_close(struct world *w, uint32_t node, const struct bruit_stream_op *op) {
+static void do_close(struct world *w, uint32_t node, const struct bruit_stream_op *op)
+{
     int side;
     struct world_line *line = find_line(w, node, op->stream, &side);
     if (line == NULL || !line->is_open[side])
@@ -279,25 +303,29 @@ static void do_close(struct world *w, uint32_t node, const struct bruit_stream_o
 
 /* ---- arrivals ---- */
 
-static void end_line(struct world *w, struct world_line *line, int side, int error) {
+static void end_line(struct world *w, struct world_line *line, int side, int error)
+{
     struct world_node *node = &w->nodes[line->node[side]];
     line->is_open[side] = false;
     (void)bruit_stream_closed(node->engine, line->stream[side], error, w->now);
 }
 
-static void refuse_line(struct world *w, struct world_line *line, int error) {
+static void refuse_line(struct world *w, struct world_line *line, int error)
+{
     line->is_open[1] = false;
     struct world_flight *f = launch_on(w, line, END, 0);
     if (f != NULL)
         f->error = error;
 }
 
-static void arrive_on_line(struct world *w, const struct world_flight *f) {
+static void arrive_on_line(struct world *w, const struct world_flight *f)
+{
     struct world_node *node = &w->nodes[f->to];
     struct world_line *line = &w->lines[f->line];
     if (f->kind == CONNECT) {
         const struct bruit_addr *from = &w->nodes[line->node[0]].addr;
-        if (node->engine == NULL || bruit_stream_accepted(node->engine, from, &line->stream[1], w->now) != 0) {
+        if (node->engine == NULL ||
+            bruit_stream_accepted(node->engine, from, &line->stream[1], w->now) != 0) {
             refuse_line(w, line, BRUIT_EREFUSED);
             return;
         }
@@ -316,7 +344,8 @@ static void arrive_on_line(struct world *w, const struct world_flight *f) {
     }
 }
 
-static void arrive(struct world *w, struct world_flight *f) {
+static void arrive(struct world *w, struct world_flight *f)
+{
     struct world_node *node = &w->nodes[f->to];
     if (f->kind != DATAGRAM)
         arrive_on_line(w, f);
@@ -327,7 +356,8 @@ static void arrive(struct world *w, struct world_flight *f) {
 }
 
 /* The next arrival that is due at `until` and whose receiver is running, or at least not paused. */
-static size_t next_flight(const struct world *w, bruit_time until) {
+static size_t next_flight(const struct world *w, bruit_time until)
+{
     size_t best = SIZE_MAX;
     for (size_t i = 0; i < w->flight_count; i++) {
         const struct world_flight *f = &w->flights[i], *b = best == SIZE_MAX ? NULL : &w->flights[best];
@@ -341,17 +371,19 @@ static size_t next_flight(const struct world *w, bruit_time until) {
 
 /* ---- the drivers ---- */
 
-static void note_event(struct world *w, struct world_node *node, const struct bruit_event *event) {
+static void note_event(struct world *w, struct world_node *node, const struct bruit_event *event)
+{
     node->events = grown(w, node->events, node->event_count, sizeof *node->events);
     struct world_event *note = &node->events[node->event_count++];
-    *note = (struct world_event){event->type, event->changes, event->request, event->join.contacted, event->error,
-                                 {0}, {0}};
+    *note = (struct world_event){
+        event->type, event->changes, event->request, event->join.contacted, event->error, {0}, {0}};
     struct bruit_member who;
     if (event->node != 0 && bruit_member_get(node->engine, event->node, &who) == 0)
         snprintf(note->name, sizeof note->name, "%.*s", (int)who.name.size, (const char *)who.name.data);
     struct bruit_status_member member; /* of one that the engine may have forgotten */
     if (bruit_status_event(event, &member) == 0)
-        snprintf(note->name, sizeof note->name, "%.*s", (int)member.name.size, (const char *)member.name.data);
+        snprintf(note->name, sizeof note->name, "%.*s", (int)member.name.size,
+                 (const char *)member.name.data);
     if (event->type != BRUIT_EVENT_JOIN_DONE)
         return;
     note->error = event->join.results[0].error;
@@ -359,7 +391,8 @@ static void note_event(struct world *w, struct world_node *node, const struct br
              event->join.results[0].text.size == 0 ? "" : (const char *)event->join.results[0].text.data);
 }
 
-static void pull(struct world *w, uint32_t i) {
+static void pull(struct world *w, uint32_t i)
+{
     struct world_node *node = &w->nodes[i];
     struct bruit_datagram out;
     struct bruit_stream_op op;
@@ -381,15 +414,18 @@ static void pull(struct world *w, uint32_t i) {
         note_event(w, node, &event);
 }
 
-void world_settle(struct world *w, uint32_t i) {
+void world_settle(struct world *w, uint32_t i)
+{
     pull(w, i);
 }
 
-static bool is_due(const struct world_node *node, bruit_time now) {
+static bool is_due(const struct world_node *node, bruit_time now)
+{
     return node->engine != NULL && !node->is_paused && bruit_deadline(node->engine) <= now;
 }
 
-static bruit_time next_time(const struct world *w) {
+static bruit_time next_time(const struct world *w)
+{
     bruit_time next = BRUIT_NEVER;
     size_t flight = next_flight(w, BRUIT_NEVER);
     if (flight != SIZE_MAX)
@@ -401,7 +437,8 @@ static bruit_time next_time(const struct world *w) {
 }
 
 /* All that happens at this moment: sockets first, then timers, then what follows from both. */
-static void step(struct world *w) {
+static void step(struct world *w)
+{
     for (size_t i; (i = next_flight(w, w->now)) != SIZE_MAX;) {
         struct world_flight f = w->flights[i];
         w->flights[i] = w->flights[--w->flight_count];
@@ -419,7 +456,8 @@ static void step(struct world *w) {
     }
 }
 
-static bool run(struct world *w, bruit_time end, world_condition condition) {
+static bool run(struct world *w, bruit_time end, world_condition condition)
+{
     uint32_t steps = 0;
     for (bruit_time next; (next = next_time(w)) <= end;) {
         steps = next > w->now ? 0 : steps + 1;
@@ -435,21 +473,25 @@ static bool run(struct world *w, bruit_time end, world_condition condition) {
     return condition != NULL && condition(w);
 }
 
-void world_run_until(struct world *w, bruit_time time) {
+void world_run_until(struct world *w, bruit_time time)
+{
     (void)run(w, time, NULL);
 }
 
-void world_run(struct world *w, bruit_time duration) {
+void world_run(struct world *w, bruit_time duration)
+{
     (void)run(w, w->now + duration, NULL);
 }
 
-bool world_wait(struct world *w, world_condition condition, bruit_time most) {
+bool world_wait(struct world *w, world_condition condition, bruit_time most)
+{
     return condition(w) || run(w, w->now + most, condition);
 }
 
 /* ---- what happens to members ---- */
 
-int world_join(struct world *w, uint32_t node, uint32_t seed_node) {
+int world_join(struct world *w, uint32_t node, uint32_t seed_node)
+{
     struct bruit_join_target target = {.addr = w->nodes[seed_node].addr};
     uint32_t request;
     int status = bruit_join(w->nodes[node].engine, &target, 1, 0, &request, w->now);
@@ -457,7 +499,8 @@ int world_join(struct world *w, uint32_t node, uint32_t seed_node) {
     return status;
 }
 
-void world_cluster(struct world *w, uint32_t count) {
+void world_cluster(struct world *w, uint32_t count)
+{
     for (uint32_t i = 0; i < count; i++) {
         uint32_t node = world_add(w);
         if (world_start(w, node) != 0)
@@ -468,12 +511,14 @@ void world_cluster(struct world *w, uint32_t count) {
     }
 }
 
-void world_leave(struct world *w, uint32_t node, bruit_time timeout) {
+void world_leave(struct world *w, uint32_t node, bruit_time timeout)
+{
     (void)bruit_leave(w->nodes[node].engine, timeout, w->now);
     world_settle(w, node);
 }
 
-void world_kill(struct world *w, uint32_t node) {
+void world_kill(struct world *w, uint32_t node)
+{
     stop(w, &w->nodes[node]);
     for (size_t i = 0; i < w->line_count; i++)
         for (int side = 0; side < 2; side++)
@@ -485,20 +530,24 @@ void world_kill(struct world *w, uint32_t node) {
             }
 }
 
-void world_pause(struct world *w, uint32_t node) {
+void world_pause(struct world *w, uint32_t node)
+{
     w->nodes[node].is_paused = true;
 }
 
-void world_resume(struct world *w, uint32_t node) {
+void world_resume(struct world *w, uint32_t node)
+{
     w->nodes[node].is_paused = false;
     step(w);
 }
 
-void world_cut(struct world *w, uint32_t a, uint32_t b, bool cut) {
+void world_cut(struct world *w, uint32_t a, uint32_t b, bool cut)
+{
     w->cut[a][b] = w->cut[b][a] = cut;
 }
 
-void world_partition(struct world *w, uint32_t border, bool cut) {
+void world_partition(struct world *w, uint32_t border, bool cut)
+{
     for (uint32_t a = 0; a < border; a++)
         for (uint32_t b = border; b < w->count; b++)
             world_cut(w, a, b, cut);
@@ -506,7 +555,8 @@ void world_partition(struct world *w, uint32_t border, bool cut) {
 
 /* ---- the outside's ends of lines ---- */
 
-int world_dial(struct world *w, uint32_t node, const struct bruit_addr *from) {
+int world_dial(struct world *w, uint32_t node, const struct bruit_addr *from)
+{
     uint32_t stream;
     if (bruit_stream_accepted(w->nodes[node].engine, from, &stream, w->now) != 0)
         return -1;
@@ -517,25 +567,30 @@ int world_dial(struct world *w, uint32_t node, const struct bruit_addr *from) {
     return (int)(line - w->lines);
 }
 
-struct world_line *world_line_to(struct world *w, const struct bruit_addr *to) {
+struct world_line *world_line_to(struct world *w, const struct bruit_addr *to)
+{
     for (size_t i = w->line_count; i-- > 0;)
-        if (w->lines[i].is_open[0] && w->lines[i].to.port == to->port && memcmp(w->lines[i].to.ip, to->ip, 16) == 0)
+        if (w->lines[i].is_open[0] && w->lines[i].to.port == to->port &&
+            memcmp(w->lines[i].to.ip, to->ip, 16) == 0)
             return &w->lines[i];
     return NULL;
 }
 
-static int inner_side(const struct world_line *line) {
+static int inner_side(const struct world_line *line)
+{
     return line->node[0] == WORLD_OUTSIDE ? 1 : 0;
 }
 
-void world_line_opened(struct world *w, struct world_line *line) {
+void world_line_opened(struct world *w, struct world_line *line)
+{
     line->is_open[1] = true;
     (void)bruit_stream_opened(w->nodes[line->node[0]].engine, line->stream[0], w->now);
     world_settle(w, line->node[0]);
     world_run(w, 0);
 }
 
-void world_line_write(struct world *w, struct world_line *line, struct bruit_bytes bytes) {
+void world_line_write(struct world *w, struct world_line *line, struct bruit_bytes bytes)
+{
     int side = inner_side(line);
     uint32_t node = line->node[side];
     (void)bruit_recv_stream(w->nodes[node].engine, line->stream[side], bytes, w->now);
@@ -543,7 +598,8 @@ void world_line_write(struct world *w, struct world_line *line, struct bruit_byt
     world_run(w, 0);
 }
 
-void world_line_close(struct world *w, struct world_line *line, int error) {
+void world_line_close(struct world *w, struct world_line *line, int error)
+{
     int side = inner_side(line);
     uint32_t node = line->node[side];
     line->is_open[1 - side] = false;
@@ -554,7 +610,8 @@ void world_line_close(struct world *w, struct world_line *line, int error) {
 
 /* ---- looking ---- */
 
-int world_state_of(const struct world *w, uint32_t node, const char *name) {
+int world_state_of(const struct world *w, uint32_t node, const char *name)
+{
     struct bruit_member member;
     const struct bruit_engine *engine = w->nodes[node].engine;
     if (bruit_member_get(engine, bruit_member_find(engine, world_bytes(name)), &member) != 0)
@@ -562,29 +619,33 @@ int world_state_of(const struct world *w, uint32_t node, const char *name) {
     return (int)member.state;
 }
 
-uint32_t world_incarnation_of(const struct world *w, uint32_t node, const char *name) {
+uint32_t world_incarnation_of(const struct world *w, uint32_t node, const char *name)
+{
     struct bruit_member member = {0};
     const struct bruit_engine *engine = w->nodes[node].engine;
     (void)bruit_member_get(engine, bruit_member_find(engine, world_bytes(name)), &member);
     return member.incarnation;
 }
 
-int world_state(const struct world *w, uint32_t a, uint32_t b) {
+int world_state(const struct world *w, uint32_t a, uint32_t b)
+{
     return world_state_of(w, a, w->nodes[b].name);
 }
 
-bool world_wait_state(struct world *w, uint32_t a, uint32_t b, int state, bruit_time most) {
+bool world_wait_state(struct world *w, uint32_t a, uint32_t b, int state, bruit_time most)
+{
     bruit_time end = w->now + most;
     while (world_state(w, a, b) != state && w->now < end)
         world_run_until(w, br_time_min(end, w->now + 10 * BRUIT_MILLISECOND));
     if (world_state(w, a, b) == state)
         return true;
-    printf("seed %llu: n%u sees n%u as %d, not as %d, after %.3f s\n", (unsigned long long)w->seed, (unsigned)a,
-           (unsigned)b, world_state(w, a, b), state, (double)most / 1e9);
+    printf("seed %llu: n%u sees n%u as %d, not as %d, after %.3f s\n", (unsigned long long)w->seed,
+           (unsigned)a, (unsigned)b, world_state(w, a, b), state, (double)most / 1e9);
     return false;
 }
 
-bool world_all_alive(const struct world *w) {
+bool world_all_alive(const struct world *w)
+{
     size_t running = 0;
     for (uint32_t i = 0; i < w->count; i++)
         running += w->nodes[i].engine != NULL;
@@ -600,7 +661,8 @@ bool world_all_alive(const struct world *w) {
     return true;
 }
 
-bool world_wait_all_alive(struct world *w, bruit_time most) {
+bool world_wait_all_alive(struct world *w, bruit_time most)
+{
     if (world_wait(w, world_all_alive, most))
         return true;
     printf("seed %llu: not all alive after %.3f s:", (unsigned long long)w->seed, (double)most / 1e9);
@@ -611,7 +673,8 @@ bool world_wait_all_alive(struct world *w, bruit_time most) {
     return false;
 }
 
-size_t world_events(const struct world *w, uint32_t node, uint32_t type, const char *name, uint32_t changes) {
+size_t world_events(const struct world *w, uint32_t node, uint32_t type, const char *name, uint32_t changes)
+{
     size_t count = 0;
     for (size_t i = 0; i < w->nodes[node].event_count; i++) {
         const struct world_event *event = &w->nodes[node].events[i];
@@ -621,16 +684,19 @@ size_t world_events(const struct world *w, uint32_t node, uint32_t type, const c
     return count;
 }
 
-const struct world_event *world_last_event(const struct world *w, uint32_t node, uint32_t type) {
+const struct world_event *world_last_event(const struct world *w, uint32_t node, uint32_t type)
+{
     for (size_t i = w->nodes[node].event_count; i-- > 0;)
         if (w->nodes[node].events[i].type == type)
             return &w->nodes[node].events[i];
     return NULL;
 }
 
-size_t world_traced(const struct world *w, uint32_t node, const char *text) {
+size_t world_traced(const struct world *w, uint32_t node, const char *text)
+{
     size_t count = 0, prefix = strlen(w->nodes[node].name) + 1;
-    for (const char *line = w->trace, *end; line != NULL && (end = strchr(line, '\n')) != NULL; line = end + 1) {
+    for (const char *line = w->trace, *end; line != NULL && (end = strchr(line, '\n')) != NULL;
+         line = end + 1) {
         if (strncmp(line, w->nodes[node].name, prefix - 1) != 0 || line[prefix - 1] != ' ')
             continue;
         count += memmem(line + prefix, (size_t)(end - line) - prefix, text, strlen(text)) != NULL;
@@ -638,21 +704,24 @@ size_t world_traced(const struct world *w, uint32_t node, const char *text) {
     return count;
 }
 
-bool world_expect_trace(const struct world *w, uint32_t node, const char *text) {
+bool world_expect_trace(const struct world *w, uint32_t node, const char *text)
+{
     if (world_traced(w, node, text) > 0)
         return true;
-    printf("seed %llu: %s never traced \"%s\"; it traced\n%s", (unsigned long long)w->seed, w->nodes[node].name, text,
-           w->trace == NULL ? "" : w->trace);
+    printf("seed %llu: %s never traced \"%s\"; it traced\n%s", (unsigned long long)w->seed,
+           w->nodes[node].name, text, w->trace == NULL ? "" : w->trace);
     return false;
 }
 
-struct bruit_stats world_stats(const struct world *w, uint32_t node) {
+struct bruit_stats world_stats(const struct world *w, uint32_t node)
+{
     struct bruit_stats stats;
     bruit_stats_get(w->nodes[node].engine, &stats);
     return stats;
 }
 
-uint64_t world_drops(const struct world *w, uint32_t node) {
+uint64_t world_drops(const struct world *w, uint32_t node)
+{
     struct bruit_stats stats = world_stats(w, node);
     uint64_t count = 0;
     for (int i = 0; i < BRUIT_DROP_MAX; i++)

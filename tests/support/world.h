@@ -135,7 +135,8 @@ int world_state_of(const struct world *world, uint32_t node, const char *name);
 uint32_t world_incarnation_of(const struct world *world, uint32_t node, const char *name);
 
 /* Events of one type about `name` (NULL: any) with one of `changes` (0: any) that `node` was given. */
-size_t world_events(const struct world *world, uint32_t node, uint32_t type, const char *name, uint32_t changes);
+size_t world_events(const struct world *world, uint32_t node, uint32_t type, const char *name,
+                    uint32_t changes);
 const struct world_event *world_last_event(const struct world *world, uint32_t node, uint32_t type);
 
 /* How many lines `node` traced that contain `text`. */
