@@ -93,7 +93,10 @@ static void test_nobody_waits_longer_than_three_seconds(void **state)
     assert_int_equal(br_coalescer_deadline(&coalescer), 3 * BRUIT_SECOND);
 }
 
-/* A member fails and is back within the window: what counts is its latest event, and that was told already. */
+/*
+ * A member fails and is back within the window: what counts is its latest event, and that was told
+ * already.
+ */
 static void test_a_member_that_is_as_it_was_last_told_is_left_out(void **state)
 {
     (void)state;
@@ -107,7 +110,10 @@ static void test_a_member_that_is_as_it_was_last_told_is_left_out(void **state)
     assert_string_equal(flush(), "failed: a; ");
 }
 
-/* Tags change twice: both times it is told, and only the latest tags; but not again at the next flush, as Serf does. */
+/*
+ * Tags change twice: both times it is told, and only the latest tags; but not again at the next flush, as
+ * Serf does.
+ */
 static void test_updates_are_always_told_and_only_once(void **state)
 {
     (void)state;
@@ -132,7 +138,10 @@ static void test_members_are_copied(void **state)
     assert_string_equal(flush(), "join: abc=xyz; ");
 }
 
-/* Members come and go for ever under new names: who was reaped takes no memory, and comes back as somebody new. */
+/*
+ * Members come and go for ever under new names: who was reaped takes no memory, and comes back as somebody
+ * new.
+ */
 static void test_reaped_members_are_forgotten(void **state)
 {
     (void)state;

@@ -135,7 +135,10 @@ static void test_missing_and_malformed_values_are_refused(void **state)
     assert_int_equal(parse(WORDS("-help")), BR_FLAGS_HELP);
 }
 
-/* Serf's flags of features that do not exist yet must not be taken for nothing: whoever gives one relies on it. */
+/*
+ * Serf's flags of features that do not exist yet must not be taken for nothing: whoever gives one relies
+ * on it.
+ */
 static void test_flags_of_later_versions_are_refused_by_name(void **state)
 {
     static char *const later[] = {"-snapshot",  "-event-handler", "-discover",   "-keyring-file",
@@ -228,7 +231,10 @@ static void test_role_becomes_a_tag_and_protocol_2_tells_nothing_else(void **sta
     assert_memory_equal(options.meta, "web", 3);
 }
 
-/* Metadata of 512 bytes is the last that fits: ff, a map of one pair, a letter, and 505 bytes behind da xx xx. */
+/*
+ * Metadata of 512 bytes is the last that fits: ff, a map of one pair, a letter, and 505 bytes behind da xx
+ * xx.
+ */
 static void test_tags_fill_512_bytes_and_no_more(void **state)
 {
     char tag[600];

@@ -54,7 +54,10 @@ static void test_duration_without_a_known_unit_is_refused_in_gos_words(void **st
     assert_string_equal(no_duration("-5s"), "time: invalid duration \"-5s\"");
 }
 
-/* Somebody asks for more nanoseconds than 63 bits hold: the last duration that fits passes, the next does not. */
+/*
+ * Somebody asks for more nanoseconds than 63 bits hold: the last duration that fits passes, the next does
+ * not.
+ */
 static void test_duration_beyond_63_bits_is_refused(void **state)
 {
     (void)state;
