@@ -59,7 +59,8 @@ static bool is_compatible(const struct br_core *core, const struct br_alive *ali
     const uint8_t *vsn = alive->vsn.data;
     return c->delegate_current >= vsn[BR_VSN_DMIN] && c->delegate_current <= vsn[BR_VSN_DMAX] &&
            vsn[BR_VSN_DCUR] >= c->delegate_min && vsn[BR_VSN_DCUR] <= c->delegate_max &&
-           c->protocol >= vsn[BR_VSN_PMIN] && c->protocol <= vsn[BR_VSN_PMAX];
+           c->protocol >= vsn[BR_VSN_PMIN] && c->protocol <= vsn[BR_VSN_PMAX] &&
+           vsn[BR_VSN_PCUR] >= BR_PROTOCOL_MIN && vsn[BR_VSN_PCUR] <= BR_PROTOCOL_MAX;
 }
 
 /* ---- carrying out ---- */

@@ -114,11 +114,10 @@ static int add_modules(struct bruit_engine *engine, const struct bruit_config *c
     return 0;
 }
 
-/* memberlist's own range: what we understand of its protocol is all of docs/wire/memberlist.md (section 11.1). */
 static int be_born(struct bruit_engine *engine, const struct bruit_config *config)
 {
-    const uint8_t vsn[BR_VSN_SIZE] = {
-        1, 5, config->protocol, config->delegate_min, config->delegate_max, config->delegate_current};
+    const uint8_t vsn[BR_VSN_SIZE] = {BR_PROTOCOL_MIN,      BR_PROTOCOL_MAX,      config->protocol,
+                                      config->delegate_min, config->delegate_max, config->delegate_current};
     struct br_alive self = {.node = config->name,
                             .addr = br_addr_ip(&config->advertise),
                             .port = config->advertise.port,

@@ -35,6 +35,10 @@
 
 #define BR_MODULES_MAX 16
 
+/* The versions of memberlist's protocol that we understand: all of them (docs/wire/memberlist.md section 11.1). */
+#define BR_PROTOCOL_MIN 1
+#define BR_PROTOCOL_MAX 5
+
 /* Events of modules and requests that the program has not fetched; member news has no bound but the members. */
 #define BR_EVENTS_MAX 4096
 
