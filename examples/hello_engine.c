@@ -148,8 +148,11 @@ static void pull_all(void)
 {
     for (bool any = true; any;) {
         any = false;
-        for (int i = 0; i < MEMBERS; i++)
-            any |= deliver_datagrams(&members[i]) | do_streams(&members[i]) | tell_events(&members[i]);
+        for (int i = 0; i < MEMBERS; i++) {
+            any |= deliver_datagrams(&members[i]);
+            any |= do_streams(&members[i]);
+            any |= tell_events(&members[i]);
+        }
     }
 }
 
