@@ -32,7 +32,10 @@ struct br_join {
 void br_join_init(struct br_join *join, struct br_alloc *alloc);
 void br_join_fini(struct br_join *join);
 
-/* A new request for `count` targets (1 to BR_JOIN_TARGETS_MAX), all pending: its number, or 0 with the reason in *error. */
+/*
+ * A new request for `count` targets (1 to BR_JOIN_TARGETS_MAX), all pending: its number, or 0 with the reason in
+ * *error.
+ */
 uint32_t br_join_begin(struct br_join *join, const struct bruit_join_target *targets, size_t count,
                        uint32_t flags, int *error);
 
