@@ -4,11 +4,14 @@
 
 #include <bruit/cipher.h>
 #include <bruit/config.h>
+#include <bruit/conflict.h>
 #include <bruit/engine.h>
 #include <bruit/env.h>
 #include <bruit/error.h>
+#include <bruit/event.h>
 #include <bruit/member.h>
 #include <bruit/module.h>
+#include <bruit/query.h>
 #include <bruit/stats.h>
 #include <bruit/status.h>
 #include <bruit/trace.h>

@@ -141,7 +141,7 @@ struct bruit_join_target {
 /*
  * Joins the cluster through the given members, all at once: one sync with each. One that answers is
  * enough. Fills `*request`; BRUIT_EVENT_JOIN_DONE with that number follows in any case. At most 64
- * targets. `flags` is handed to modules (see <bruit/status.h>). Returns 0, or BRUIT_EINVAL,
+ * targets. `flags` is handed to modules (see <bruit/event.h>). Returns 0, or BRUIT_EINVAL,
  * BRUIT_ENOMEM, BRUIT_ECLOSED after bruit_leave().
  */
 BRUIT_API int bruit_join(struct bruit_engine *engine, const struct bruit_join_target *targets, size_t count,
@@ -181,7 +181,8 @@ enum bruit_event_type {
     BRUIT_EVENT_LEAVE_DONE, /* `error`: 0, or BRUIT_ETIMEOUT */
     BRUIT_EVENT_META_DONE,
     BRUIT_EVENT_STATUS, /* <bruit/status.h>: Serf's member events; `node`, `changes` (one bit) */
-    BRUIT_EVENT_MODULE = 64, /* and above: a module's own, `data` as its header says */
+    /* And above: a module's own, as its header says. +0 status, +8 event, +16 query, +32 conflict; yours from +1000. */
+    BRUIT_EVENT_MODULE = 64,
 };
 
 /*
@@ -196,6 +197,7 @@ enum bruit_change {
     BRUIT_CHANGE_FAILED = 16,    /* -> dead */
     BRUIT_CHANGE_LEFT = 32,      /* -> left */
     BRUIT_CHANGE_FORGOTTEN = 64, /* reaped: `node` is readable until the next input, then nobody */
+    BRUIT_CHANGE_CONFLICT = 128, /* told to modules only: another address claims its name (BRUIT_EVENT_CONFLICT) */
 };
 
 /* What became of one target of a join. */

@@ -29,6 +29,27 @@ typedef uint64_t bruit_handle;
  */
 struct bruit_document;
 
+/*
+ * Questions: one member's module asks the same module of others. They travel as internal queries ("_serf_" and the
+ * name), so they need the query module (<bruit/query.h>), which is the one that carries them.
+ */
+struct bruit_question {
+    uint64_t id;             /* for bruit_host_answer() */
+    struct bruit_bytes name; /* without "_serf_" */
+    struct bruit_bytes payload;
+    struct bruit_bytes source; /* who asks; empty from old peers */
+    bruit_time deadline;
+};
+
+struct bruit_answer {
+    uint32_t ask;    /* the number that bruit_host_ask() gave */
+    bool is_last;    /* the question is over: no name, no payload */
+    bool is_early;   /* and it is, because everybody who was asked has answered */
+    uint32_t expected; /* how many were asked, as far as we know; with is_last */
+    struct bruit_bytes from;
+    struct bruit_bytes payload;
+};
+
 struct bruit_module {
     size_t struct_size;
     const char *name;  /* of its random stream and its trace; unique in an engine */
@@ -41,6 +62,10 @@ struct bruit_module {
     /* Keys of the push/pull document that export_section writes. Two claims of one key: error. */
     const char *const *section_keys;
     size_t section_key_count;
+
+    /* Names of the questions that on_question answers, without "_serf_". Two claims of one name: error. */
+    const char *const *questions;
+    size_t question_count;
 
     /* All hooks may be NULL. `self` is the module's state. */
 
@@ -72,6 +97,11 @@ struct bruit_module {
     void (*on_joined)(void *self, uint32_t contacted, uint32_t flags);
     /* bruit_leave() begins. True: hold membership's goodbye until bruit_host_leave_ready(). */
     bool (*on_leave)(void *self);
+
+    /* A question of a claimed name: answer it with bruit_host_answer(), now or before its deadline, or never. */
+    void (*on_question)(void *self, const struct bruit_question *question);
+    /* An answer to a question of ours; the last call for each says that it is over. */
+    void (*on_answer)(void *self, const struct bruit_answer *answer);
 };
 
 /* ------------------------------------------------------------------ services */
@@ -82,6 +112,12 @@ BRUIT_API uint64_t bruit_host_random_below(struct bruit_host *host, uint64_t bou
 
 /* Accounted memory: as env.resize, refused beyond memory_max. */
 BRUIT_API void *bruit_host_resize(struct bruit_host *host, void *old, size_t old_size, size_t new_size);
+
+/* The engine's configuration. Keys, modules and metadata are not in it: ask the engine. */
+BRUIT_API const struct bruit_config *bruit_host_config(const struct bruit_host *host);
+
+/* The flags of all bruit_join() that are under way, or'ed. */
+BRUIT_API uint32_t bruit_host_join_flags(const struct bruit_host *host);
 
 /* The engine, for the read-only functions of <bruit/member.h>. */
 BRUIT_API const struct bruit_engine *bruit_host_engine(const struct bruit_host *host);
@@ -106,6 +142,18 @@ BRUIT_API int bruit_host_reconnect(struct bruit_host *host, const struct bruit_a
 
 /* Hands an event to the program. `data` is copied. 0, BRUIT_ENOMEM, or BRUIT_EFULL (4,096 are waiting). */
 BRUIT_API int bruit_host_emit(struct bruit_host *host, const struct bruit_event *event);
+
+/*
+ * Asks everybody, ourselves included, and fills *ask. With `until_all` the question is over as soon as all who are
+ * alive have answered, else after the default timeout of queries. 0, BRUIT_ENOENT without the query module, or what
+ * bruit_query_start() returns.
+ */
+BRUIT_API int bruit_host_ask(struct bruit_host *host, const char *name, struct bruit_bytes payload,
+                             bool until_all, uint32_t *ask);
+/* Answers a question. 0, BRUIT_ENOENT without the query module, or what bruit_query_respond() returns. */
+BRUIT_API int bruit_host_answer(struct bruit_host *host, uint64_t question, struct bruit_bytes payload);
+/* The longest payload of an answer to a question, in bytes. */
+BRUIT_API size_t bruit_host_answer_room(struct bruit_host *host, uint64_t question);
 
 /* Ends the hold of on_leave(). */
 BRUIT_API void bruit_host_leave_ready(struct bruit_host *host);
