@@ -23,16 +23,6 @@ int br_event_push(struct bruit_engine *engine, const struct bruit_event *event)
     return 0;
 }
 
-/* A fetched event's belongings: kept until the next input, or given back at once when that list is full. */
-static void keep_until_input(struct bruit_engine *engine, const struct br_queued_event *queued)
-{
-    struct br_queued_event *spent = br_ring_push(&engine->spent);
-    if (spent != NULL)
-        *spent = *queued;
-    else
-        br_buf_drop(&engine->core.alloc, queued->data);
-}
-
 static void release(struct bruit_engine *engine, const struct br_queued_event *spent)
 {
     br_buf_drop(&engine->core.alloc, spent->data);
@@ -71,15 +61,20 @@ static bool next_news(struct bruit_engine *engine, struct bruit_event *out)
     return true;
 }
 
-bool bruit_next_event(struct bruit_engine *engine, struct bruit_event *out)
+/* What a fetched event lends is kept until the next input. Where there is no room for that, the event waits. */
+static bool next_queued(struct bruit_engine *engine, struct bruit_event *out)
 {
-    if (next_news(engine, out))
-        return true;
-    struct br_queued_event *queued = br_ring_front(&engine->events);
-    if (queued == NULL)
+    const struct br_queued_event *queued = br_ring_front(&engine->events);
+    if (queued == NULL || br_ring_reserve(&engine->spent, 1) != 0)
         return false;
-    *out = queued->event;
-    keep_until_input(engine, queued);
+    struct br_queued_event *spent = br_ring_push(&engine->spent);
+    *spent = *queued;
+    *out = spent->event;
     br_ring_pop(&engine->events);
     return true;
+}
+
+bool bruit_next_event(struct bruit_engine *engine, struct bruit_event *out)
+{
+    return next_news(engine, out) || next_queued(engine, out);
 }
