@@ -6,7 +6,7 @@
  */
 #include "fuzz.h"
 
-#include "agent/pattern.h"
+#include "base/pattern.h"
 #include "agent/request.h"
 
 #include <stdlib.h>
@@ -27,7 +27,9 @@ static void add(struct result *result, struct bruit_bytes bytes)
 static void try_pattern(struct bruit_bytes text)
 {
     struct br_pattern *pattern;
-    if (br_pattern_new(&pattern, text) != 0)
+    struct br_alloc alloc;
+    br_alloc_init(&alloc, NULL, 0);
+    if (br_pattern_new(&pattern, &alloc, text) != 0)
         return;
     (void)br_pattern_matches(pattern, br_bytes_text("alive"));
     (void)br_pattern_matches(pattern, br_bytes_text("n\xc3\xa9\xff 1,2"));

@@ -6,9 +6,9 @@
  */
 #include "agent/client.h"
 
-#include "agent/pattern.h"
 #include "agent/tags.h"
 #include "agent/value.h"
+#include "base/pattern.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,6 +123,7 @@ struct filter {
 };
 
 struct filters {
+    struct br_alloc alloc; /* of the patterns */
     struct br_pattern *name;
     struct br_pattern *status;
     struct filter tags[BR_RPC_FILTERS_MAX];
@@ -137,13 +138,13 @@ static void members(struct br_client *client, const struct br_rpc_request *reque
 }
 
 /* ^P$, put together as plain text: a|b means ^a or b$, as with Serf. */
-static int make_pattern(struct br_pattern **out, struct bruit_bytes text)
+static int make_pattern(struct filters *filters, struct br_pattern **out, struct bruit_bytes text)
 {
     struct br_blob anchored = BR_BLOB_EMPTY;
     br_blob_text(&anchored, "^");
     br_blob_add(&anchored, text);
     br_blob_text(&anchored, "$");
-    int error = anchored.failed ? BRUIT_ENOMEM : br_pattern_new(out, br_blob_bytes(&anchored));
+    int error = anchored.failed ? BRUIT_ENOMEM : br_pattern_new(out, &filters->alloc, br_blob_bytes(&anchored));
     br_blob_release(&anchored);
     return error;
 }
@@ -153,15 +154,16 @@ static int make_filters(struct filters *filters, const struct br_rpc_request *re
     struct br_mp_list pairs = request->tags;
     struct bruit_bytes key, value;
     int error = 0;
+    br_alloc_init(&filters->alloc, NULL, 0);
     if (request->name.size > 0)
-        error = make_pattern(&filters->name, request->name);
+        error = make_pattern(filters, &filters->name, request->name);
     if (error == 0 && request->status.size > 0)
-        error = make_pattern(&filters->status, request->status);
+        error = make_pattern(filters, &filters->status, request->status);
     while (error == 0 && br_rpc_next_pair(&pairs, &key, &value)) {
         if (filters->tag_count == BR_RPC_FILTERS_MAX)
             return BRUIT_ETOOBIG;
         filters->tags[filters->tag_count].tag = key;
-        error = make_pattern(&filters->tags[filters->tag_count++].pattern, value);
+        error = make_pattern(filters, &filters->tags[filters->tag_count++].pattern, value);
     }
     return error;
 }

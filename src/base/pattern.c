@@ -4,9 +4,7 @@
  * A pattern is read into a tree by recursive descent (alternatives of sequences of repeated atoms), the tree
  * is written out as steps, and matching walks all steps that can be reached, one character at a time.
  */
-#include "agent/pattern.h"
-
-#include <stdlib.h>
+#include "base/pattern.h"
 
 /* Brackets within brackets: the depth of the parser's recursion. Go allows 1,000 levels. */
 #define DEPTH_MAX 100
@@ -50,6 +48,7 @@ struct set {
 #define RANGES_MAX (4 * BR_PATTERN_SIZE_MAX)
 
 struct br_pattern {
+    struct br_alloc *alloc;
     struct step steps[BR_PATTERN_STEPS];
     struct set sets[SETS_MAX];
     struct range ranges[RANGES_MAX];
@@ -90,15 +89,16 @@ static void write_step(struct parser *p, enum step_kind kind, uint16_t x, uint16
     pattern->steps[pattern->step_count++] = (struct step){.kind = (uint8_t)kind, .x = x, .y = y};
 }
 
-int br_pattern_new(struct br_pattern **out, struct bruit_bytes text)
+int br_pattern_new(struct br_pattern **out, struct br_alloc *alloc, struct bruit_bytes text)
 {
     if (text.size > BR_PATTERN_SIZE_MAX)
         return BRUIT_ETOOBIG;
-    struct parser *p = calloc(1, sizeof *p);
-    struct br_pattern *pattern = calloc(1, sizeof *pattern);
+    struct parser *p = br_alloc_new(alloc, sizeof *p);
+    struct br_pattern *pattern = br_alloc_new(alloc, sizeof *pattern);
     int error = BRUIT_ENOMEM;
     if (p != NULL && pattern != NULL) {
         p->pattern = pattern;
+        pattern->alloc = alloc;
         br_reader_init(&p->in, text);
         uint16_t root = parse_alternatives(p);
         if (br_reader_left(&p->in) > 0)
@@ -109,9 +109,9 @@ int br_pattern_new(struct br_pattern **out, struct bruit_bytes text)
         /* Whoever gives up because it is too big leaves the rest unread, which looks bad too. */
         error = p->is_too_big ? BRUIT_ETOOBIG : p->is_bad ? BRUIT_EFORMAT : 0;
     }
-    free(p);
+    br_alloc_free(alloc, p, sizeof *p);
     if (error != 0) {
-        free(pattern);
+        br_alloc_free(alloc, pattern, sizeof *pattern);
         return error;
     }
     *out = pattern;
@@ -120,7 +120,13 @@ int br_pattern_new(struct br_pattern **out, struct bruit_bytes text)
 
 void br_pattern_free(struct br_pattern *pattern)
 {
-    free(pattern);
+    if (pattern != NULL)
+        br_alloc_free(pattern->alloc, pattern, sizeof *pattern);
+}
+
+size_t br_pattern_steps(const struct br_pattern *pattern)
+{
+    return pattern->step_count;
 }
 
 /* ------------------------------------------------------------------ characters */

@@ -6,14 +6,23 @@
 
 #include <cmocka.h>
 
-#include "agent/pattern.h"
+#include "base/pattern.h"
 
 #include <stdlib.h>
+
+static struct br_alloc memory = {.resize = NULL};
+
+static struct br_alloc *heap(void)
+{
+    if (memory.resize == NULL)
+        br_alloc_init(&memory, NULL, 0);
+    return &memory;
+}
 
 static bool matches(const char *pattern, const char *text)
 {
     struct br_pattern *p;
-    assert_int_equal(br_pattern_new(&p, br_bytes_string(pattern)), 0);
+    assert_int_equal(br_pattern_new(&p, heap(), br_bytes_string(pattern)), 0);
     bool is_match = br_pattern_matches(p, br_bytes_string(text));
     /* A second time: nothing of the first is left over. */
     assert_int_equal(br_pattern_matches(p, br_bytes_string(text)), is_match);
@@ -24,7 +33,7 @@ static bool matches(const char *pattern, const char *text)
 static int refused(const char *pattern)
 {
     struct br_pattern *p = NULL;
-    int error = br_pattern_new(&p, br_bytes_string(pattern));
+    int error = br_pattern_new(&p, heap(), br_bytes_string(pattern));
     br_pattern_free(p);
     return error;
 }
@@ -161,7 +170,7 @@ static void test_random_patterns_do_no_harm(void **state)
         for (size_t i = 0; i < sizeof text; i++)
             text[i] = letters[(unsigned)rand() % (sizeof letters - 1)];
         struct br_pattern *p;
-        if (br_pattern_new(&p, br_bytes(pattern, (unsigned)rand() % sizeof pattern)) == 0) {
+        if (br_pattern_new(&p, heap(), br_bytes(pattern, (unsigned)rand() % sizeof pattern)) == 0) {
             (void)br_pattern_matches(p, br_bytes(text, (unsigned)rand() % sizeof text));
             br_pattern_free(p);
         }
