@@ -1,0 +1,301 @@
+/*
+ * The commands against a recorded agent: a thread plays the server's side of a real conversation, so the
+ * output can be compared with what Serf's own command line printed, and a server that misbehaves can be
+ * played too.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "cli/command.h"
+
+#include <fcntl.h>
+#include <jansson.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct server {
+    int listener;
+    char address[32];
+    struct br_blob expected; /* what the client is to send */
+    struct br_blob replies;  /* what it gets */
+    struct br_blob got;
+    pthread_t thread;
+};
+
+static struct server server;
+
+/*
+ * Answers everything at once, as if the agent knew the questions, and takes what comes until the client
+ * closes.
+ */
+static void *serve(void *context)
+{
+    uint8_t bytes[4096];
+    int fd = accept(server.listener, NULL, NULL);
+    (void)context;
+    (void)send(fd, server.replies.data, server.replies.size, MSG_NOSIGNAL);
+    (void)shutdown(fd, SHUT_WR);
+    for (ssize_t size; (size = recv(fd, bytes, sizeof bytes, 0)) > 0;)
+        br_blob_add(&server.got, br_bytes(bytes, (size_t)size));
+    close(fd);
+    return NULL;
+}
+
+static int setup(void **state)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t size = sizeof at;
+    (void)state;
+    memset(&server, 0, sizeof server);
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    server.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(server.listener, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(server.listener, 4), 0);
+    assert_int_equal(getsockname(server.listener, (struct sockaddr *)&at, &size), 0);
+    snprintf(server.address, sizeof server.address, "127.0.0.1:%u", ntohs(at.sin_port));
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    close(server.listener);
+    br_blob_release(&server.expected);
+    br_blob_release(&server.replies);
+    br_blob_release(&server.got);
+    return 0;
+}
+
+static void add_hex(struct br_blob *out, const char *text)
+{
+    for (; text[0] != 0; text += 2) {
+        char digits[3] = {text[0], text[1], 0};
+        uint8_t byte = (uint8_t)strtoul(digits, NULL, 16);
+        br_blob_add(out, br_bytes(&byte, 1));
+    }
+}
+
+static void load(const char *name)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/serf/%s.json", BRUIT_TEST_VECTORS, name);
+    json_t *vector = json_load_file(path, 0, NULL);
+    assert_non_null(vector);
+    add_hex(&server.expected, json_string_value(json_object_get(vector, "hex")));
+    add_hex(&server.replies, json_string_value(json_object_get(vector, "hex_reply")));
+    json_decref(vector);
+}
+
+/* Runs a command with stdout caught; its address is filled in. Returns the exit code. */
+static int run(const struct br_command *command, char output[16384], char **words)
+{
+    char *argv[16], where[48];
+    int argc = 0, caught = open("/tmp", O_TMPFILE | O_RDWR, 0600), saved = dup(STDOUT_FILENO);
+    snprintf(where, sizeof where, "-rpc-addr=%s", server.address);
+    argv[argc++] = where;
+    for (; *words != NULL; words++)
+        argv[argc++] = *words;
+    argv[argc] = NULL;
+    assert_int_equal(pthread_create(&server.thread, NULL, serve, NULL), 0);
+    fflush(stdout);
+    assert_true(caught >= 0 && dup2(caught, STDOUT_FILENO) >= 0);
+    int code = command->run(argc, argv);
+    fflush(stdout);
+    assert_true(dup2(saved, STDOUT_FILENO) >= 0);
+    close(saved);
+    pthread_join(server.thread, NULL);
+    ssize_t size = pread(caught, output, 16383, 0);
+    output[size < 0 ? 0 : size] = 0;
+    close(caught);
+    return code;
+}
+
+#define WORDS(...) ((char *[]){__VA_ARGS__, NULL})
+
+static void expect_same_questions(void)
+{
+    assert_int_equal(server.got.size, server.expected.size);
+    assert_memory_equal(server.got.data, server.expected.data, server.got.size);
+}
+
+/*
+ * What goes over the wire is what Serf's command line sends, to the byte; what is printed is what it
+ * prints.
+ */
+static void test_join_asks_and_prints_as_serf_does(void **state)
+{
+    char output[16384];
+    (void)state;
+    load("rpc-cli-join");
+    assert_int_equal(run(&br_command_join, output, WORDS("127.0.1.2", "127.0.1.3:7946")), 0);
+    assert_string_equal(output, "Successfully joined cluster by contacting 2 nodes.\n");
+    expect_same_questions();
+}
+
+static void test_failed_join_prints_every_reason(void **state)
+{
+    char output[16384];
+    (void)state;
+    load("rpc-cli-join-fail");
+    assert_int_equal(run(&br_command_join, output, WORDS("127.0.1.77")), 1);
+    assert_string_equal(output,
+                        "Error joining the cluster: 1 error occurred:\n"
+                        "\t* Failed to join 127.0.1.77: dial tcp 127.0.1.77:7946: connect: connection "
+                        "refused\n\n\n");
+    expect_same_questions();
+}
+
+static void test_leave_force_leave_and_tags_ask_as_serf_does(void **state)
+{
+    static const struct {
+        const struct br_command *command;
+        const char *vector, *output;
+        char *words[5];
+    } rows[] = {
+        {&br_command_leave, "rpc-cli-leave", "Graceful leave complete\n", {NULL}},
+        {&br_command_force_leave, "rpc-cli-force-leave-prune", "", {"-prune", "gamma", NULL}},
+        {&br_command_tags,
+         "rpc-cli-tags",
+         "Successfully updated agent tags\n",
+         {"-set", "a=b", "-delete", "role", NULL}},
+    };
+    char output[16384];
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        load(rows[i].vector);
+        assert_int_equal(run(rows[i].command, output, (char **)rows[i].words), 0);
+        assert_string_equal(output, rows[i].output);
+        expect_same_questions();
+        (void)teardown(state);
+        (void)setup(state);
+    }
+}
+
+static void test_members_asks_and_prints_as_serf_does(void **state)
+{
+    char output[16384];
+    (void)state;
+    load("rpc-cli-members-filter");
+    assert_int_equal(
+        run(&br_command_members, output, WORDS("-tag", "role=.*b", "-status", "alive", "-name", "a.*|b.*")),
+        0);
+    assert_string_equal(output, "beta   127.0.1.2:7946  alive  role=db\n"
+                                "alpha  127.0.1.1:7946  alive  a-b.c=x,y,dc=east one,role=web\n");
+    expect_same_questions();
+}
+
+static void test_members_as_json_is_serfs_to_the_byte(void **state)
+{
+    char output[16384];
+    (void)state;
+    load("rpc-cli-members-filter");
+    assert_int_equal(run(&br_command_members, output,
+                         WORDS("-format=json", "-tag", "role=.*b", "-status", "alive", "-name", "a.*|b.*")),
+                     0);
+    assert_non_null(strstr(output, "{\n"
+                                   "  \"members\": [\n"
+                                   "    {\n"
+                                   "      \"name\": \"beta\",\n"
+                                   "      \"addr\": \"127.0.1.2:7946\",\n"
+                                   "      \"port\": 7946,\n"
+                                   "      \"tags\": {\n"
+                                   "        \"role\": \"db\"\n"
+                                   "      },\n"
+                                   "      \"status\": \"alive\",\n"
+                                   "      \"protocol\": {\n"
+                                   "        \"max\": 5,\n"
+                                   "        \"min\": 2,\n"
+                                   "        \"version\": 5\n"
+                                   "      }\n"
+                                   "    },\n"));
+}
+
+static void test_info_prints_sorted_sections(void **state)
+{
+    char output[16384];
+    (void)state;
+    load("rpc-cli-info");
+    assert_int_equal(run(&br_command_info, output, WORDS("-format", "text")), 0);
+    assert_memory_equal(output, "agent:\n\tname = ", 15);
+    const char *runtime = strstr(output, "\nruntime:\n\tarch = amd64\n\tcpu_count = ");
+    const char *serf = strstr(output, "\nserf:\n\tcoordinate_resets = ");
+    assert_non_null(runtime);
+    assert_non_null(serf);
+    assert_true(runtime < serf);
+    assert_non_null(strstr(serf, "\ntags:\n"));
+}
+
+/*
+ * The agent ends the conversation, or answers with something else: a sentence and exit code 1, whatever it
+ * sent.
+ */
+static void test_broken_answers_get_a_sentence(void **state)
+{
+    static const char handshake[] = "\x82\xa5"
+                                    "Error\xa0\xa3Seq\x01";
+    static const char header[] = "\x82\xa5"
+                                 "Error\xa0\xa3Seq\x02";
+    static const struct {
+        struct bruit_bytes rest;
+        const char *output;
+    } rows[] = {
+        {{NULL, 0}, "Error retrieving members: client closed\n"},
+        {{(const uint8_t *)"\xc1", 1},
+         "Error retrieving members: the agent sent something that is no answer\n"},
+        {{(const uint8_t *)"\x81\xa7Members\x91", 10}, "Error retrieving members: client closed\n"},
+        {{(const uint8_t *)"\x81\xa7Members\x91\x05", 11},
+         "Error retrieving members: the agent sent something that is no list of members\n"},
+        {{(const uint8_t *)"\x05", 1},
+         "Error retrieving members: the agent sent something that is no list of members\n"},
+    };
+    char output[16384];
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        br_blob_add(&server.replies, br_bytes(handshake, sizeof handshake - 1));
+        br_blob_add(&server.replies, br_bytes(header, sizeof header - 1));
+        br_blob_add(&server.replies, rows[i].rest);
+        assert_int_equal(run(&br_command_members, output, WORDS("-format=text")), 1);
+        assert_string_equal(output, rows[i].output);
+        (void)teardown(state);
+        (void)setup(state);
+    }
+}
+
+/* A server that speaks another protocol, or says no at once. */
+static void test_refusal_at_the_door_is_told(void **state)
+{
+    char output[16384];
+    (void)state;
+    br_blob_add(&server.replies, br_bytes_text("HTTP/1.1 400 Bad Request\r\n\r\n"));
+    assert_int_equal(run(&br_command_leave, output, WORDS("-rpc-auth=")), 1);
+    assert_string_equal(output,
+                        "Error connecting to Serf agent: the agent sent something that is no answer\n");
+    (void)teardown(state);
+    (void)setup(state);
+    br_blob_add(&server.replies, br_bytes_text("\x82\xa5"
+                                               "Error\xa0\xa3Seq\x01\x82\xa5"
+                                               "Error\xbcInvalid authentication token\xa3Seq\x02"));
+    assert_int_equal(run(&br_command_leave, output, WORDS("-rpc-auth=wrong")), 1);
+    assert_string_equal(output, "Error connecting to Serf agent: Invalid authentication token\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_join_asks_and_prints_as_serf_does, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_failed_join_prints_every_reason, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_leave_force_leave_and_tags_ask_as_serf_does, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_members_asks_and_prints_as_serf_does, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_members_as_json_is_serfs_to_the_byte, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_info_prints_sorted_sections, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_broken_answers_get_a_sentence, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_refusal_at_the_door_is_told, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
