@@ -190,7 +190,7 @@ LOG_RULES = [(re.compile(rule), kind) for rule, kind in (
     (r"EventMemberUpdate: (\S+)", "update"),
     (r"EventMemberReap(?: \(forced\))?: (\S+)", "reap"),
     (r"Suspect (\S+) has failed", "suspect"),
-    (r"Refuting a (\S+) message", "refute"),
+    (r"Refuting an? (\S+) message", "refute"),
     (r"[Cc]onflicting address for (\S+?)\.? ", "conflict"),
     (r"[Nn]ode name conflicts? with (\S+)", "conflict-own"),
 )]
