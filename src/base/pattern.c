@@ -550,8 +550,10 @@ static bool take_number(struct br_reader *r, uint32_t *number)
 {
     const uint8_t *start = r->at;
     *number = 0;
-    while (br_reader_left(r) > 0 && *r->at >= '0' && *r->at <= '9')
-        *number = *number > REPEAT_MAX ? REPEAT_MAX + 1 : *number * 10 + (uint32_t)(br_read_u8(r) - '0');
+    while (br_reader_left(r) > 0 && *r->at >= '0' && *r->at <= '9') {
+        uint32_t digit = (uint32_t)(br_read_u8(r) - '0');
+        *number = *number > REPEAT_MAX ? REPEAT_MAX + 1 : *number * 10 + digit;
+    }
     return r->at > start;
 }
 
