@@ -186,69 +186,83 @@ static bool flush(struct packer *p)
 }
 
 /*
- * At most one string is learned for each byte, so a table of twice as many slots stays half empty; the
- * smaller it is the less there is to clear and the more of it stays in the first cache.
+ * Bits of the slot's number: four slots for each code that `size` bytes can teach, so that hardly two strings
+ * meet; the smaller the table, the less there is to clear, and the more of it stays in the first cache.
  */
-static uint32_t slot_count(size_t size)
+static uint32_t slot_bits(size_t size)
 {
-    uint32_t count = 256;
+    uint32_t bits = 10;
 
-    while (count < BR_LZW_SLOTS && count < 2 * size)
-        count *= 2;
-    return count;
+    while (bits < BR_LZW_SLOT_BITS && (size_t)1 << bits < 4 * (size + CODE_END + 1))
+        bits++;
+    return bits;
 }
 
 /*
  * Slot for `string` followed by `byte`. The byte's share does not wait for the string's, which comes out
- * of the slot before: that load is what the speed of the encoder hangs on.
+ * of the slot before: that load is what the speed of the encoder hangs on, so next to nothing is done
+ * between one and the next.
  */
-static inline uint32_t slot_of(uint32_t string, uint32_t byte)
+static inline uint32_t slot_of(uint32_t string, uint32_t byte, uint32_t bits)
 {
-    return string << 1 ^ byte * 37;
+    return (byte * UINT32_C(0x9e3779b1) >> (32 - bits)) ^ string << 2;
+}
+
+/* Emits the code of the string at hand, and counts the next one as learned. */
+static bool emit(struct packer *p, uint32_t string, uint32_t *highest, uint32_t *width)
+{
+    if (BR_UNLIKELY(!put(p, string, *width)))
+        return false;
+    ++*highest;
+    *width += *highest >> *width != 0;
+    return *highest != ENCODER_FULL || put(p, CODE_CLEAR, *width);
 }
 
 int br_lzw_encode(struct br_lzw_encoder *encoder, struct bruit_bytes in, uint8_t *out, size_t capacity,
                   size_t *out_size)
 {
-    uint32_t *slots = encoder->slots;
-    uint32_t count = slot_count(in.size);
-    uint32_t mask = count - 1;
+    uint16_t *slots = encoder->slots;
+    uint32_t *learned = encoder->learned;
+    uint32_t bits = slot_bits(in.size);
+    uint32_t count = 1u << bits;
     uint32_t width = WIDTH_FIRST;
     uint32_t highest = CODE_END;
     struct packer p = {.at = out, .end = out + capacity};
 
     memset(slots, 0, count * sizeof *slots);
+    learned[0] = UINT32_MAX; /* a free slot holds no string: one comparison tells both */
     bool fits = put(&p, CODE_CLEAR, width);
     uint32_t string = in.size > 0 ? in.data[0] : 0;
-    for (size_t i = 1; i <= in.size && fits; i++) {
-        /* Behind the last byte there is a byte that no string goes on with: it flushes the string at hand. */
-        uint32_t byte = i < in.size ? in.data[i] : 256;
+    for (size_t i = 1; i < in.size; i++) {
+        uint32_t byte = in.data[i];
         uint32_t key = string << 8 | byte;
-        uint32_t slot = slot_of(string, byte) & mask;
-        uint32_t entry = byte == 256 ? 0 : slots[slot];
+        uint32_t slot = slot_of(string, byte, bits);
+        uint32_t code = slots[slot];
 
-        while (entry != 0 && entry >> 12 != key) {
-            slot = (slot + 1) & mask;
-            entry = slots[slot];
+        while (learned[code] != key && code != 0) {
+            slot = (slot + 1) & (count - 1);
+            code = slots[slot];
         }
-        if (entry != 0) {
-            string = entry & 4095;
+        if (code != 0) {
+            string = code;
             continue;
         }
-        fits = put(&p, string, width);
+        if (!emit(&p, string, &highest, &width))
+            return BRUIT_ETOOBIG;
         string = byte;
-        highest++;
-        if (highest >> width != 0)
-            width++;
         if (BR_UNLIKELY(highest == ENCODER_FULL)) {
-            fits = fits && put(&p, CODE_CLEAR, width);
             width = WIDTH_FIRST;
             highest = CODE_END;
             memset(slots, 0, count * sizeof *slots);
-        } else if (byte != 256) {
-            slots[slot] = key << 12 | highest;
+        } else {
+            slots[slot] = (uint16_t)highest;
+            learned[highest] = key;
         }
     }
+    if (in.size > 0)
+        fits = fits && emit(&p, string, &highest, &width);
+    if (highest == ENCODER_FULL)
+        width = WIDTH_FIRST;
     if (!fits || !put(&p, CODE_END, width) || !flush(&p))
         return BRUIT_ETOOBIG;
     *out_size = (size_t)(p.at - out);

@@ -46,13 +46,14 @@ void br_lzw_decode_begin(struct br_lzw_decoder *decoder, struct bruit_bytes in);
 int br_lzw_decode(struct br_lzw_decoder *decoder, uint8_t *out, size_t capacity);
 
 /*
- * What the encoder has learned: a hash table of (string, next byte) to code, 32 KiB. Small inputs use and
- * clear a small part of it only.
+ * What the encoder has learned: a hash table from (string, next byte) to code, 32 KiB, and what each code
+ * stands for, 16 KiB. Small inputs use and clear a small part of it only.
  */
-#define BR_LZW_SLOTS 8192
+#define BR_LZW_SLOT_BITS 14
 
 struct br_lzw_encoder {
-    uint32_t slots[BR_LZW_SLOTS]; /* string << 20 | byte << 12 | code; 0 is free */
+    uint16_t slots[1 << BR_LZW_SLOT_BITS]; /* a code; 0 is free */
+    uint32_t learned[BR_LZW_CODES];        /* by code: string << 8 | byte */
 };
 
 /* The most that `size` bytes can become: 12 bits each, a clear for each full table, and both ends. */
