@@ -467,6 +467,23 @@ static uint64_t uint_of(const struct bruit_document *document, const char *key)
 }
 
 /*
+ * A leave from a peer's left list. A member that is still alive here, although the peer's list of nodes was merged
+ * just before, has come back since: our incarnation of it is the newer one. Serf applies the stale leave all the
+ * same, and the member may then be "leaving" for good, since the times of left members creep up by one a sync until
+ * its own join intent is the older one. About ourselves every leave is heard, to be refuted.
+ */
+static void merge_leave(struct status *s, uint64_t time, struct bruit_bytes name)
+{
+    uint32_t entry = br_roll_find(&s->roll, name);
+    bool has_returned = entry != BR_ROLL_NONE && s->roll.entries[entry].status == BRUIT_STATUS_ALIVE &&
+                        s->roll.entries[entry].node != bruit_member_self(s->roll.engine);
+    if (has_returned)
+        br_lamport_witness(&s->clock, time);
+    else
+        (void)handle_leave(s, time, name, false);
+}
+
+/*
  * Section 6, steps 3 and 4: every name with a time gets a synthetic intent, a leave with the next time if it
  * is on the left list; left names without a time count as 0. Results are not passed on.
  */
@@ -476,12 +493,12 @@ static void merge_intents(struct status *s, struct br_mp_list times)
     uint64_t time;
     while (br_serf_next_status(&times, &name, &time)) {
         if (br_namelist_take(&s->left, name))
-            (void)handle_leave(s, time == UINT64_MAX ? time : time + 1, name, false);
+            merge_leave(s, time == UINT64_MAX ? time : time + 1, name);
         else
             (void)handle_join(s, time, name);
     }
     while (br_namelist_take_any(&s->left, &name))
-        (void)handle_leave(s, 1, name, false);
+        merge_leave(s, 1, name);
 }
 
 /* The left list into a set, so that a long list of a hostile peer costs a hash a name and not a walk. */

@@ -691,6 +691,26 @@ static void test_a_sync_turns_failed_into_left(void **state)
     world_free(w);
 }
 
+/*
+ * A member left and came back; the peer has not heard of its return and still lists it as left, with a time that has
+ * crept past that of its join intent. It is alive, and stays so.
+ */
+static void test_a_stale_left_list_moves_nobody_who_has_returned(void **state)
+{
+    (void)state;
+    struct world *w = serf_world(54, 1);
+    struct peer *p = peer_new(w, 0, "peer", 1);
+    struct peer_answer answer;
+    say_alive(p, "back", 2, 3);
+    say_join(p, 8, "back");
+    sync_document(p, &(struct document){.time = 19, .left = {"back"}, .names = {"back"}, .times = {12}}, &answer);
+    assert_int_equal(status_of(w, 0, "back"), BRUIT_STATUS_ALIVE);
+    assert_int_equal(time_of(w, 0, "back"), 8);
+    assert_int_equal(clock_of(w, 0), 19);
+    peer_free(p);
+    world_free(w);
+}
+
 /* Left names that we do not know, with a time and without, wait as leave intents; others as joins. */
 static void test_a_sync_leaves_intents_about_strangers(void **state)
 {
@@ -807,6 +827,7 @@ int main(void)
         cmocka_unit_test(test_halves_find_each_other_after_a_long_cut),
         cmocka_unit_test(test_the_document_says_what_stands_on_the_roll),
         cmocka_unit_test(test_a_sync_turns_failed_into_left),
+        cmocka_unit_test(test_a_stale_left_list_moves_nobody_who_has_returned),
         cmocka_unit_test(test_a_sync_leaves_intents_about_strangers),
         cmocka_unit_test(test_broken_intents_change_nothing),
         cmocka_unit_test(test_intents_are_bounded),
