@@ -177,7 +177,7 @@ static int alive_about_self(struct bruit_engine *engine, const struct br_alive *
     enum br_relation relation = br_relation_of(alive->incarnation, core->incarnation);
     enum br_verdict verdict = br_transition_self(
         BRUIT_ALIVE, relation, (enum bruit_state)core->view.state[core->self], core->leaving, differs);
-    return verdict == BR_REFUTE ? refute(engine, alive->incarnation, "alive", alive->node) : 0;
+    return verdict == BR_REFUTE ? refute(engine, alive->incarnation, "an alive", alive->node) : 0;
 }
 
 static int alive_about_known(struct bruit_engine *engine, uint32_t slot, const struct br_alive *alive)
@@ -312,7 +312,7 @@ int br_claim_suspect(struct bruit_engine *engine, const struct br_suspect *suspe
     switch (verdict_of(engine, slot, BRUIT_SUSPECT, suspect->incarnation)) {
     case BR_BECOME: return become_suspect(engine, slot, suspect);
     case BR_CONFIRM: return confirm_suspect(engine, slot, suspect);
-    case BR_REFUTE: return refute(engine, suspect->incarnation, "suspect", suspect->from);
+    case BR_REFUTE: return refute(engine, suspect->incarnation, "a suspect", suspect->from);
     case BR_IGNORE: break;
     }
     return 0;
@@ -343,7 +343,7 @@ int br_claim_dead(struct bruit_engine *engine, const struct br_dead *dead)
     enum bruit_state state = br_bytes_equal(dead->node, dead->from) ? BRUIT_LEFT : BRUIT_DEAD;
     switch (verdict_of(engine, slot, state, dead->incarnation)) {
     case BR_BECOME: return become_dead(engine, slot, dead, state);
-    case BR_REFUTE: return refute(engine, dead->incarnation, "dead", dead->from);
+    case BR_REFUTE: return refute(engine, dead->incarnation, "a dead", dead->from);
     case BR_CONFIRM:
     case BR_IGNORE: break;
     }
