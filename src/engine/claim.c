@@ -218,20 +218,19 @@ static int alive_about_unknown(struct bruit_engine *engine, const struct br_aliv
     return become_alive(engine, 0, alive);
 }
 
-int br_claim_alive(struct bruit_engine *engine, const struct br_alive *told)
+int br_claim_alive(struct bruit_engine *engine, struct br_alive *alive)
 {
     struct br_core *core = &engine->core;
-    struct br_alive alive = *told;
-    if (alive.port == 0 || core->config.protocol == 1)
-        alive.port = core->config.bind_port;
-    if (BR_UNLIKELY(!br_alive_is_sane(&alive) || !is_compatible(core, &alive) ||
-                    alive.meta.size > BRUIT_META_MAX * 4)) {
+    if (alive->port == 0 || core->config.protocol == 1)
+        alive->port = core->config.bind_port;
+    if (BR_UNLIKELY(!br_alive_is_sane(alive) || !is_compatible(core, alive) ||
+                    alive->meta.size > BRUIT_META_MAX * 4)) {
         br_core_drop(core, BRUIT_DROP_BAD_ALIVE);
         return 0;
     }
-    alive.vsn.size = BR_VSN_SIZE; /* bytes to come mean nothing to us, and would not be passed on upstream */
-    uint32_t slot = br_view_find_text(&core->view, alive.node);
-    return slot == 0 ? alive_about_unknown(engine, &alive) : alive_about_known(engine, slot, &alive);
+    alive->vsn.size = BR_VSN_SIZE; /* bytes to come mean nothing to us, and would not be passed on upstream */
+    uint32_t slot = br_view_find_text(&core->view, alive->node);
+    return slot == 0 ? alive_about_unknown(engine, alive) : alive_about_known(engine, slot, alive);
 }
 
 /* Our own record comes first, so that whoever is told of our birth can see that it is ours. */

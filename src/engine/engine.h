@@ -120,9 +120,11 @@ void br_engine_pass_time(struct bruit_engine *engine, bruit_time now);
 /* ---- claim.c ---- */
 
 /*
- * Claims about members: 0, or BRUIT_ENOMEM and nothing has changed. A claim that moves nothing is no error.
+ * Claims about members: 0, or BRUIT_ENOMEM and nothing has changed. A claim that moves nothing is no error. Port
+ * and versions of an alive are put in order where they stand: a copy of what was decoded a moment ago would make
+ * the processor wait until all of it has reached the cache, which took as long as the rest of the judging.
  */
-int br_claim_alive(struct bruit_engine *engine, const struct br_alive *alive);
+int br_claim_alive(struct bruit_engine *engine, struct br_alive *alive);
 int br_claim_suspect(struct bruit_engine *engine, const struct br_suspect *suspect);
 int br_claim_dead(struct bruit_engine *engine, const struct br_dead *dead);
 

@@ -29,7 +29,7 @@ int br_exchange_write(struct bruit_engine *engine, bool join, struct br_buffer *
 }
 
 /* One entry of theirs (section 6.7 step 3). Numbers that mean no state we know are ignored. */
-static int merge_entry(struct bruit_engine *engine, const struct br_entry *entry)
+static int merge_entry(struct bruit_engine *engine, struct br_entry *entry)
 {
     struct bruit_bytes self = br_core_name(&engine->core, engine->core.self);
     uint32_t incarnation = entry->alive.incarnation;
