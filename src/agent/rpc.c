@@ -274,7 +274,9 @@ static void take_commands(struct br_client *client)
     while (!client->is_closing && client->call == NULL && !is_output_full(client)) {
         struct br_rpc_request request;
         size_t consumed;
-        struct bruit_bytes unread = br_bytes(client->input.data + done, client->input.size - done);
+        /* Nothing may be added to the null pointer of an empty blob, not even 0. */
+        const uint8_t *start = done == 0 ? client->input.data : client->input.data + done;
+        struct bruit_bytes unread = br_bytes(start, client->input.size - done);
         int step =
             unread.size == 0 ? BR_MP_MORE : br_rpc_decode(&client->decoder, unread, &consumed, &request);
         if (step == BRUIT_ETOOBIG)
