@@ -130,6 +130,9 @@ BRUIT_API const struct bruit_engine *bruit_host_engine(const struct bruit_host *
 BRUIT_API bruit_handle bruit_host_broadcast(struct bruit_host *host, struct bruit_bytes message,
                                             uint32_t order);
 
+/* How many broadcasts of one order may wait. */
+#define BRUIT_QUEUE_MAX 4096
+
 /* How many broadcasts of `order` wait. */
 BRUIT_API size_t bruit_host_queued(const struct bruit_host *host, uint32_t order);
 

@@ -62,7 +62,11 @@ extern "C" {
     X(SYNCS_FULL, "one state exchange more than may run at once")                                            \
     X(STREAMS_FULL, "one inbound stream more than streams_max allows")                                       \
     X(BROADCASTS_FULL, "a module's broadcast beyond the bound of its queue, or without memory")              \
-    X(TOO_LONG_TO_SEND, "a module's direct message that does not fit a datagram")
+    X(TOO_LONG_TO_SEND, "a module's direct message that does not fit a datagram")                            \
+    X(EVENT_OLD, "a user event or a query older than those that are remembered")                             \
+    X(EVENT_FULL, "one user event or query more than are remembered of one time")                            \
+    X(ANSWER_UNKNOWN, "an answer to a query that is not running, or one answer more than there are members") \
+    X(QUERY_FILTER, "a query with a filter that cannot be decoded, or costs too much")
 
 enum bruit_drop {
 #define BRUIT_DROP_ENUM(name, text) BRUIT_DROP_##name,

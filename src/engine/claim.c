@@ -115,6 +115,8 @@ static void report_conflict(struct bruit_engine *engine, uint32_t slot, const st
     BR_TRACE(&engine->core.tracer, conflict, .name = alive->node, .ours = ours, .theirs = event.addr);
     br_core_drop(&engine->core, BRUIT_DROP_NAME_CONFLICT);
     (void)br_event_push(engine, &event); /* counted already; a full queue loses the repetition */
+    engine->claimant = event.addr;
+    br_hosts_told(engine, slot, BRUIT_CHANGE_CONFLICT);
 }
 
 /* May this name move to another address? Left members may, dead ones after a while (section 6.3 step 5). */

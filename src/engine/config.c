@@ -152,7 +152,7 @@ static const char *check_limits(const struct bruit_config *c)
     return NULL;
 }
 
-/* Modules and what they claim: each name, message type and section once. */
+/* Modules and what they claim: each name, message type, section and question once. */
 static const char *check_pair(const struct bruit_module *a, const struct bruit_module *b)
 {
     if (strcmp(a->name, b->name) == 0)
@@ -165,6 +165,10 @@ static const char *check_pair(const struct bruit_module *a, const struct bruit_m
         for (size_t j = 0; j < b->section_key_count; j++)
             if (strcmp(a->section_keys[i], b->section_keys[j]) == 0)
                 return "two modules claim the same section of the push/pull document";
+    for (size_t i = 0; i < a->question_count; i++)
+        for (size_t j = 0; j < b->question_count; j++)
+            if (strcmp(a->questions[i], b->questions[j]) == 0)
+                return "two modules claim the same question";
     return NULL;
 }
 
@@ -176,6 +180,8 @@ static const char *check_module(const struct bruit_module *module)
         return "a module claims message types and has no on_message";
     if (module->section_key_count > 0 && module->export_section == NULL)
         return "a module claims sections and has no export_section";
+    if (module->question_count > 0 && module->on_question == NULL)
+        return "a module claims questions and has no on_question";
     for (size_t i = 0; i < module->section_key_count; i++)
         if (br_document_key(module->section_keys[i]) == BR_SERF_STATE_KEYS)
             return "a module claims a section that the push/pull document does not have";

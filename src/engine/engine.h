@@ -25,6 +25,7 @@
 #include "detect/suspicion.h"
 #include "engine/stream.h"
 #include "member/core.h"
+#include "module/host.h"
 #include "spread/broadcast.h"
 #include "spread/gossip.h"
 #include "spread/join.h"
@@ -95,6 +96,8 @@ struct bruit_engine {
     bool has_document;          /* some module claims a section */
     bool wants_payload;         /* some module puts something into acks */
     uint8_t message_owner[256]; /* module index + 1, by the first byte of a user message */
+    struct br_carrier carrier;  /* of modules' questions, or all zero */
+    struct bruit_addr claimant; /* of the last conflict about a name */
 
     struct br_ring user_sends; /* struct br_user_send */
     struct br_ring events;     /* struct br_queued_event */
@@ -151,6 +154,8 @@ void br_event_release(struct bruit_engine *engine);
 /* ---- host.c ---- */
 
 void br_hosts_changed(struct bruit_engine *engine, uint32_t slot, uint32_t changes);
+/* The same for modules alone: nothing that the program is told about as news of a member. */
+void br_hosts_told(struct bruit_engine *engine, uint32_t slot, uint32_t changes);
 void br_hosts_user_message(struct bruit_engine *engine, struct bruit_bytes message,
                            const struct bruit_addr *from);
 void br_hosts_broadcast_done(struct bruit_engine *engine);

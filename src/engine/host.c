@@ -17,6 +17,11 @@ void br_hosts_changed(struct bruit_engine *engine, uint32_t slot, uint32_t chang
     if (changes == 0)
         return;
     br_view_note(&engine->core.view, slot, changes);
+    br_hosts_told(engine, slot, changes);
+}
+
+void br_hosts_told(struct bruit_engine *engine, uint32_t slot, uint32_t changes)
+{
     for (size_t i = 0; i < engine->host_count; i++)
         if (engine->hosts[i].module->on_member != NULL)
             engine->hosts[i].module->on_member(engine->hosts[i].state, slot, changes);
@@ -64,6 +69,60 @@ void br_hosts_tick(struct bruit_engine *engine)
             engine->hosts[i].module->on_time(engine->hosts[i].state);
 }
 
+/* ---- questions ---- */
+
+void br_host_carry(struct bruit_host *host, const struct br_carrier *carrier)
+{
+    host->engine->carrier = *carrier;
+}
+
+static bool claims(const struct bruit_module *module, struct bruit_bytes name)
+{
+    for (size_t i = 0; i < module->question_count; i++)
+        if (br_bytes_equal(br_bytes_string(module->questions[i]), name))
+            return true;
+    return false;
+}
+
+bool br_host_question(struct bruit_host *host, const struct bruit_question *question)
+{
+    struct bruit_engine *engine = host->engine;
+    for (size_t i = 0; i < engine->host_count; i++)
+        if (claims(engine->hosts[i].module, question->name)) {
+            engine->hosts[i].module->on_question(engine->hosts[i].state, question);
+            return true;
+        }
+    return false;
+}
+
+void br_host_answered(struct bruit_host *host, uint32_t asker, const struct bruit_answer *answer)
+{
+    const struct bruit_host *home = &host->engine->hosts[asker];
+    if (home->module->on_answer != NULL)
+        home->module->on_answer(home->state, answer);
+}
+
+int bruit_host_ask(struct bruit_host *host, const char *name, struct bruit_bytes payload, bool until_all,
+                   uint32_t *ask)
+{
+    const struct br_carrier *carrier = &host->engine->carrier;
+    if (carrier->ask == NULL)
+        return BRUIT_ENOENT;
+    return carrier->ask(carrier->self, (uint32_t)(host - host->engine->hosts), name, payload, until_all, ask);
+}
+
+int bruit_host_answer(struct bruit_host *host, uint64_t question, struct bruit_bytes payload)
+{
+    const struct br_carrier *carrier = &host->engine->carrier;
+    return carrier->answer == NULL ? BRUIT_ENOENT : carrier->answer(carrier->self, question, payload);
+}
+
+size_t bruit_host_answer_room(struct bruit_host *host, uint64_t question)
+{
+    const struct br_carrier *carrier = &host->engine->carrier;
+    return carrier->answer_room == NULL ? 0 : carrier->answer_room(carrier->self, question);
+}
+
 /* ---- services ---- */
 
 bruit_time bruit_host_now(const struct bruit_host *host)
@@ -99,6 +158,26 @@ void br_host_input(struct bruit_host *host, bruit_time now)
 const struct br_tracer *br_host_tracer(const struct bruit_host *host)
 {
     return &host->engine->core.tracer;
+}
+
+struct bruit_addr br_host_claimant(const struct bruit_host *host)
+{
+    return host->engine->claimant;
+}
+
+void br_host_drop(struct bruit_host *host, enum bruit_drop reason)
+{
+    br_core_drop(&host->engine->core, reason);
+}
+
+const struct bruit_config *bruit_host_config(const struct bruit_host *host)
+{
+    return &host->engine->core.config;
+}
+
+uint32_t bruit_host_join_flags(const struct bruit_host *host)
+{
+    return br_join_flags(&host->engine->join);
 }
 
 const struct bruit_engine *bruit_host_engine(const struct bruit_host *host)

@@ -92,3 +92,12 @@ struct br_join_request *br_join_result(struct br_join *join, uint32_t number, ui
         request->contacted++;
     return --request->pending == 0 ? request : NULL;
 }
+
+uint32_t br_join_flags(const struct br_join *join)
+{
+    uint32_t flags = 0;
+    for (size_t i = 0; i < BR_JOINS_MAX; i++)
+        if (join->requests[i].number != 0 && join->requests[i].pending > 0)
+            flags |= join->requests[i].flags;
+    return flags;
+}

@@ -45,6 +45,8 @@ uint32_t br_join_begin(struct br_join *join, const struct bruit_join_target *tar
  */
 struct br_join_request *br_join_result(struct br_join *join, uint32_t number, uint32_t index, int error,
                                        struct bruit_bytes text);
+/* The flags of all requests that have targets pending, or'ed. */
+uint32_t br_join_flags(const struct br_join *join);
 struct br_join_request *br_join_find(struct br_join *join, uint32_t number);
 void br_join_end(struct br_join *join, struct br_join_request *request);
 

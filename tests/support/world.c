@@ -410,8 +410,11 @@ static void pull(struct world *w, uint32_t i)
         else
             do_close(w, i, &op);
     }
-    while (bruit_next_event(node->engine, &event))
+    while (bruit_next_event(node->engine, &event)) {
+        if (w->hears != NULL)
+            w->hears(w, i, &event);
         note_event(w, node, &event);
+    }
 }
 
 void world_settle(struct world *w, uint32_t i)

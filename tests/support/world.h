@@ -77,6 +77,9 @@ struct world {
     uint8_t cut[WORLD_NODES_MAX][WORLD_NODES_MAX];
     /* Or NULL: may this datagram pass? */
     bool (*passes)(const struct world *world, uint32_t from, uint32_t to, struct bruit_bytes packet);
+    /* Or NULL: sees each event before it is noted, with all that it carries. */
+    void (*hears)(struct world *world, uint32_t node, const struct bruit_event *event);
+    void *hearing; /* the test's own */
     uint64_t datagrams;
     uint64_t connections;
 
