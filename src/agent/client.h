@@ -27,6 +27,12 @@
 #define BR_RPC_FILTERS_MAX 64
 #define BR_RPC_JOIN_MAX 1024
 
+/*
+ * Steps of patterns times characters that one filter may cost: some 100 ms, after which the client is cut
+ * off. A pattern of ten steps over 65,536 names of twenty characters costs a tenth of it.
+ */
+#define BR_RPC_MATCHING_MAX 100000000u
+
 struct br_rpc {
     uv_tcp_t listener;
     struct br_rpc_options options;
@@ -75,6 +81,9 @@ void br_client_send(struct br_client *client, struct br_blob *out, struct br_rpc
 
 /* Whether a record of this stream may be sent now; counts it as dropped if not. */
 bool br_client_has_room(struct br_client *client, const struct br_rpc_stream *stream);
+
+/* Ends it because of something it did: counted under `counter`, and logged. */
+void br_client_cut_off(struct br_client *client, uint64_t *counter, const char *reason);
 
 /* Ends the connection. The client stays readable until the loop turns. */
 void br_client_close(struct br_client *client);

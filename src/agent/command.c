@@ -128,9 +128,10 @@ struct filters {
     struct br_pattern *status;
     struct filter tags[BR_RPC_FILTERS_MAX];
     size_t tag_count;
+    uint64_t cost; /* of matching so far: steps times characters */
 };
 
-static void answer_members(struct br_client *client, uint64_t seq, const struct filters *filters);
+static void answer_members(struct br_client *client, uint64_t seq, struct filters *filters);
 
 static void members(struct br_client *client, const struct br_rpc_request *request)
 {
@@ -144,7 +145,8 @@ static int make_pattern(struct filters *filters, struct br_pattern **out, struct
     br_blob_text(&anchored, "^");
     br_blob_add(&anchored, text);
     br_blob_text(&anchored, "$");
-    int error = anchored.failed ? BRUIT_ENOMEM : br_pattern_new(out, &filters->alloc, br_blob_bytes(&anchored));
+    int error =
+        anchored.failed ? BRUIT_ENOMEM : br_pattern_new(out, &filters->alloc, br_blob_bytes(&anchored));
     br_blob_release(&anchored);
     return error;
 }
@@ -177,19 +179,26 @@ static void free_filters(struct filters *filters)
     free(filters);
 }
 
-static bool is_wanted(const struct filters *filters, const struct bruit_status_member *member)
+/* No pattern: everything matches. */
+static bool matches(struct filters *filters, struct br_pattern *pattern, struct bruit_bytes text)
 {
-    if (filters->name != NULL && !br_pattern_matches(filters->name, member->name))
-        return false;
-    if (filters->status != NULL &&
-        !br_pattern_matches(filters->status, br_bytes_string(bruit_status_text(member->status))))
+    if (pattern == NULL)
+        return true;
+    filters->cost += (text.size + 1) * br_pattern_steps(pattern);
+    return br_pattern_matches(pattern, text);
+}
+
+static bool is_wanted(struct filters *filters, const struct bruit_status_member *member)
+{
+    if (!matches(filters, filters->name, member->name) ||
+        !matches(filters, filters->status, br_bytes_string(bruit_status_text(member->status))))
         return false;
     if (filters->tag_count == 0)
         return true;
     struct br_tag_set set;
     br_tag_set_read(&set, member->meta);
     for (size_t i = 0; i < filters->tag_count; i++)
-        if (!br_pattern_matches(filters->tags[i].pattern, br_tag_set_get(&set, filters->tags[i].tag)))
+        if (!matches(filters, filters->tags[i].pattern, br_tag_set_get(&set, filters->tags[i].tag)))
             return false;
     return true;
 }
@@ -206,17 +215,23 @@ static void members_filtered(struct br_client *client, const struct br_rpc_reque
 }
 
 /* `filters` NULL: everybody. */
-static void answer_members(struct br_client *client, uint64_t seq, const struct filters *filters)
+static void answer_members(struct br_client *client, uint64_t seq, struct filters *filters)
 {
     const struct br_rpc_backend *backend = &client->rpc->options.backend;
     struct br_blob out = BR_BLOB_EMPTY, list = BR_BLOB_EMPTY;
     struct bruit_status_member member;
     size_t found = 0, position = 0;
-    while (backend->next_member(backend->context, &position, &member)) {
+    while ((filters == NULL || filters->cost <= BR_RPC_MATCHING_MAX) &&
+           backend->next_member(backend->context, &position, &member)) {
         if (filters == NULL || is_wanted(filters, &member)) {
             br_rpc_write_member(&list, &member);
             found++;
         }
+    }
+    if (filters != NULL && filters->cost > BR_RPC_MATCHING_MAX) {
+        br_blob_release(&list);
+        br_client_cut_off(client, &client->rpc->stats.cut_too_big, "a filter whose patterns take too long");
+        return;
     }
     br_rpc_write_header(&out, seq, "");
     br_rpc_write_members(&out, found);

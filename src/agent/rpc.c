@@ -165,7 +165,7 @@ static void on_client_closed(uv_handle_t *handle)
     drop_handle(rpc);
 }
 
-static void cut_off(struct br_client *client, uint64_t *counter, const char *reason)
+void br_client_cut_off(struct br_client *client, uint64_t *counter, const char *reason)
 {
     (*counter)++;
     if (client->rpc->options.log != NULL && !client->is_closing)
@@ -280,9 +280,9 @@ static void take_commands(struct br_client *client)
         int step =
             unread.size == 0 ? BR_MP_MORE : br_rpc_decode(&client->decoder, unread, &consumed, &request);
         if (step == BRUIT_ETOOBIG)
-            cut_off(client, &client->rpc->stats.cut_too_big, "a request larger than 1 MiB");
+            br_client_cut_off(client, &client->rpc->stats.cut_too_big, "a request larger than 1 MiB");
         else if (step < 0)
-            cut_off(client, &client->rpc->stats.cut_malformed, "failed to decode a request");
+            br_client_cut_off(client, &client->rpc->stats.cut_malformed, "failed to decode a request");
         if (step < 0)
             break;
         done += unread.size == 0 ? 0 : consumed;
@@ -333,12 +333,12 @@ static bool send_at_once(struct br_client *client, struct br_blob *out)
 void br_client_send(struct br_client *client, struct br_blob *out, struct br_rpc_stream *stream)
 {
     if (out->failed || out->size > BR_RPC_OUTPUT_MAX) {
-        cut_off(client, &client->rpc->stats.cut_output, "an answer that is too large to hold");
+        br_client_cut_off(client, &client->rpc->stats.cut_output, "an answer that is too large to hold");
     } else if (!client->is_closing && !send_at_once(client, out)) {
         struct output *output = calloc(1, sizeof *output);
         uv_buf_t buffer = uv_buf_init((char *)out->data, (unsigned)out->size);
         if (output == NULL) {
-            cut_off(client, &client->rpc->stats.cut_output, "out of memory");
+            br_client_cut_off(client, &client->rpc->stats.cut_output, "out of memory");
         } else {
             *output = (struct output){.client = client, .bytes = *out, .is_record = stream != NULL};
             output->seq = stream == NULL ? 0 : stream->seq;

@@ -47,7 +47,7 @@ struct br_rpc_stats {
     uint64_t accepted;
     uint64_t refused;         /* beyond the number of clients that may be there at once */
     uint64_t cut_malformed;   /* cut off: sent what cannot be decoded */
-    uint64_t cut_too_big;     /* cut off: an object or a list beyond the limits */
+    uint64_t cut_too_big;     /* cut off: a request beyond the limits */
     uint64_t cut_output;      /* cut off: an answer too large to hold for it */
     uint64_t records_dropped; /* of streams and monitors, since the client did not read */
 };

@@ -752,6 +752,32 @@ static void test_oversized_object_is_cut_off(void **state)
     close_client(&client);
 }
 
+/*
+ * A hundred thousand members and a pattern of a thousand steps: the loop that answers probes is not held
+ * up for it.
+ */
+static void test_filter_that_takes_too_long_is_cut_off(void **state)
+{
+    struct br_rpc_stats stats;
+    (void)state;
+    start("");
+    f.member_count = 100000;
+    struct client quick = open_client(0), slow = open_client(0);
+    handshake(&quick);
+    handshake(&slow);
+    command(&quick, "members-filtered", 1, "Name", "r[ab]|nobody");
+    receive(&quick);
+    expect_header(&quick, 1, "");
+    command(&slow, "members-filtered", 1, "Name", "(.?.?){200}z");
+    receive(&slow);
+    assert_true(slow.is_closed);
+    assert_int_equal(slow.got.size, 0);
+    br_rpc_stats_get(f.rpc, &stats);
+    assert_int_equal(stats.cut_too_big, 1);
+    close_client(&quick);
+    close_client(&slow);
+}
+
 /* One client opens streams without end, another connections without end. */
 static void test_streams_and_connections_are_bounded(void **state)
 {
@@ -832,6 +858,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_client_that_does_not_read_is_not_read_from, setup, teardown),
         cmocka_unit_test_setup_teardown(test_undecodable_input_ends_one_connection_only, setup, teardown),
         cmocka_unit_test_setup_teardown(test_oversized_object_is_cut_off, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_filter_that_takes_too_long_is_cut_off, setup, teardown),
         cmocka_unit_test_setup_teardown(test_streams_and_connections_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_random_bytes_do_no_harm, setup, teardown),
     };
