@@ -2,9 +2,9 @@
  * Regular expressions in bounded time: RE2's language, as far as members are filtered with it.
  *
  * Patterns come from RPC clients and, in the filters of queries, from the network, and run on the loop that
- * answers probes, so a pattern must not be able to stop it: it is compiled into a list of at most BR_PATTERN_STEPS steps, all of which are followed at once
- * (Thompson 1968; Cox, "Regular Expression Matching Can Be Simple And Fast"), which costs steps times
- * characters and no more. Nothing is captured.
+ * answers probes, so a pattern must not be able to stop it: it is compiled into a list of at most
+ * BR_PATTERN_STEPS steps, all of which are followed at once (Thompson 1968; Cox, "Regular Expression
+ * Matching Can Be Simple And Fast"), which costs steps times characters and no more. Nothing is captured.
  *
  * Left out: Unicode classes by name (\pL) and case folding beyond ASCII. A pattern that uses them, and
  * everything that Go's regexp refuses, is refused.
@@ -23,8 +23,8 @@
 struct br_pattern;
 
 /*
- * `alloc` must outlive the pattern. Returns 0, or BRUIT_EFORMAT for what is no pattern, BRUIT_ETOOBIG for one too long or too complex,
- * BRUIT_ENOMEM.
+ * `alloc` must outlive the pattern. Returns 0, or BRUIT_EFORMAT for what is no pattern, BRUIT_ETOOBIG for
+ * one too long or too complex, BRUIT_ENOMEM.
  */
 int br_pattern_new(struct br_pattern **out, struct br_alloc *alloc, struct bruit_bytes text);
 /* NULL is fine. */

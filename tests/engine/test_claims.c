@@ -95,7 +95,7 @@ static void test_begins_with_incarnation_1(void **state)
 }
 
 /* conformance: memberlist 35 */
-/* Somebody nobody knew joins: the program is told, the news is passed on, and its place in the probe round is random. */
+/* Somebody nobody knew joins: the program is told, the news is passed on, its place in the probe round is random. */
 static void test_new_member_joins(void **state)
 {
     bool is_first = false, is_last = false;

@@ -169,7 +169,7 @@ static void test_a_drained_datagram_does_not_cost_the_suspect_its_time(void **st
     world_free(w);
 }
 
-/* One long stall that several deadlines missed, seen by a drained datagram, a tick and a second tick: it counts once. */
+/* One long stall that several deadlines missed, seen by a drained datagram, a tick and another tick: it counts once. */
 static void test_a_stall_counts_once(void **state)
 {
     struct world *w = world_new(26);

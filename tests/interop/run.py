@@ -85,7 +85,7 @@ def matches(test, options):
     return options.only is None or options.only in test.name or re.search(options.only, test.name) is not None
 
 
-# ---------------------------------------------------------------------------------------------- one test, in its process
+# --------------------------------------------------------------------------------------- one test, in its process
 
 def run_one(options):
     """Runs one test and ends the process: 0, 77 when it cannot run here, 1 when it failed."""
@@ -119,7 +119,8 @@ def run_one(options):
 def where(failure):
     """The line of the test that the failure came from."""
     frames = traceback.extract_tb(failure.__traceback__)
-    frame = next((frame for frame in reversed(frames) if os.path.basename(frame.filename).startswith("test_")), frames[-1])
+    ours = [frame for frame in frames if os.path.basename(frame.filename).startswith("test_")]
+    frame = (ours or frames)[-1]
     return "%s:%d" % (os.path.basename(frame.filename), frame.lineno)
 
 

@@ -70,7 +70,8 @@ class Test:
 def interop(cases=None, **options):
     """Registers a test, once per case. A case's value is the dict of keyword arguments it is called with.
 
-    long: only with --long; or the cases that are. alone: never beside another test. ours_only: says nothing when serf plays our part.
+    long: only with --long; or the cases that are. alone: never beside another test.
+    ours_only: says nothing when serf plays our part.
     needs_serf=False: runs without the real program. seconds_max: killed after that.
     """
     def register(function):

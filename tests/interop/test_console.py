@@ -8,7 +8,8 @@ from support import Failure, Lab, interop, now, step, until
 KINDS = {"real": {"kind": "real"}, "ours": {"kind": "ours"}}
 
 # Against nobody: refused, not an address, no port, a port that is none.
-BAD_ADDRESSES = {"refused": "127.81.255.1:7373", "no-port": "127.0.0.1", "bad-port": "127.0.0.1:http7", "bad-name": ":::"}
+BAD_ADDRESSES = {"refused": "127.81.255.1:7373", "no-port": "127.0.0.1", "bad-port": "127.0.0.1:http7",
+                 "bad-name": ":::"}
 
 MEMBERS_QUERIES = {
     "plain": [],
@@ -79,7 +80,8 @@ def test_serf_join_works_through_both(lab, kind):
     check(lab.command("real", "join", "-rpc-addr=" + here.rpc_text, nowhere, there.gossip_address), 0,
           "Successfully joined cluster by contacting 1 nodes.\n")
     check(lab.command("real", "join", "-rpc-addr=" + here.rpc_text, nowhere), 1,
-          "Error joining the cluster: 1 error occurred:\n\t* Failed to join %s: dial tcp %s: connect: connection refused"
+          "Error joining the cluster: 1 error occurred:\n\t* Failed to join %s: "
+           "dial tcp %s: connect: connection refused"
           "\n\n\n" % (nowhere.split(":")[0], nowhere))
 
 
@@ -184,8 +186,8 @@ BAD_AGENT_FLAGS = {
 }
 
 
-# Who: an agent is started with something wrong. It must say what in a few lines and end with exit code 1 by itself; ours
-# as well as the real one.
+# Who: an agent is started with something wrong. It must say what in a few lines and end with exit code 1 by itself;
+# ours as well as the real one.
 @interop({"%s-%s" % (kind, case): {"kind": kind, "flags": flags}
           for kind in KINDS for case, flags in BAD_AGENT_FLAGS.items()}, needs_serf=False)
 def test_agent_with_a_bad_flag_ends_with_a_reason(lab, kind, flags):

@@ -18,8 +18,8 @@ def hello():
     return outgoing.read()
 
 
-# Who: a browser or a TLS client comes to the gossip port of ours, plain or sealed. Exactly one log line must say what it
-# was, and the agent must go on; real serf says "invalid message type" at best.
+# Who: a browser or a TLS client comes to the gossip port of ours, plain or sealed. Exactly one log line must say what
+# it was, and the agent must go on; real serf says "invalid message type" at best.
 @interop({"%s%s" % (what, "-sealed" if key else ""): {"what": what, "key": key}
           for what in ("HTTP", "TLS") for key in ("", "cg8StVXbQJ0gPvMd9o7yrg==")}, ours_only=True, needs_serf=False)
 def test_foreign_protocol_gets_one_line_that_names_it(lab, what, key):
@@ -36,7 +36,8 @@ def test_foreign_protocol_gets_one_line_that_names_it(lab, what, key):
     step(lines[0].strip())
 
 
-# Who: somebody connects and says nothing, closes at once, or sends rubbish, a hundred times. The agent must still answer.
+# Who: somebody connects and says nothing, closes at once, or sends rubbish, a hundred times. The agent must still
+# answer.
 @interop({"ours": {"kind": "ours"}, "real": {"kind": "real"}})
 def test_rubbish_at_the_port_harms_nobody(lab, kind):
     lab.cluster(real=1, ours=1)

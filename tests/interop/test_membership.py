@@ -102,8 +102,8 @@ def test_stopped_for_20_s_ends_alive_and_accuses_nobody(lab, kinds):
             raise Failure("%s came back without a word of refuting" % victim)
 
 
-# Who: a member leaves, by signal or RPC. Everybody must show it as left, on the stream too, and go on doing so; under the
-# same name it is alive again everywhere.
+# Who: a member leaves, by signal or RPC. Everybody must show it as left, on the stream too, and go on doing so; under
+# the same name it is alive again everywhere.
 @interop({"%s-by-%s" % (kind, how): {"kind": kind, "how": how} for kind in KINDS for how in ("signal", "rpc")})
 # conformance: memberlist 45
 def test_leaver_is_left_everywhere_and_comes_back(lab, kind, how):

@@ -86,7 +86,7 @@ def test_leave_during_a_partition_is_known_after_it(lab, network, kind):
 
 
 def leave_until_heard(lab, side):
-    """With half of the cluster out of reach, an intent to leave may be sent to the unreachable alone: then try again."""
+    """With half of the cluster out of reach, an intent to leave may go to the unreachable alone: then try again."""
     leaver, peers = side[-1], side[:-1]
     for _ in range(8):
         since = now()
@@ -143,7 +143,8 @@ def key_flags(lab, kind, folder, keys):
           for first, second in (("real", "ours"), ("ours", "real")) for how in ("killed", "failed", "left")})
 def test_replacement_bound_to_every_address_is_no_conflict(lab, network, first, second, how):
     bystanders = [agent_on(lab, network, 2, 1, "real")]
-    bystanders += [agent_on(lab, network, 2, host, kind, join=bystanders[0]) for host, kind in ((2, "ours"), (3, "real"))]
+    bystanders += [agent_on(lab, network, 2, host, kind, join=bystanders[0])
+                   for host, kind in ((2, "ours"), (3, "real"))]
     old = agent_on(lab, network, 1, 1, first, name="everywhere", bind="0.0.0.0:7946", join=bystanders[0])
     lab.agree(what="the first is in")
     since = now()
@@ -166,7 +167,8 @@ def test_replacement_bound_to_every_address_is_no_conflict(lab, network, first, 
 # conformance: memberlist 39
 def test_four_byte_form_of_a_sixteen_byte_address_is_a_conflict(lab, network, first, second):
     bystanders = [agent_on(lab, network, 2, 1, "real")]
-    bystanders += [agent_on(lab, network, 2, host, kind, join=bystanders[0]) for host, kind in ((2, "ours"), (3, "real"))]
+    bystanders += [agent_on(lab, network, 2, host, kind, join=bystanders[0])
+                   for host, kind in ((2, "ours"), (3, "real"))]
     old = agent_on(lab, network, 1, 1, first, name="everywhere", bind="0.0.0.0:7946", join=bystanders[0])
     lab.agree(what="the first is in")
     since = now()
@@ -177,8 +179,8 @@ def test_four_byte_form_of_a_sixteen_byte_address_is_a_conflict(lab, network, fi
               "%s calls it a conflict" % bystander)
 
 
-# Who: an agent bound to 0.0.0.0 on a host that has no address but its loopback. There is nothing it could advertise, and
-# 0.0.0.0 is no address anybody can send to: it must say so and end.
+# Who: an agent bound to 0.0.0.0 on a host that has no address but its loopback. There is nothing it could advertise,
+# and 0.0.0.0 is no address anybody can send to: it must say so and end.
 @interop({"real": {"kind": "real"}, "ours": {"kind": "ours"}})
 def test_host_without_an_address_is_refused(lab, network, kind):
     side = network.sides[0]

@@ -4,8 +4,8 @@ from support import hold, interop, now, step
 REST_SECONDS = 300
 
 
-# Who: three real agents and three of ours, left alone for five minutes. Not one of the six may call anybody failed, left
-# or suspect, or have to refute anything, and at the end all agree as they did at the start.
+# Who: three real agents and three of ours, left alone for five minutes. Not one of the six may call anybody failed,
+# left or suspect, or have to refute anything, and at the end all agree as they did at the start.
 @interop({"plain": {"flags": []}, "sealed": {"flags": ["-encrypt=cg8StVXbQJ0gPvMd9o7yrg=="]}},
          long=True, seconds_max=420)
 # conformance: memberlist 69

@@ -1,4 +1,4 @@
-"""The same life once more under every variant of the wire: keys of each size, compression on and off, IPv6, versions."""
+"""The same life once more under every variant of the wire: key sizes, compression on and off, IPv6, versions."""
 from story import (change_tags, kill_and_see_failed, leave_and_see_left, restart_and_see_alive, stop_for_a_while,
                    try_to_change_tags)
 from support import Failure, Lab, interop, random_key
