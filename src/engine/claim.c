@@ -166,7 +166,7 @@ static int become_alive(struct bruit_engine *engine, uint32_t slot, const struct
     br_view_identify(&core->view, slot, record);
     believe(engine, slot, BRUIT_ALIVE, alive->incarnation);
     if (changes & BRUIT_CHANGE_JOINED && !is_self(engine, slot))
-        br_sync_heard_join(&engine->sync, core->now);
+        br_sync_heard_join(&engine->sync, engine->is_repairing, core->now);
     br_hosts_changed(engine, slot, changes);
     return 0;
 }

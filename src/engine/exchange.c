@@ -87,7 +87,9 @@ int br_exchange_merge(struct bruit_engine *engine, struct bruit_bytes body, bool
         br_core_drop(&engine->core, BRUIT_DROP_VERSIONS);
         return BRUIT_EVERSION;
     }
+    engine->is_repairing = !header.join;
     status = walk(engine, body, &versions, true, &header, &state);
+    engine->is_repairing = false;
     if (status == 0 && header.user_state_size > 0)
         br_document_merge(engine, state, header.join, active);
     return status;

@@ -32,11 +32,13 @@ static bruit_time early_delay(struct br_sync *sync)
     return delay + br_rng_time_below(&sync->rng, delay + 1);
 }
 
-void br_sync_heard_join(struct br_sync *sync, bruit_time now)
+void br_sync_heard_join(struct br_sync *sync, bool late, bruit_time now)
 {
     if (sync->core->config.early_sync_budget == 0)
         return;
-    if (sync->early_owed < BR_SYNC_EARLY_MAX)
+    if (late)
+        sync->early_owed = BR_SYNC_EARLY_MAX;
+    else if (sync->early_owed < BR_SYNC_EARLY_MAX)
         sync->early_owed++;
     if (sync->early_at == BRUIT_NEVER)
         sync->early_at = br_time_add(now, early_delay(sync));

@@ -36,8 +36,13 @@ struct br_sync {
 
 void br_sync_init(struct br_sync *sync, struct br_core *core, bruit_time now);
 
-/* A member joined, as far as we know just now. */
-void br_sync_heard_join(struct br_sync *sync, bruit_time now);
+/*
+ * A member joined, as far as we know just now. `late`: a sync had to tell us, which is no part of anybody's join. Then
+ * gossip has lost it, for others as well, and it is passed on with all the exchanges a burst may earn: where gossip
+ * loses everything a join is known to eleven members after 3.2 s at most (40 runs), instead of 32 s with one each,
+ * and where it loses little this hardly ever happens.
+ */
+void br_sync_heard_join(struct br_sync *sync, bool late, bruit_time now);
 
 bruit_time br_sync_deadline(const struct br_sync *sync);
 
