@@ -59,7 +59,10 @@ static void test_a_fresh_member_acks_with_the_origin(void **state)
     world_free(w);
 }
 
-/* Five members 10 ms apart: after two minutes of probes each knows the places of all, and the estimates fit. */
+/*
+ * Five members whose packets take 5 to 10 ms each way, 15 ms there and back on average: after four minutes of probes
+ * each knows the places of all, and the estimates fit.
+ */
 static void test_estimates_come_close_to_the_truth(void **state)
 {
     (void)state;
@@ -75,7 +78,7 @@ static void test_estimates_come_close_to_the_truth(void **state)
                 continue;
             assert_int_equal(bruit_coord_get(w->nodes[a].engine, world_bytes(w->nodes[a].name), &x), 0);
             assert_int_equal(bruit_coord_get(w->nodes[a].engine, world_bytes(w->nodes[b].name), &y), 0);
-            off += fabs((double)bruit_coord_distance(&x, &y) - 10e6) / 10e6 / 20;
+            off += fabs((double)bruit_coord_distance(&x, &y) - 15e6) / 15e6 / 20;
         }
     if (off > 0.2)
         print_message("off by %.1f %% on average\n", off * 100);
