@@ -4,6 +4,7 @@
 
 #include <bruit/cipher.h>
 #include <bruit/config.h>
+#include <bruit/coord.h>
 #include <bruit/conflict.h>
 #include <bruit/engine.h>
 #include <bruit/env.h>
