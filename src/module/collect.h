@@ -32,7 +32,7 @@ struct br_collector {
     uint32_t party_count;
     uint32_t party_capacity;
     uint32_t party_max;
-    uint32_t waiting;   /* of those who are to answer, who have not */
+    uint32_t waiting; /* of those who are to answer, who have not */
     uint32_t expected;
     uint32_t acks;
     uint32_t responses;

@@ -91,7 +91,8 @@ static void on_answer(void *self, const struct bruit_answer *answer)
 
 static int64_t status_of(enum bruit_state state)
 {
-    static const int64_t statuses[] = {[BRUIT_ALIVE] = 1, [BRUIT_SUSPECT] = 1, [BRUIT_DEAD] = 4, [BRUIT_LEFT] = 3};
+    static const int64_t statuses[] = {
+        [BRUIT_ALIVE] = 1, [BRUIT_SUSPECT] = 1, [BRUIT_DEAD] = 4, [BRUIT_LEFT] = 3};
     return statuses[state];
 }
 

@@ -164,7 +164,8 @@ static size_t encoded_size(const struct events *e, struct bruit_bytes name, stru
     uint8_t buffer[BRUIT_USER_EVENT_SIZE_MAX + OVERHEAD_MAX];
     struct br_writer w;
     br_writer_init(&w, buffer, sizeof buffer);
-    br_serf_event_encode(&w, &(struct br_serf_event){.ltime = e->clock.time, .name = name, .payload = payload});
+    br_serf_event_encode(&w,
+                         &(struct br_serf_event){.ltime = e->clock.time, .name = name, .payload = payload});
     return br_writer_size(&w);
 }
 
@@ -197,8 +198,8 @@ int bruit_user_event_check(const struct bruit_engine *engine, struct bruit_bytes
         return refuse(text, size, "encoded user event exceeds configured limit of ", e->size_limit,
                       " bytes after encoding");
     if (encoded > BRUIT_USER_EVENT_SIZE_MAX)
-        return refuse(text, size, "encoded user event exceeds reasonable limit of ", BRUIT_USER_EVENT_SIZE_MAX,
-                      " bytes after encoding");
+        return refuse(text, size, "encoded user event exceeds reasonable limit of ",
+                      BRUIT_USER_EVENT_SIZE_MAX, " bytes after encoding");
     return 0;
 }
 

@@ -19,7 +19,8 @@ static const char *add(struct br_filters *filters, struct br_alloc *alloc, struc
     return NULL;
 }
 
-void br_filters_init(struct br_filters *filters, struct br_alloc *alloc, struct br_mp_list list, size_t budget)
+void br_filters_init(struct br_filters *filters, struct br_alloc *alloc, struct br_mp_list list,
+                     size_t budget)
 {
     struct bruit_bytes raw;
     filters->count = 0;
@@ -64,7 +65,7 @@ bool br_filters_pass(struct br_filters *filters, struct bruit_bytes name, struct
 {
     for (size_t i = 0; i < filters->count && filters->trouble == NULL; i++) {
         bool passes = filters->items[i].kind == BR_SERF_FILTER_NODE ? is_named(filters->items[i].nodes, name)
-                                                                     : has_tag(filters, i, meta);
+                                                                    : has_tag(filters, i, meta);
         if (!passes)
             return false;
     }

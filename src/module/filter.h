@@ -25,7 +25,8 @@ struct br_filters {
 };
 
 /* Reads the filters of a query; its bytes are borrowed until br_filters_fini(). */
-void br_filters_init(struct br_filters *filters, struct br_alloc *alloc, struct br_mp_list list, size_t budget);
+void br_filters_init(struct br_filters *filters, struct br_alloc *alloc, struct br_mp_list list,
+                     size_t budget);
 void br_filters_fini(struct br_filters *filters);
 
 /* Does a member of this name and metadata pass? Without budget left, nobody does. */

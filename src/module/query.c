@@ -69,8 +69,8 @@ struct queries {
     struct br_lamport clock;
     struct br_recall recall;
     uint64_t min_time;
-    struct br_ring asked;  /* struct asked */
-    uint64_t asked_first;  /* handle of its first item */
+    struct br_ring asked; /* struct asked */
+    uint64_t asked_first; /* handle of its first item */
     struct br_collectors running;
 };
 
@@ -193,7 +193,8 @@ static int send_relays(struct queries *q, const struct asked *asked, struct brui
     for (uint32_t i = 0; i < count; i++) {
         struct bruit_member member;
         if (bruit_member_get(engine_of(q), picks[i], &member) == 0)
-            (void)bruit_host_send(q->host, &member.addr, relay); /* one of several ways; the direct one counts */
+            (void)bruit_host_send(q->host, &member.addr,
+                                  relay); /* one of several ways; the direct one counts */
     }
     return 0;
 }
@@ -215,15 +216,13 @@ static int relay(struct queries *q, const struct asked *asked, struct bruit_byte
     return status;
 }
 
-static void write_response(const struct queries *q, struct br_writer *w, const struct asked *asked, uint32_t flags,
-                           struct bruit_bytes payload)
+static void write_response(const struct queries *q, struct br_writer *w, const struct asked *asked,
+                           uint32_t flags, struct bruit_bytes payload)
 {
     struct bruit_bytes name = bruit_member_name(engine_of(q), bruit_member_self(engine_of(q)));
-    br_serf_response_encode(w, &(struct br_serf_response){.ltime = asked->ltime,
-                                                          .id = asked->id,
-                                                          .flags = flags,
-                                                          .from = name,
-                                                          .payload = payload});
+    br_serf_response_encode(
+        w, &(struct br_serf_response){
+               .ltime = asked->ltime, .id = asked->id, .flags = flags, .from = name, .payload = payload});
 }
 
 static void send_ack(struct queries *q, const struct asked *asked, struct bruit_bytes name)
@@ -292,7 +291,8 @@ static int respond(void *self, uint64_t handle, struct bruit_bytes payload)
     return status;
 }
 
-int bruit_query_respond(struct bruit_engine *engine, uint64_t handle, struct bruit_bytes payload, bruit_time now)
+int bruit_query_respond(struct bruit_engine *engine, uint64_t handle, struct bruit_bytes payload,
+                        bruit_time now)
 {
     struct queries *q = queries_of(engine);
     if (q == NULL)
@@ -485,7 +485,8 @@ static void hear_query(struct queries *q, struct bruit_bytes message, struct bru
 
 /* ------------------------------------------------------------------ answers to us (section 7.5) */
 
-static void bring_home(struct queries *q, const struct br_collector *c, const struct br_serf_response *response)
+static void bring_home(struct queries *q, const struct br_collector *c,
+                       const struct br_serf_response *response)
 {
     bool is_ack = response->flags & BR_SERF_RESPONSE_ACK;
     if (c->asker != 0) {
@@ -542,7 +543,8 @@ static void hear_response(struct queries *q, struct bruit_bytes body, const stru
  * Passes an answer on to where it says (section 3.10). With config.strict_relay that must be a member's address, or
  * anybody could have us send anything to anyone.
  */
-static bool may_relay(const struct queries *q, const struct br_serf_relay *header, const struct bruit_addr *to)
+static bool may_relay(const struct queries *q, const struct br_serf_relay *header,
+                      const struct bruit_addr *to)
 {
     struct bruit_member member;
     if (!bruit_host_config(q->host)->strict_relay)
@@ -604,7 +606,8 @@ static size_t text_size(const struct bruit_query_params *p)
     return size;
 }
 
-static void write_filter(struct br_writer *list, const struct br_serf_filter *filter, uint8_t *space, size_t size)
+static void write_filter(struct br_writer *list, const struct br_serf_filter *filter, uint8_t *space,
+                         size_t size)
 {
     struct br_writer w;
     br_writer_init(&w, space, size);
@@ -613,8 +616,8 @@ static void write_filter(struct br_writer *list, const struct br_serf_filter *fi
 }
 
 /* One node filter if there are names, then one filter for each tag. `space` has room for two texts. */
-static struct br_mp_list write_filters(struct br_writer *list, const struct bruit_query_params *p, uint8_t *space,
-                                       size_t size)
+static struct br_mp_list write_filters(struct br_writer *list, const struct bruit_query_params *p,
+                                       uint8_t *space, size_t size)
 {
     struct br_mp_list filters = {0};
     struct br_writer names;
@@ -958,7 +961,8 @@ static int init(void *self, struct bruit_host *host)
     br_recall_init(&q->recall, alloc, RECALL_MEMORY_MAX);
     br_ring_init(&q->asked, alloc, sizeof(struct asked), ASKED_MAX);
     br_collectors_init(&q->running, alloc, key);
-    br_host_carry(host, &(struct br_carrier){.self = q, .ask = ask, .answer = respond, .answer_room = answer_room});
+    br_host_carry(host,
+                  &(struct br_carrier){.self = q, .ask = ask, .answer = respond, .answer_room = answer_room});
     return 0;
 }
 
