@@ -271,6 +271,16 @@ bool br_frame_is_plain(const struct br_wire *wire)
     return !wire->compression && !br_wire_seals(wire);
 }
 
+bool br_frame_take(const struct br_wire *wire, struct br_buffer *buffer, struct bruit_bytes message, bool dialled,
+                   struct br_frame *out)
+{
+    if (!br_frame_is_plain(wire) || (dialled && wire->label.label.size > 0))
+        return false;
+    *out = (struct br_frame){.memory = *buffer, .bytes = message};
+    *buffer = (struct br_buffer){0};
+    return true;
+}
+
 /*
  * The message is laid down once, compressed or copied, with room before it for everything that comes
  * before it; the layers then grow outwards from there.

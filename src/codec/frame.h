@@ -84,6 +84,13 @@ struct br_frame {
 bool br_frame_is_plain(const struct br_wire *wire);
 
 /*
+ * Makes a message that needs no wrapping a frame as it stands: takes over `buffer`, in which it is. False, and
+ * nothing was taken, when it has to be wrapped.
+ */
+bool br_frame_take(const struct br_wire *wire, struct br_buffer *buffer, struct bruit_bytes message, bool dialled,
+                   struct br_frame *out);
+
+/*
  * Wraps a message (type byte and body) for sending: compressed if that is on, whether it gets shorter or
  * not, and sealed if there are keys. `dialled`: we opened the stream, so the label header goes first.
  * Returns 0, or BRUIT_ENOMEM, BRUIT_EIO (entropy, cipher), BRUIT_ETOOBIG (the frame would pass what a

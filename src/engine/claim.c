@@ -222,6 +222,11 @@ static int alive_about_unknown(struct bruit_engine *engine, const struct br_aliv
 
 int br_claim_alive(struct bruit_engine *engine, struct br_alive *alive)
 {
+    return br_claim_alive_of(engine, br_view_find_text(&engine->core.view, alive->node), alive);
+}
+
+int br_claim_alive_of(struct bruit_engine *engine, uint32_t slot, struct br_alive *alive)
+{
     struct br_core *core = &engine->core;
     if (alive->port == 0 || core->config.protocol == 1)
         alive->port = core->config.bind_port;
@@ -231,7 +236,6 @@ int br_claim_alive(struct bruit_engine *engine, struct br_alive *alive)
         return 0;
     }
     alive->vsn.size = BR_VSN_SIZE; /* bytes to come mean nothing to us, and would not be passed on upstream */
-    uint32_t slot = br_view_find_text(&core->view, alive->node);
     return slot == 0 ? alive_about_unknown(engine, alive) : alive_about_known(engine, slot, alive);
 }
 

@@ -129,6 +129,8 @@ void br_engine_pass_time(struct bruit_engine *engine, bruit_time now);
  * the processor wait until all of it has reached the cache, which took as long as the rest of the judging.
  */
 int br_claim_alive(struct bruit_engine *engine, struct br_alive *alive);
+/* The same when it is known whose name that is: the slot, or 0 for nobody we know. */
+int br_claim_alive_of(struct bruit_engine *engine, uint32_t slot, struct br_alive *alive);
 int br_claim_suspect(struct bruit_engine *engine, const struct br_suspect *suspect);
 int br_claim_dead(struct bruit_engine *engine, const struct br_dead *dead);
 
@@ -144,8 +146,12 @@ void br_claim_reap(struct bruit_engine *engine);
 int br_exchange_write(struct bruit_engine *engine, bool join, struct br_buffer *out,
                       struct bruit_bytes *message);
 
-/* Judges and merges a complete push/pull body: 0, BRUIT_EVERSION, BRUIT_EFORMAT or BRUIT_ENOMEM. */
-int br_exchange_merge(struct bruit_engine *engine, struct bruit_bytes body, bool active);
+/*
+ * Judges and merges a push/pull body that was read to its end, with the header and the versions found on the way:
+ * 0, BRUIT_EVERSION, BRUIT_EFORMAT or BRUIT_ENOMEM.
+ */
+int br_exchange_merge(struct bruit_engine *engine, const struct br_pushpull_header *header, struct bruit_bytes body,
+                      struct br_versions *versions, bool active);
 
 /* ---- event.c ---- */
 

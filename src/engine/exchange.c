@@ -29,12 +29,12 @@ int br_exchange_write(struct bruit_engine *engine, bool join, struct br_buffer *
 }
 
 /* One entry of theirs (section 6.7 step 3). Numbers that mean no state we know are ignored. */
-static int merge_entry(struct bruit_engine *engine, struct br_entry *entry)
+static int merge_entry(struct bruit_engine *engine, uint32_t slot, struct br_entry *entry)
 {
     struct bruit_bytes self = br_core_name(&engine->core, engine->core.self);
     uint32_t incarnation = entry->alive.incarnation;
     switch (entry->state) {
-    case BR_ENTRY_ALIVE: return br_claim_alive(engine, &entry->alive);
+    case BR_ENTRY_ALIVE: return br_claim_alive_of(engine, slot, &entry->alive);
     case BR_ENTRY_LEFT:
         return br_claim_dead(engine, &(struct br_dead){incarnation, entry->alive.node, entry->alive.node});
     case BR_ENTRY_DEAD:
@@ -45,14 +45,32 @@ static int merge_entry(struct bruit_engine *engine, struct br_entry *entry)
 }
 
 /*
- * Step by step through a complete body; with `merge` the entries are claimed, without only their versions gathered.
+ * The member called `name`, 0 for nobody. Syncs name the members in the order in which the sender came to know them,
+ * and whoever joined by a sync came to know them in that order: while one member after the other is where it is then
+ * expected, nothing has to be looked up. `*slot` is the last one found; `*is_run` says whether it was expected.
  */
-static int walk(struct bruit_engine *engine, struct bruit_bytes body, struct br_versions *versions,
-                bool merge, struct br_pushpull_header *header, struct bruit_bytes *state)
+static uint32_t find_next(const struct br_core *core, uint32_t *slot, bool *is_run, struct bruit_bytes name)
+{
+    const struct br_view *view = &core->view;
+    uint32_t expected = *slot + 1;
+    if (*is_run && br_view_is_listed(view, expected) && br_bytes_equal(br_core_name(core, expected), name)) {
+        *slot = expected;
+        return expected;
+    }
+    uint32_t found = br_view_find_text(view, name);
+    *is_run = found == expected;
+    *slot = found;
+    return found;
+}
+
+/* Step by step through a body that was read to its end before. */
+static int merge_entries(struct bruit_engine *engine, struct bruit_bytes body, struct bruit_bytes *state)
 {
     struct br_pushpull_reader reader;
     struct br_entry entry;
     struct br_reader r;
+    uint32_t slot = 0;
+    bool is_run = false;
     br_pushpull_reader_init(&reader);
     br_reader_init(&r, body);
     for (;;) {
@@ -65,32 +83,26 @@ static int walk(struct bruit_engine *engine, struct bruit_bytes body, struct br_
             break;
         if (step != BR_PUSHPULL_ENTRY)
             continue;
-        br_versions_add(versions, entry.alive.vsn, entry.state == BR_ENTRY_ALIVE);
-        int status = merge ? merge_entry(engine, &entry) : 0;
+        uint32_t known = find_next(&engine->core, &slot, &is_run, entry.alive.node);
+        int status = merge_entry(engine, known, &entry);
         if (status != 0)
             return status;
     }
-    *header = reader.header;
     return 0;
 }
 
-int br_exchange_merge(struct bruit_engine *engine, struct bruit_bytes body, bool active)
+int br_exchange_merge(struct bruit_engine *engine, const struct br_pushpull_header *header, struct bruit_bytes body,
+                      struct br_versions *versions, bool active)
 {
-    struct br_pushpull_header header;
     struct bruit_bytes state = {0};
-    struct br_versions versions;
-    br_versions_init(&versions);
-    int status = walk(engine, body, &versions, false, &header, &state);
-    if (status != 0)
-        return status;
-    if (!br_versions_fit(&versions, &engine->core)) {
+    if (!br_versions_fit(versions, &engine->core)) {
         br_core_drop(&engine->core, BRUIT_DROP_VERSIONS);
         return BRUIT_EVERSION;
     }
-    engine->is_repairing = !header.join;
-    status = walk(engine, body, &versions, true, &header, &state);
+    engine->is_repairing = !header->join;
+    int status = merge_entries(engine, body, &state);
     engine->is_repairing = false;
-    if (status == 0 && header.user_state_size > 0)
-        br_document_merge(engine, state, header.join, active);
+    if (status == 0 && header->user_state_size > 0)
+        br_document_merge(engine, state, header->join, active);
     return status;
 }

@@ -162,8 +162,10 @@ static int send_state(struct bruit_engine *engine, struct br_stream *stream, boo
 {
     struct br_buffer buffer = {0};
     struct bruit_bytes message;
+    bool dialled = stream->purpose != BR_STREAM_THEIRS;
     int status = br_exchange_write(engine, join, &buffer, &message);
-    if (status == 0)
+    BR_ASSERT(stream->out.memory.data == NULL); /* it is what a stream says first */
+    if (status == 0 && !br_frame_take(&engine->wire, &buffer, message, dialled, &stream->out))
         status = send_message(engine, stream, message);
     br_buffer_free(&buffer, &engine->core.alloc);
     return status;
@@ -248,7 +250,7 @@ static void answer_sync(struct bruit_engine *engine, struct br_stream *stream, s
     int status = send_state(engine, stream, stream->pushpull.header.join);
     if (status != 0)
         fail_stream(engine, stream, status);
-    else if ((status = br_exchange_merge(engine, body, false)) != 0)
+    else if ((status = br_exchange_merge(engine, &stream->pushpull.header, body, &stream->versions, false)) != 0)
         BR_TRACE(&engine->core.tracer, merge_refused, .addr = stream->peer, .why = bruit_strerror(status));
 }
 
@@ -292,7 +294,10 @@ static void read_user(struct bruit_engine *engine, struct br_stream *stream,
 
 /* ---- hearing something: a push/pull, from either side ---- */
 
-/* Looks at the pieces that have come: true when it is all there. One that cannot be is dropped. */
+/*
+ * Looks at the pieces that have come, and gathers whose versions must fit: true when it is all there. One that cannot
+ * be is dropped.
+ */
 static bool is_pushpull_complete(struct bruit_engine *engine, struct br_stream *stream,
                                  const struct br_frame_message *message)
 {
@@ -310,6 +315,8 @@ static bool is_pushpull_complete(struct bruit_engine *engine, struct br_stream *
         }
         if (step == BR_PUSHPULL_NEED_MORE || step == BR_PUSHPULL_DONE)
             return step == BR_PUSHPULL_DONE;
+        if (step == BR_PUSHPULL_ENTRY)
+            br_versions_add(&stream->versions, entry.alive.vsn, entry.state == BR_ENTRY_ALIVE);
         stream->parsed += consumed;
     }
 }
@@ -337,7 +344,8 @@ static void read_pushpull(struct bruit_engine *engine, struct br_stream *stream,
         answer_sync(engine, stream, message->body);
         return;
     }
-    int status = br_exchange_merge(engine, message->body, stream->purpose == BR_STREAM_JOIN);
+    int status = br_exchange_merge(engine, &stream->pushpull.header, message->body, &stream->versions,
+                                   stream->purpose == BR_STREAM_JOIN);
     if (status != 0)
         BR_TRACE(&engine->core.tracer, merge_refused, .addr = stream->peer, .why = bruit_strerror(status));
     fail_stream(engine, stream, status);

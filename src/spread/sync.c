@@ -181,11 +181,17 @@ void br_versions_add(struct br_versions *v, struct bruit_bytes vsn, bool alive)
 {
     static const uint8_t none[BR_VSN_SIZE] = {0};
     const uint8_t *speaks = vsn.size < BR_VSN_SIZE ? none : vsn.data;
+    bool is_whole = alive && vsn.size >= BR_VSN_SIZE;
+    if (v->last_is_whole == is_whole && memcmp(v->last, speaks, BR_VSN_SIZE) == 0 && v->has_last)
+        return; /* nearly all members speak the same */
+    memcpy(v->last, speaks, BR_VSN_SIZE);
+    v->last_is_whole = is_whole;
+    v->has_last = true;
     v->protocol_low = min_u8(v->protocol_low, speaks[BR_VSN_PCUR]);
     v->protocol_high = max_u8(v->protocol_high, speaks[BR_VSN_PCUR]);
     v->delegate_low = min_u8(v->delegate_low, speaks[BR_VSN_DCUR]);
     v->delegate_high = max_u8(v->delegate_high, speaks[BR_VSN_DCUR]);
-    if (!alive || vsn.size < BR_VSN_SIZE)
+    if (!is_whole)
         return;
     v->protocol_min_max = max_u8(v->protocol_min_max, speaks[BR_VSN_PMIN]);
     v->protocol_max_min = min_u8(v->protocol_max_min, speaks[BR_VSN_PMAX]);

@@ -72,6 +72,9 @@ struct br_versions {
     uint8_t delegate_max_min;
     uint8_t delegate_low;
     uint8_t delegate_high;
+    uint8_t last[BR_VSN_SIZE]; /* what was added last: the same again changes nothing */
+    bool last_is_whole;        /* alive, and all six were there */
+    bool has_last;
 };
 
 void br_versions_init(struct br_versions *versions);
