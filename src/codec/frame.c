@@ -271,8 +271,8 @@ bool br_frame_is_plain(const struct br_wire *wire)
     return !wire->compression && !br_wire_seals(wire);
 }
 
-bool br_frame_take(const struct br_wire *wire, struct br_buffer *buffer, struct bruit_bytes message, bool dialled,
-                   struct br_frame *out)
+bool br_frame_take(const struct br_wire *wire, struct br_buffer *buffer, struct bruit_bytes message,
+                   bool dialled, struct br_frame *out)
 {
     if (!br_frame_is_plain(wire) || (dialled && wire->label.label.size > 0))
         return false;

@@ -87,8 +87,8 @@ bool br_frame_is_plain(const struct br_wire *wire);
  * Makes a message that needs no wrapping a frame as it stands: takes over `buffer`, in which it is. False, and
  * nothing was taken, when it has to be wrapped.
  */
-bool br_frame_take(const struct br_wire *wire, struct br_buffer *buffer, struct bruit_bytes message, bool dialled,
-                   struct br_frame *out);
+bool br_frame_take(const struct br_wire *wire, struct br_buffer *buffer, struct bruit_bytes message,
+                   bool dialled, struct br_frame *out);
 
 /*
  * Wraps a message (type byte and body) for sending: compressed if that is on, whether it gets shorter or

@@ -150,8 +150,8 @@ int br_exchange_write(struct bruit_engine *engine, bool join, struct br_buffer *
  * Judges and merges a push/pull body that was read to its end, with the header and the versions found on the way:
  * 0, BRUIT_EVERSION, BRUIT_EFORMAT or BRUIT_ENOMEM.
  */
-int br_exchange_merge(struct bruit_engine *engine, const struct br_pushpull_header *header, struct bruit_bytes body,
-                      struct br_versions *versions, bool active);
+int br_exchange_merge(struct bruit_engine *engine, const struct br_pushpull_header *header,
+                      struct bruit_bytes body, struct br_versions *versions, bool active);
 
 /* ---- event.c ---- */
 

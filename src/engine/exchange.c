@@ -91,8 +91,8 @@ static int merge_entries(struct bruit_engine *engine, struct bruit_bytes body, s
     return 0;
 }
 
-int br_exchange_merge(struct bruit_engine *engine, const struct br_pushpull_header *header, struct bruit_bytes body,
-                      struct br_versions *versions, bool active)
+int br_exchange_merge(struct bruit_engine *engine, const struct br_pushpull_header *header,
+                      struct bruit_bytes body, struct br_versions *versions, bool active)
 {
     struct bruit_bytes state = {0};
     if (!br_versions_fit(versions, &engine->core)) {

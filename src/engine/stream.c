@@ -250,7 +250,8 @@ static void answer_sync(struct bruit_engine *engine, struct br_stream *stream, s
     int status = send_state(engine, stream, stream->pushpull.header.join);
     if (status != 0)
         fail_stream(engine, stream, status);
-    else if ((status = br_exchange_merge(engine, &stream->pushpull.header, body, &stream->versions, false)) != 0)
+    else if ((status = br_exchange_merge(engine, &stream->pushpull.header, body, &stream->versions, false)) !=
+             0)
         BR_TRACE(&engine->core.tracer, merge_refused, .addr = stream->peer, .why = bruit_strerror(status));
 }
 
