@@ -1,4 +1,4 @@
-"""What every experiment here stands on: child processes that die with us, the kernel's counters, figures with their spread.
+"""What every experiment here stands on: child processes that die with us, the kernel's counters, figures with spread.
 
 CPU is what the scheduler accounts to a process's threads (/proc/PID/task/*/schedstat), in nanoseconds: user and system
 time together. Everything stays on 127.0.0.0/8, and only processes that were started here are ended here.
@@ -25,7 +25,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 now = time.monotonic
 
-# ------------------------------------------------------------------------------------------------------- child processes
+# ----------------------------------------------------------------------------------------------------- child processes
 
 _children = set()
 
@@ -74,7 +74,7 @@ def cores():
     return usable[0], usable[1 % len(usable)]
 
 
-# ------------------------------------------------------------------------------------------------------ kernel's counters
+# --------------------------------------------------------------------------------------------------- kernel's counters
 
 
 def cpu_seconds(pid):

@@ -302,7 +302,8 @@ def main():
                 progress("%-5s %-9s %5.0f B  %s" % (case, variant, result["packet_bytes"], "  ".join(
                     "%s %.2f (%.2f-%.2f)" % (name, us["median"], us["min"], us["max"])
                     for name, us in result["us"].items())))
-    common.save(options.out, "packets", {"cases": results}, "bench/packets.py" + (" --agents" if options.agents else ""))
+    command = "bench/packets.py" + (" --agents" if options.agents else "")
+    common.save(options.out, "packets", {"cases": results}, command)
 
 
 if __name__ == "__main__":

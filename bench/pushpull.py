@@ -81,7 +81,8 @@ def run(options, variant, folder):
     for target, _ in sides:
         of = {what: dict({key: figure([row[key] for row in rows[target.name][what]])
                           for key in ("initiator_s", "target_s", "both_s", "wall_s")},
-                         members=rows[target.name][what][-1]["members"], bytes_in=rows[target.name]["join"][-1]["bytes_in"])
+                         members=rows[target.name][what][-1]["members"],
+                         bytes_in=rows[target.name]["join"][-1]["bytes_in"])
               for what in ("join", "sync")}
         known = target.first_status["members"]
         of["bytes_a_member"] = 1024 * (target.loaded["private"] - target.empty["private"]) / known
