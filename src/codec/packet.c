@@ -170,12 +170,10 @@ static int open_compound(struct opening *o, struct bruit_bytes body, size_t dept
     if (br_compound_begin(&walk, body) != 0)
         return drop_part(o, BRUIT_DROP_TRUNCATED_COMPOUND);
     while ((more = br_compound_next(&walk, &part)) > 0) {
-        /* An empty part is nothing at all, and old members crash on it: nobody sends one. */
-        if (part.size == 0)
-            continue;
         if (++o->parts > BR_MESSAGES_MAX)
             return drop_packet(o, BRUIT_DROP_TOO_MANY_MESSAGES);
-        int result = open_message(o, part, depth);
+        /* An empty part is nothing at all, and old members crash on it: nobody sends one. */
+        int result = part.size == 0 ? drop_part(o, BRUIT_DROP_EMPTY) : open_message(o, part, depth);
         if (result != 0)
             return result;
     }

@@ -369,15 +369,20 @@ static void test_a_compound_without_its_lengths_is_dropped_whole(void **state)
     buffer[1] = 200;
     assert_drops(t, br_bytes(buffer, 2 + 399), BRUIT_DROP_TRUNCATED_COMPOUND);
     assert_int_equal(test_wire_open(t, br_bytes(buffer, 2 + 400)), 0);
-    assert_int_equal(t->drop_count, 0);
+    assert_int_equal(t->drop_count, 200); /* 200 empty parts */
+    assert_int_equal(t->drops[0], BRUIT_DROP_EMPTY);
 }
 
-/* Empty parts crash old members. Here they are nothing, and what follows them is read. */
+/* Empty parts crash old members. Here they are nothing but counted, and what follows them is read. */
 /* conformance: memberlist 12 */
 static void test_empty_parts_do_no_harm(void **state)
 {
     struct test_wire *t = *state;
-    assert_opens_to(t, br_bytes_text("\x07\x03\x00\x00\x00\x03\x00\x00\x08hi"), "hi");
+    assert_int_equal(test_wire_open(t, br_bytes_text("\x07\x03\x00\x00\x00\x03\x00\x00\x08hi")), 0);
+    assert_int_equal(t->leaf_count, 1);
+    assert_true(br_bytes_equal(test_wire_leaf(t, 0), br_bytes_text("hi")));
+    assert_int_equal(t->drop_count, 2);
+    assert_int_equal(t->drops[0], BRUIT_DROP_EMPTY);
     assert_int_equal(test_wire_open(t, br_bytes_text("\x07\x00")), 0);
     assert_int_equal(t->leaf_count + t->drop_count, 0);
 }
