@@ -44,10 +44,11 @@ static void on_joined(struct bruit_uv *uv, void *context, const struct bruit_uv_
     const struct node *node = context;
     struct bruit_stats stats;
     bruit_stats_get(bruit_uv_engine(uv), &stats);
-    printf("{\"contacted\": %u, \"wall_s\": %.6f, \"bytes_in\": %llu, \"bytes_out\": %llu, \"members\": %zu}\n",
-           joined->contacted, (double)(uv_hrtime() - node->join_start) / 1e9,
-           (unsigned long long)stats.stream_bytes_in, (unsigned long long)stats.stream_bytes_out,
-           bruit_member_count(bruit_uv_engine(uv)));
+    printf(
+        "{\"contacted\": %u, \"wall_s\": %.6f, \"bytes_in\": %llu, \"bytes_out\": %llu, \"members\": %zu}\n",
+        joined->contacted, (double)(uv_hrtime() - node->join_start) / 1e9,
+        (unsigned long long)stats.stream_bytes_in, (unsigned long long)stats.stream_bytes_out,
+        bruit_member_count(bruit_uv_engine(uv)));
 }
 
 static void print_status(struct node *node)
@@ -59,14 +60,15 @@ static void print_status(struct node *node)
     uint64_t drops = 0;
     for (size_t i = 0; i < BRUIT_DROP_COUNT; i++)
         drops += stats.drops[i];
-    printf("{\"members\": %zu, \"queue_full\": 0, \"drops\": %llu, \"messages\": %llu, \"allocations\": %llu, "
-           "\"memory\": %llu, \"rumours\": %u, \"datagrams\": %llu, \"receive_calls\": %llu, \"send_calls\": %llu, "
-           "\"wakeups\": %llu}\n",
-           bruit_member_count(bruit_uv_engine(node->uv)), (unsigned long long)drops,
-           (unsigned long long)stats.messages_in, (unsigned long long)stats.allocations,
-           (unsigned long long)stats.memory, stats.rumours, (unsigned long long)stats.datagrams_in,
-           (unsigned long long)uv_stats.receive_calls, (unsigned long long)uv_stats.send_calls,
-           (unsigned long long)uv_stats.wakeups);
+    printf(
+        "{\"members\": %zu, \"queue_full\": 0, \"drops\": %llu, \"messages\": %llu, \"allocations\": %llu, "
+        "\"memory\": %llu, \"rumours\": %u, \"datagrams\": %llu, \"receive_calls\": %llu, \"send_calls\": %llu, "
+        "\"wakeups\": %llu}\n",
+        bruit_member_count(bruit_uv_engine(node->uv)), (unsigned long long)drops,
+        (unsigned long long)stats.messages_in, (unsigned long long)stats.allocations,
+        (unsigned long long)stats.memory, stats.rumours, (unsigned long long)stats.datagrams_in,
+        (unsigned long long)uv_stats.receive_calls, (unsigned long long)uv_stats.send_calls,
+        (unsigned long long)uv_stats.wakeups);
 }
 
 static void obey(struct node *node)
@@ -117,7 +119,7 @@ static void configure(struct bruit_config *config, const char *name, const char 
     config->early_sync_budget = 0;
     config->gossip_interval = 0;
     config->retransmit_mult = 1; /* what is heard leaves soon, on acks */
-    config->delegate_min = 2; /* as Serf's, and the flood's members say */
+    config->delegate_min = 2;    /* as Serf's, and the flood's members say */
     config->delegate_max = 5;
     config->delegate_current = 4;
 }
