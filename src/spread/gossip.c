@@ -206,7 +206,7 @@ static bool can_be_eager(struct br_gossip *g, bruit_time now)
 }
 
 /* There is something to tell: lets a round come, soon if it is news. `was_waiting`: something was before. */
-static void want_round(struct br_gossip *g, bool was_waiting, bool fresh, bruit_time now)
+static void want_round(struct br_gossip *g, bool was_waiting, bool fresh, bruit_time jitter, bruit_time now)
 {
     if (g->core->config.gossip_interval == 0)
         return;
@@ -215,9 +215,9 @@ static void want_round(struct br_gossip *g, bool was_waiting, bool fresh, bruit_
         g->next_eager = false;
     }
     g->next_round = br_time_min(g->next_round, next_on_grid(g, now));
-    if (!fresh || g->next_round <= br_time_add(now, BR_GOSSIP_JITTER) || !can_be_eager(g, now))
+    if (!fresh || g->next_round <= br_time_add(now, jitter) || !can_be_eager(g, now))
         return;
-    g->next_round = br_time_add(now, br_rng_time_below(&g->rng, BR_GOSSIP_JITTER));
+    g->next_round = br_time_add(now, br_rng_time_below(&g->rng, jitter));
     g->next_eager = true;
 }
 
@@ -227,7 +227,7 @@ void br_gossip_wake(struct br_gossip *g, bool wait, bool fresh, bruit_time now)
     bool is_new = wait && (fresh || !g->modules_wait);
     g->modules_wait = wait;
     if (is_new)
-        want_round(g, was_waiting, fresh, now);
+        want_round(g, was_waiting, fresh, BR_GOSSIP_JITTER_MODULES, now);
 }
 
 bruit_time br_gossip_deadline(const struct br_gossip *g)
@@ -258,7 +258,7 @@ static int put_rumour(struct br_gossip *g, const struct br_rumour *news, size_t 
     }
     g->rumours[index] = *news;
     br_queue_insert(&g->queue, index, (uint16_t)size);
-    want_round(g, was_waiting, true, now);
+    want_round(g, was_waiting, true, BR_GOSSIP_JITTER, now);
     return 0;
 }
 
@@ -347,6 +347,8 @@ int br_gossip_dead(struct br_gossip *g, uint32_t name, uint32_t incarnation, str
 struct round {
     const struct br_core *core;
     bruit_time now;
+    const uint32_t *chosen; /* already */
+    uint32_t chosen_count;
 };
 
 /* Alive, suspect, or dead for not too long: it may live after all, and should hear what is said of it. */
@@ -356,6 +358,9 @@ static bool fits_gossip(const void *context, uint32_t slot)
     const struct br_view *view = &round->core->view;
     if (slot == round->core->self)
         return false;
+    for (uint32_t i = 0; i < round->chosen_count; i++)
+        if (round->chosen[i] == slot)
+            return false;
     if (view->state[slot] == BRUIT_DEAD)
         return br_time_since(view->since[slot], round->now) <= round->core->config.gossip_to_the_dead;
     return br_view_is_live(view, slot);
@@ -369,14 +374,68 @@ static bool has_company(const struct br_core *core)
     return br_view_live_count(view) + view->state_count[BRUIT_DEAD] > self;
 }
 
+/* How far a member is ahead of us on the ring: the order of identity hashes, which are the same everywhere. */
+static uint64_t distance_to(const struct br_core *core, uint32_t slot)
+{
+    const struct br_record *records = core->roster->records;
+    const struct br_view *view = &core->view;
+    return records[view->record[slot]].identity - records[view->record[core->self]].identity;
+}
+
+/* Puts `slot` in its place among the nearest. */
+static void offer_successor(struct br_gossip *g, uint32_t slot)
+{
+    for (unsigned i = 0; i < BR_GOSSIP_SUCCESSORS; i++) {
+        uint32_t held = g->successors[i];
+        if (held != 0 && distance_to(g->core, held) <= distance_to(g->core, slot))
+            continue;
+        g->successors[i] = slot;
+        if (held == 0)
+            return;
+        slot = held;
+    }
+}
+
+static void find_successors(struct br_gossip *g)
+{
+    const struct br_view *view = &g->core->view;
+    if (g->ring_checksum == view->checksum)
+        return;
+    g->ring_checksum = view->checksum;
+    for (unsigned i = 0; i < BR_GOSSIP_SUCCESSORS; i++)
+        g->successors[i] = 0;
+    for (uint32_t place = 0; place < view->count; place++) {
+        uint32_t slot = view->order[place];
+        if (slot != g->core->self && br_view_is_live(view, slot))
+            offer_successor(g, slot);
+    }
+}
+
+/* At least one target stays random: a successor may be dead without anybody knowing. */
+static uint32_t choose_successors(struct br_gossip *g, uint32_t fan_out, bool is_eager)
+{
+    uint32_t most = is_eager ? 1 : BR_GOSSIP_SUCCESSORS;
+    uint32_t count = 0;
+    if (!br_view_is_known(&g->core->view, g->core->self))
+        return 0;
+    find_successors(g);
+    while (count < most && count + 1 < fan_out && g->successors[count] != 0) {
+        g->targets[count] = g->successors[count];
+        count++;
+    }
+    return count;
+}
+
 void br_gossip_tick(struct br_gossip *g, bruit_time now)
 {
     if (now < br_gossip_deadline(g))
         return;
     const struct br_core *core = g->core;
-    struct round round = {core, now};
     uint32_t fan_out = core->config.gossip_nodes < BR_PICK_MAX ? core->config.gossip_nodes : BR_PICK_MAX;
-    g->target_count = br_pick(&core->view, &g->rng, fan_out, fits_gossip, &round, g->targets);
+    uint32_t chosen = choose_successors(g, fan_out, g->next_eager);
+    struct round round = {core, now, g->targets, chosen};
+    g->target_count =
+        chosen + br_pick(&core->view, &g->rng, fan_out - chosen, fits_gossip, &round, g->targets + chosen);
     g->target_next = 0;
     g->round_eager = g->next_eager;
     g->next_eager = false;

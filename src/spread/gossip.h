@@ -24,6 +24,10 @@
 
 /* News waits this long at most, at random, so that what comes in one burst leaves in one packet. */
 #define BR_GOSSIP_JITTER (20 * BRUIT_MILLISECOND)
+/* Modules' news are single messages that somebody waits for: seven hops at 2 ms reach 50 members in some 20 ms. */
+#define BR_GOSSIP_JITTER_MODULES (4 * BRUIT_MILLISECOND)
+/* Successors on the ring that are told: one in an eager round, all in one on the grid. */
+#define BR_GOSSIP_SUCCESSORS 2
 /* Eager rounds may cost this many bytes a second, saved up to the burst: some 8 full rounds a second at fan-out 3. */
 #define BR_GOSSIP_EAGER_RATE 32768
 #define BR_GOSSIP_EAGER_BURST 65536
@@ -64,7 +68,9 @@ struct br_gossip {
     uint32_t targets[BR_PICK_MAX];
     uint32_t target_count;
     uint32_t target_next;
-    uint32_t limit; /* of transmissions, among `limit_members` */
+    uint32_t successors[BR_GOSSIP_SUCCESSORS]; /* slots, 0: none; as long as the view is the same */
+    uint64_t ring_checksum;                    /* of the view they were found in */
+    uint32_t limit;                            /* of transmissions, among `limit_members` */
     uint32_t limit_members;
     bool eager;        /* on by default; may be changed at any time */
     bool next_eager;   /* the next round is off the grid */

@@ -564,6 +564,47 @@ static void test_nil_and_empty_payloads_are_the_same(void **state)
     world_free(w);
 }
 
+/* ---- how fast ---- */
+
+/* Fires `count` events from random members of `members`; how long the slowest took until everybody had it. */
+static bruit_time slowest(struct world *w, uint32_t members, int count, bruit_time most)
+{
+    bruit_time worst = 0;
+    for (int i = 0; i < count; i++) {
+        heard_count = 0;
+        bruit_time begin = w->now;
+        assert_int_equal(fire(w, br_rng_below(&w->rng, members), "e", "", false), 0);
+        while (heard_count < members && w->now < begin + most)
+            world_run(w, MS);
+        if (heard_count < members)
+            return BRUIT_NEVER;
+        worst = w->now - begin > worst ? w->now - begin : worst;
+        world_run(w, br_rng_time_below(&w->rng, 1500 * MS));
+    }
+    return worst;
+}
+
+/* Fifty members on a network that loses nothing: no event of a hundred misses anybody, and each is fast. */
+static void test_without_loss_everybody_is_reached_in_a_blink(void **state)
+{
+    (void)state;
+    struct world *w = event_world(21, 50);
+    world_run(w, 20 * S);
+    assert_true(slowest(w, 50, 100, 2 * S) <= 50 * MS);
+    world_free(w);
+}
+
+/* One datagram in ten is lost: still everybody has each event within 2 s. */
+static void test_under_loss_everybody_is_reached_within_two_seconds(void **state)
+{
+    (void)state;
+    struct world *w = event_world(22, 50);
+    world_run(w, 20 * S);
+    w->loss = 100;
+    assert_true(slowest(w, 50, 40, 10 * S) <= 2 * S);
+    world_free(w);
+}
+
 /* ---- the queues ---- */
 
 /* An engine without the module: its functions say so, its messages are nobody's. */
@@ -614,6 +655,8 @@ int main(void)
         cmocka_unit_test(test_the_memory_of_events_is_bounded),
         cmocka_unit_test(test_what_cannot_be_decoded_is_dropped),
         cmocka_unit_test(test_nil_and_empty_payloads_are_the_same),
+        cmocka_unit_test(test_without_loss_everybody_is_reached_in_a_blink),
+        cmocka_unit_test(test_under_loss_everybody_is_reached_within_two_seconds),
         cmocka_unit_test(test_without_the_module_there_are_no_events),
         cmocka_unit_test(test_a_ring_without_events_costs_nothing),
     };

@@ -635,6 +635,74 @@ static void test_holds_rounds_for_modules(void **state)
     finish(&f);
 }
 
+/* ---- the ring ---- */
+
+/* The live member next to `slot` in the order of identity hashes, beginning anew after the last. */
+static uint32_t next_on_ring(const struct test_core *t, uint32_t slot)
+{
+    const struct br_view *view = &t->core.view;
+    const struct br_record *records = t->core.roster->records;
+    uint64_t from = records[view->record[slot]].identity, best = UINT64_MAX;
+    uint32_t next = 0;
+    for (uint32_t i = 0; i < view->count; i++) {
+        uint32_t other = view->order[i];
+        uint64_t ahead = records[view->record[other]].identity - from;
+        if (other != slot && other != t->core.self && br_view_is_live(view, other) && ahead < best) {
+            best = ahead;
+            next = other;
+        }
+    }
+    return next;
+}
+
+/*
+ * Random targets alone would miss somebody sooner or later: the first target of each round is our successor on the
+ * ring, of a round on the grid also its successor; the last is always random. Who dies is no successor any more.
+ */
+static void test_each_round_begins_with_our_successors(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct fixture f;
+        uint32_t slots[BR_PICK_MAX];
+        bruit_time now;
+        start_with(&f, 30, seed);
+        uint32_t first = next_on_ring(&f.t, f.t.core.self);
+        uint32_t second = next_on_ring(&f.t, first);
+        tell_alive(&f, 1, 2, NOW);
+        assert_int_equal(round_targets(&f, slots, &now), 3);
+        assert_int_equal(slots[0], first);
+        assert_true(slots[1] != first && slots[2] != first && slots[1] != slots[2]);
+        assert_int_equal(round_targets(&f, slots, &now), 3);
+        assert_int_equal(slots[0], first);
+        assert_int_equal(slots[1], second);
+        assert_true(slots[2] != first && slots[2] != second);
+        test_core_believe(&f.t, first, BRUIT_DEAD, 1);
+        assert_int_equal(round_targets(&f, slots, &now), 3);
+        assert_int_equal(slots[0], second);
+        finish(&f);
+    }
+}
+
+/* With a single target a round, that one is random: a successor may be dead without anybody knowing. */
+static void test_the_last_target_is_random(void **state)
+{
+    (void)state;
+    struct fixture f;
+    uint32_t seen = 0, last = 0, slots[BR_PICK_MAX];
+    bruit_time now;
+    start_with(&f, 30, 1);
+    f.t.core.config.gossip_nodes = 1;
+    tell_alive(&f, 1, 2, NOW);
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(round_targets(&f, slots, &now), 1);
+        seen += slots[0] != last;
+        last = slots[0];
+    }
+    assert_true(seen >= 5);
+    finish(&f);
+}
+
 /* ---- eagerness ---- */
 
 /* News after a quiet time leaves within 20 ms; what has been told once goes on at the pace of the grid. */
@@ -824,6 +892,8 @@ int main(void)
         cmocka_unit_test(test_goes_on_after_leaving),
         cmocka_unit_test(test_a_plan_ends_with_its_news),
         cmocka_unit_test(test_holds_rounds_for_modules),
+        cmocka_unit_test(test_each_round_begins_with_our_successors),
+        cmocka_unit_test(test_the_last_target_is_random),
         cmocka_unit_test(test_news_does_not_wait_for_the_grid),
         cmocka_unit_test(test_a_storm_falls_back_to_the_grid),
         cmocka_unit_test(test_eagerness_tells_nothing_more_often),
