@@ -147,12 +147,15 @@ int bruit_set_meta(struct bruit_engine *engine, struct bruit_bytes meta, bruit_t
     int status = br_claim_self(engine, &self);
     if (status != 0)
         return status;
-    struct bruit_event done = {.type = BRUIT_EVENT_META_DONE};
+    br_requests_progress(engine); /* the news of an earlier change was displaced: it is done */
+    engine->meta_watch = 0;
     if (is_anybody_else_live(core))
         engine->meta_watch =
             br_gossip_watch(&engine->gossip, br_roster_name_of(core->roster, core->view.record[core->self]));
-    else
-        (void)br_event_push(engine, &done); /* nobody to tell: done; a full queue has nobody who fetches */
+    struct bruit_event done = {.type = BRUIT_EVENT_META_DONE};
+    if (engine->meta_watch ==
+        0) /* nobody to tell, or no memory to wait with; a full queue has nobody who fetches */
+        (void)br_event_push(engine, &done);
     return 0;
 }
 
