@@ -204,6 +204,36 @@ static void test_one_bad_entry_spoils_the_state(void **state)
     end(&s);
 }
 
+/* conformance: memberlist 68 */
+/* The application's versions are the program's to choose: a bare memberlist speaks 0, and then understands its like
+ * and nobody who speaks Serf's 5; told otherwise it understands both. */
+static void test_delegate_versions_are_configurable(void **state)
+{
+    struct world *w = world_new(79);
+    (void)state;
+    for (uint32_t i = 0; i < 4; i++)
+        world_add(w);
+    for (uint32_t i = 0; i < 2; i++)
+        w->nodes[i].config.delegate_min = w->nodes[i].config.delegate_max = w->nodes[i].config.delegate_current = 0;
+    w->nodes[3].config.delegate_min = w->nodes[3].config.delegate_current = 0;
+    for (uint32_t i = 0; i < 4; i++)
+        assert_int_equal(world_start(w, i), 0);
+    assert_int_equal(world_join(w, 1, 0), 0);
+    world_run(w, S);
+    struct bruit_member member;
+    bruit_node node = bruit_member_find(w->nodes[0].engine, world_bytes("n1"));
+    assert_int_equal(bruit_member_get(w->nodes[0].engine, node, &member), 0);
+    assert_memory_equal(member.versions, "\x01\x05\x02\x00\x00\x00", 6);
+    (void)world_join(w, 2, 0);
+    world_run(w, S);
+    assert_int_equal(world_state(w, 0, 2), WORLD_UNKNOWN);
+    assert_int_equal(world_state(w, 2, 0), WORLD_UNKNOWN);
+    assert_int_equal(world_join(w, 3, 0), 0);
+    world_run(w, S);
+    assert_int_equal(world_state(w, 0, 3), BRUIT_ALIVE);
+    world_free(w);
+}
+
 /* conformance: memberlist 28 */
 /* A header beyond the limits, or below them: closed without an answer, and nothing was set aside for it. */
 static void test_a_header_beyond_the_limits_is_closed(void **state)
@@ -703,6 +733,7 @@ int main(void)
         cmocka_unit_test(test_others_beliefs_are_merged_with_care),
         cmocka_unit_test(test_own_death_in_a_state_is_refuted),
         cmocka_unit_test(test_one_bad_entry_spoils_the_state),
+        cmocka_unit_test(test_delegate_versions_are_configurable),
         cmocka_unit_test(test_a_header_beyond_the_limits_is_closed),
         cmocka_unit_test(test_a_short_user_state_is_a_failure),
         cmocka_unit_test(test_the_128th_exchange_is_closed),
