@@ -6,13 +6,15 @@
  * The packets are those of the peers' benchmark (bench/README.md): a ping that is answered, a compound of 20 alive
  * messages about known members with an old incarnation, one about new members; plain, compressed, sealed with
  * AES-256. `sync` is a push/pull of 10,000 known members between two engines, `serf` the same with Serf's document
- * in it (the status module), `entry` what a receiver takes for each entry of one that says nothing new. Times are CPU
- * time of this process: the median of several batches, with the smallest and the largest. `allocs` counts how often
- * the engine asked for memory while it handled packets that say nothing new: never. `memory` is what an engine that
- * knows 10,000 members, and has passed all of it on, holds for each of them.
+ * in it (the status module), `entry` what a receiver takes for each entry of one that says nothing new, when it
+ * knows the members in the same order, or in any (shuffled). Times are CPU time of this process: the median of
+ * several batches, with the smallest and the largest. `allocs` counts how often the engine asked for memory while it
+ * handled packets that say nothing new: never. `memory` is what an engine that knows 10,000 members, and has passed
+ * all of it on, holds for each of them.
  */
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/rng.h"
 #include "codec/packet.h"
 #include "codec/pushpull.h"
 
@@ -167,24 +169,30 @@ static void encode_alive(struct br_writer *w, uint32_t i, uint32_t incarnation)
                                           .vsn = br_bytes(vsn, 6)});
 }
 
-static struct packets make_alives(uint32_t first, uint32_t members, uint32_t incarnation, bool sealed,
-                                  bool compress)
+static struct packets make_alives_of(uint32_t per_packet, uint32_t first, uint32_t members,
+                                     uint32_t incarnation, bool sealed, bool compress)
 {
     struct sender s;
-    struct packets p = packets_new(members / PER_PACKET);
+    struct packets p = packets_new(members / per_packet);
     sender_init(&s, sealed, compress);
     for (size_t i = 0; i < p.count; i++) {
         struct br_packet_builder b;
         br_packet_begin(&b, &s.wire, &s.scratch, p.data[i], sizeof p.data[i], false);
-        for (uint32_t j = 0; j < PER_PACKET; j++) {
+        for (uint32_t j = 0; j < per_packet; j++) {
             struct br_writer w = br_packet_leaf(&b);
-            encode_alive(&w, first + (uint32_t)i * PER_PACKET + j, incarnation);
+            encode_alive(&w, first + (uint32_t)i * per_packet + j, incarnation);
             (void)br_packet_leaf_end(&b, &w);
         }
         (void)br_packet_finish(&b, &p.size[i]);
     }
     br_keyring_fini(&s.keyring);
     return p;
+}
+
+static struct packets make_alives(uint32_t first, uint32_t members, uint32_t incarnation, bool sealed,
+                                  bool compress)
+{
+    return make_alives_of(PER_PACKET, first, members, incarnation, sealed, compress);
 }
 
 static const struct bruit_addr flooder = {.ip = {127, 79, 200, 1}, .size = 4, .port = 9000};
@@ -353,7 +361,7 @@ static void bench_sync(const char *name, const char *variant, unsigned options)
     double samples[SYNCS];
     struct bruit_engine *a = engine_new("alpha", 3, options);
     struct bruit_engine *b = engine_new("beta", 2, options);
-    struct packets p = make_alives(0, MANY, 5, false, false);
+    struct packets p = make_alives(0, MANY, 5, options & SEALED, false);
     feed(a, &p, false);
     feed(b, &p, false);
     for (uint32_t i = 0; i < SYNCS; i++)
@@ -387,8 +395,25 @@ static uint8_t *state_of(struct bruit_engine *engine, size_t *size)
     return bytes;
 }
 
+/* Packets in an order by lot, so that whoever is fed them knows members in another order than others do. */
+static void shuffle(struct packets *p)
+{
+    struct br_rng rng;
+    br_rng_init(&rng, 1, "shuffle");
+    for (size_t i = p->count; i > 1; i--) {
+        size_t j = br_rng_below(&rng, (uint32_t)i);
+        uint8_t packet[1500];
+        size_t size = p->size[i - 1];
+        memcpy(packet, p->data[i - 1], sizeof packet);
+        memcpy(p->data[i - 1], p->data[j], sizeof packet);
+        memcpy(p->data[j], packet, sizeof packet);
+        p->size[i - 1] = p->size[j];
+        p->size[j] = size;
+    }
+}
+
 /* Only the receiving: in pieces as the driver reads them, up to the moment when all is merged. */
-static void bench_entry(void)
+static void bench_entry(const char *variant, bool is_shuffled)
 {
     double samples[SYNCS];
     struct bruit_engine *a = engine_new("alpha", 3, 0);
@@ -398,6 +423,11 @@ static void bench_entry(void)
     uint32_t stream;
     size_t size;
     feed(a, &p, false);
+    if (is_shuffled) {
+        packets_free(&p);
+        p = make_alives_of(1, 0, MANY, 5, false, false);
+        shuffle(&p);
+    }
     feed(b, &p, false);
     uint8_t *state = state_of(a, &size);
     for (uint32_t i = 0; i < SYNCS; i++) {
@@ -411,7 +441,7 @@ static void bench_entry(void)
             (void)bruit_stream_sent(b, stream, now);
         (void)bruit_stream_closed(b, stream, 0, now);
     }
-    print_case("entry", "plain", samples, SYNCS, MANY + 1, "entry");
+    print_case("entry", variant, samples, SYNCS, MANY + 1, "entry");
     free(state);
     packets_free(&p);
     bruit_engine_free(a);
@@ -457,8 +487,10 @@ int main(int argc, char **argv)
         bench_sync("serf", "nocomp", SERF);
         bench_sync("serf", "plain", SERF | COMPRESSION);
     }
-    if (is_wanted("entry"))
-        bench_entry();
+    if (is_wanted("entry")) {
+        bench_entry("plain", false);
+        bench_entry("shuffled", true);
+    }
     if (is_wanted("memory")) {
         bench_memory("plain", 0);
         bench_memory("serf", SERF);

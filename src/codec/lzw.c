@@ -209,7 +209,7 @@ static inline uint32_t slot_of(uint32_t string, uint32_t byte, uint32_t bits)
 }
 
 /* Emits the code of the string at hand, and counts the next one as learned. */
-static bool emit(struct packer *p, uint32_t string, uint32_t *highest, uint32_t *width)
+static inline bool emit(struct packer *p, uint32_t string, uint32_t *highest, uint32_t *width)
 {
     if (BR_UNLIKELY(!put(p, string, *width)))
         return false;

@@ -1,0 +1,361 @@
+#!/usr/bin/env python3
+"""Tables from results: those of the last run in build/bench/, or the committed ones.
+
+    bench/render.py              build/bench/*.json -> build/bench/performance.md, which is printed
+    bench/render.py --publish    also writes bench/results.json, and docs/performance.md from it
+    bench/render.py --committed  docs/performance.md from bench/results.json, measuring and reading nothing else
+
+The words of the page stand in page.md; a line `{{NAME}}` there becomes the table NAME of this file.
+"""
+import argparse
+import glob
+import json
+import os
+
+import common
+
+ROOT = os.path.join(common.HERE, "..")
+OUT = os.path.join(ROOT, "build", "bench")
+COMMITTED = os.path.join(common.HERE, "results.json")
+PAGE = os.path.join(ROOT, "docs", "performance.md")
+NAMES = {"plain": "plain", "comp": "compressed", "sealed": "sealed", "comp+seal": "compressed and sealed",
+         "nocomp": "compression off"}
+CASES = {"ping": "ping, answered", "known": "20 known members", "new": "20 new members"}
+
+
+# ---------------------------------------------------------------------------------------------------------- small parts
+
+
+def number(value, digits=2):
+    """With `digits` significant digits, three at least before the point."""
+    if value is None:
+        return "-"
+    text = "%.*f" % (max(0, digits - len("%d" % abs(value)) + (abs(value) < 1)), value)
+    return text
+
+
+def spread(figure, scale=1.0, digits=3):
+    """Median (smallest-largest)."""
+    if not figure or not figure.get("n", 1):
+        return "-"
+    return "%s (%s–%s)" % tuple(number(figure[key] * scale, digits) for key in ("median", "min", "max"))
+
+
+def pooled(figures):
+    """One figure over several windows' shares: the median of their medians, the extremes of all."""
+    medians = sorted(f["median"] for f in figures)
+    middle = medians[len(medians) // 2] if len(medians) % 2 else sum(medians[len(medians) // 2 - 1:][:2]) / 2
+    return {"n": len(figures), "median": middle, "min": min(f["min"] for f in figures),
+            "max": max(f["max"] for f in figures)}
+
+
+def ratio(ours, theirs):
+    """As `1/14` or `0.83`."""
+    if not ours or not theirs:
+        return "-"
+    return "1/%s" % number(theirs / ours, 2) if ours < theirs else number(ours / theirs, 2)
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows])
+
+
+def source(results, *names):
+    """Under each table: how to do it again, when it was done, and what else the machine did meanwhile."""
+    parts = []
+    for name in names:
+        if name in results:
+            r = results[name]
+            parts.append("`%s` (%s, %d s; others used %s cores meanwhile)" % (
+                r["command"], r["machine"]["when"], r["seconds"], number(r["neighbours"], 2)))
+    return "\n\n" + "; ".join(parts) + "." if parts else ""
+
+
+# --------------------------------------------------------------------------------------------------------------- tables
+
+
+def packet_cases(results):
+    """(case, variant) -> its row in packets.json."""
+    return {(c["case"], c["variant"]): c for c in results.get("packets", {}).get("cases", [])}
+
+
+def alone_of(results, case, variant):
+    return results.get("alone", {}).get("cases", {}).get("%s %s" % (case, variant))
+
+
+def packets(results):
+    rows = []
+    for (case, variant), c in packet_cases(results).items():
+        us, alone = c["us"], alone_of(results, case, variant)
+        theirs, ours, echo = (us[name]["median"] for name in ("memberlist", "bruit", "echo"))
+        rows.append([CASES[case], NAMES[variant], "%.0f" % c["packet_bytes"], spread(us["memberlist"]),
+                     spread(us["bruit"]), spread(us["echo"]), spread(alone),
+                     ratio(alone["median"], theirs) if alone else "-", number((ours - echo) / (theirs - echo), 2),
+                     us["bruit"]["n"]])
+    return table(["packet", "variant", "bytes", "memberlist, µs", "bruit, µs", "bare echo, µs", "engine alone, µs",
+                  "engine alone / memberlist", "(bruit − echo) / (memberlist − echo)", "n"], rows) \
+        + source(results, "packets", "alone")
+
+
+def agents(results):
+    rows = []
+    for (case, variant), c in packet_cases(results).items():
+        us = c["us"]
+        if "serf agent" in us:
+            rows.append([CASES[case], spread(us["serf agent"]), spread(us["bruit agent"]),
+                         ratio(us["bruit agent"]["median"], us["serf agent"]["median"]), us["bruit agent"]["n"]])
+    return table(["packet", "serf agent, µs", "bruit agent, µs", "ratio", "n"], rows) + source(results, "packets")
+
+
+def limits(results):
+    rows = []
+    for (case, variant), c in packet_cases(results).items():
+        if c["limits"]:
+            rows.append([CASES[case], NAMES[variant]] + [
+                "%.0f (%.0f %% of a core, %.0f %% dropped)" % (
+                    limit["packets_s"], 100 * limit["busy"], 100 * limit["messages_dropped"])
+                for limit in (c["limits"][name] for name in ("memberlist", "bruit", "echo"))])
+    return table(["packet", "variant", "memberlist, packets/s", "bruit", "bare echo"], rows) + source(results, "packets")
+
+
+def pushpull(results):
+    rows = []
+    for c in results.get("pushpull", {}).get("cases", []):
+        variant = {"nocomp": "compression off", "plain": "compressed", "sealed": "compressed and sealed"}[c["variant"]]
+        theirs, ours = (c["libraries"][name] for name in ("memberlist", "bruit"))
+        for what, text in (("sync", "both know all"), ("join", "the initiator knows nobody")):
+            alone = alone_of(results, "sync", c["variant"]) if what == "sync" else None
+            rows.append([text, variant, spread(theirs[what]["both_s"], 1e3), spread(ours[what]["both_s"], 1e3),
+                         spread(alone, 1e-3) if alone else "-",
+                         ratio(ours[what]["both_s"]["median"], theirs[what]["both_s"]["median"]),
+                         "%s / %s" % (number(theirs[what]["wall_s"]["median"] * 1e3, 3),
+                                      number(ours[what]["wall_s"]["median"] * 1e3, 3)),
+                         ours[what]["both_s"]["n"]])
+    return table(["exchange", "variant", "memberlist, ms CPU of both sides", "bruit", "engine alone", "ratio",
+                  "wall ms, memberlist / bruit", "n"], rows) + source(results, "pushpull", "alone")
+
+
+def converge(results):
+    rows = []
+    for name in ("converge-50", "converge-100"):
+        for kind, of in results.get(name, {}).get("kinds", {}).items():
+            for how in of:
+                each = [r["all_s"] for r in of[how]["rows"]]
+                rows.append([results[name]["n"], {"mixed": "half Serf, half bruit"}.get(kind, kind),
+                             {"cold": "started at once", "warm": "told to join at once"}[how],
+                             spread(of[how]["all_s"]), ", ".join("over 120" if s is None else number(s, 2) for s in each),
+                             number(max(r["busy_cores"] for r in of[how]["rows"]), 2), len(each)])
+    return table(["agents", "of", "how", "all see all, s", "each run", "cores busy, at most", "n"], rows) \
+        + source(results, "converge-50", "converge-100")
+
+
+def idle(results):
+    rows = []
+    rest = results.get("rest-50", {})
+    for kind, of in rest.get("kinds", {}).items():
+        if of["idle"]:
+            windows = of["idle"]
+            rows.append([kind, rest["n"], spread(pooled([w["cpu"] for w in windows]), 100),
+                         spread(pooled([w["rss_kib"] for w in windows]), 1 / 1024),
+                         spread(pooled([w["private_kib"] for w in windows]), 1 / 1024)] +
+                        [number(windows[0].get(key), 3) for key in ("udp_s", "udp_bytes_s", "tcp_bytes_s")] +
+                        ["%d × %.0f s" % (len(windows), windows[0]["seconds"])])
+    return table(["agent", "agents", "CPU, % of a core", "RSS, MiB", "RSS minus shared, MiB", "UDP packets/s",
+                  "UDP bytes/s", "TCP bytes/s", "measured"], rows) + source(results, "rest-50")
+
+
+def kill(results):
+    rows = []
+    for kind, of in results.get("rest-50", {}).get("kinds", {}).items():
+        if of["kill"]:
+            rows.append([kind] + [spread(common.figure([r[key] for r in of["kill"]]))
+                                  for key in ("suspect_s", "first_s", "median_s", "all_s", "back_s")] +
+                        [sum(r["wrong"] for r in of["kill"]), len(of["kill"])])
+    return table(["agents", "first suspicion, s", "first report, s", "half of all, s", "everywhere, s",
+                  "back: seen by all, s", "false reports", "n"], rows) + source(results, "rest-50")
+
+
+def stopped(results):
+    rows = []
+    for kind, of in results.get("rest-50", {}).get("kinds", {}).items():
+        for what, text in (("pause", "stopped for %.0f s"), ("flap", "8 s stopped, 60 ms awake, for %.0f s")):
+            for r in of[what]:
+                rows.append([kind, text % r["seconds"], r["stopped"], r["failed_stopped"], r["failed_healthy"],
+                             r["suspected_healthy"], number(r["healed_s"], 2)])
+    return table(["agents", "what", "how many", "failed reports about them", "failed reports about the others",
+                  "suspicions of the others", "all agree again after, s"], rows) + source(results, "rest-50")
+
+
+def memory(results):
+    rows = []
+    alone = results.get("alone", {})
+    if alone:
+        rows.append(["engine: view, roster, indexes, with their growing room", "-",
+                     "%.0f bytes" % alone["memory"]["plain"], "engine's own count"])
+        rows.append(["the same with Serf's status of each member", "-", "%.0f bytes" % alone["memory"]["serf"],
+                     "engine's own count"])
+    for c in results.get("pushpull", {}).get("cases", []):
+        if c["variant"] == "nocomp":
+            rows.append(["process: private memory per member"] +
+                        ["%.0f bytes" % c["libraries"][name]["bytes_a_member"] for name in ("memberlist", "bruit")] +
+                        ["growth of RSS minus shared"])
+    return table(["10,000 members", "memberlist", "bruit", "how"], rows) + source(results, "alone", "pushpull")
+
+
+# -------------------------------------------------------------------------------------------------------------- targets
+
+
+def _target(rows, what, limit, reached, unit="", digits=2):
+    """A row of the table of targets: a limit that is not to be exceeded."""
+    if reached is None:
+        rows.append([what, "at most %s%s" % (number(limit, digits), unit), "-", "not measured"])
+        return
+    verdict = "reached" if reached <= limit else "**missed by %.0f %%**" % (100 * (reached / limit - 1))
+    rows.append([what, "at most %s%s" % (number(limit, digits), unit), "%s%s" % (number(reached, digits), unit), verdict])
+
+
+def _packet_targets(rows, results):
+    for (case, variant), c in packet_cases(results).items():
+        us, alone = c["us"], alone_of(results, case, variant)
+        theirs, ours, echo = (us[name]["median"] for name in ("memberlist", "bruit", "echo"))
+        share = 6 if "comp" in variant and variant != "nocomp" else 10
+        name = "%s, %s" % (CASES[case], NAMES[variant])
+        if alone:
+            _target(rows, "%s: engine alone, 1/%d of memberlist" % (name, share), theirs / share, alone["median"],
+                    " µs", 3)
+        _target(rows, "%s: over sockets, echo and 1/10 of memberlist above it" % name, echo + (theirs - echo) / 10,
+                ours, " µs", 3)
+
+
+def _pushpull_targets(rows, results):
+    for c in results.get("pushpull", {}).get("cases", []):
+        theirs, ours = (c["libraries"][name]["sync"]["both_s"]["median"] for name in ("memberlist", "bruit"))
+        share = 10 if c["variant"] == "nocomp" else 6
+        _target(rows, "exchange of 10,000 members, %s: 1/%d of memberlist" % (
+            {"nocomp": "plain", "plain": "compressed", "sealed": "compressed and sealed"}[c["variant"]], share),
+            1e3 * theirs / share, 1e3 * ours, " ms", 3)
+
+
+def _alone_targets(rows, results):
+    alone = results.get("alone", {})
+    if not alone:
+        return
+    for variant, text in (("plain", "in the order we know"), ("shuffled", "in any order")):
+        entry = alone_of(results, "entry", variant)
+        _target(rows, "entry of an exchange that says what we hold, %s" % text, 100,
+                entry["median"] * 1e3 if entry else None, " ns")
+    _target(rows, "allocations in steady state", 0, alone["allocations"])
+    _target(rows, "the program, stripped", 1024, alone["program"]["bytes"] / 1024, " KiB", 4)
+
+
+def _cluster_targets(rows, results):
+    for name, limit in (("converge-50", 1.0), ("converge-100", 2.0)):
+        for kind, of in results.get(name, {}).get("kinds", {}).items():
+            if kind == "serf":
+                continue
+            for how in of:
+                each = [120 if r["all_s"] is None else r["all_s"] for r in of[how]["rows"]]
+                what = "%d agents in full view%s, %s, slowest of %d" % (
+                    results[name]["n"], ", half of them Serf's" if kind == "mixed" else "",
+                    {"cold": "started at once", "warm": "told to join"}[how], len(each))
+                if kind == "mixed": # no figure is asked for, only that there is no tail of half a minute
+                    rows.append([what, "no tail", "%s s" % number(max(each), 2),
+                                 "reached" if max(each) < 10 else "**missed**"])
+                else:
+                    _target(rows, what, limit, max(each), " s")
+    windows = results.get("rest-50", {}).get("kinds", {}).get("bruit", {}).get("idle")
+    if windows:
+        _target(rows, "agent at rest among 50: RSS minus shared", 1.5,
+                pooled([w["private_kib"] for w in windows])["median"] / 1024, " MiB")
+        _target(rows, "agent at rest among 50: CPU", 0.03, 100 * pooled([w["cpu"] for w in windows])["median"],
+                " % of a core")
+
+
+def targets(results):
+    rows = []
+    _cluster_targets(rows, results)
+    _alone_targets(rows, results)
+    _packet_targets(rows, results)
+    _pushpull_targets(rows, results)
+    return table(["what", "target", "figure", ""], rows)
+
+
+def machine(results):
+    """The newest result's machine; all of a run have the same."""
+    if not results:
+        return "Nothing was measured."
+    m = max((r["machine"] for r in results.values()), key=lambda m: m["when"])
+    return ("%(processor)s, %(cores)d cores, %(memory_gib)d GiB, Linux %(kernel)s, %(system)s; %(compiler)s, "
+            "Python %(python)s; peers: %(peers)s." % dict(m, peers=m.get("peers", "as packaged")))
+
+
+def program(results):
+    p = results.get("alone", {}).get("program")
+    if not p:
+        return "-"
+    return "`bruit`, agent and command line, is %d KiB stripped and starts with %s; libcrypto is loaded when there are keys." % (
+        round(p["bytes"] / 1024), ", ".join("`%s`" % name for name in p["libraries"]))
+
+
+TABLES = {f.__name__: f for f in (packets, agents, limits, pushpull, converge, idle, kill, stopped, memory, targets,
+                                  machine, program)}
+
+
+# ----------------------------------------------------------------------------------------------------------------- page
+
+
+def load(folder):
+    results = {}
+    for path in sorted(glob.glob(os.path.join(folder, "*.json"))):
+        with open(path) as f:
+            results[os.path.basename(path)[:-5]] = json.load(f)
+    return results
+
+
+def slim(value):
+    """Without what no table shows: raw rows of the flooder, ten digits behind the point."""
+    if isinstance(value, dict):
+        return {k: slim(v) for k, v in value.items() if k not in ("each",) and not (k == "rows" and isinstance(v, dict))}
+    if isinstance(value, list):
+        return [slim(v) for v in value]
+    return float("%.6g" % value) if isinstance(value, float) else value
+
+
+def page(results):
+    with open(os.path.join(common.HERE, "page.md")) as f:
+        lines = f.read().split("\n")
+    out = []
+    for line in lines:
+        name = line[2:-2] if line.startswith("{{") and line.endswith("}}") else None
+        out.append(TABLES[name](results) if name else line)
+    return "\n".join(out)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--publish", action="store_true")
+    parser.add_argument("--committed", action="store_true")
+    parser.add_argument("--out", default=OUT, help="where the results are")
+    options = parser.parse_args()
+    if options.committed:
+        with open(COMMITTED) as f:
+            results = json.load(f)
+    else:
+        results = slim(load(options.out))
+    text = page(results)
+    if options.publish:
+        with open(COMMITTED, "w") as f:
+            json.dump(results, f, separators=(",", ":"), sort_keys=True)
+            f.write("\n")
+    if options.publish or options.committed:
+        with open(PAGE, "w") as f:
+            f.write(text)
+    else:
+        with open(os.path.join(options.out, "performance.md"), "w") as f:
+            f.write(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
