@@ -146,17 +146,17 @@ static int become_alive(struct bruit_engine *engine, uint32_t slot, const struct
     uint32_t record = br_roster_intern(core->roster, alive);
     if (record == 0)
         return BRUIT_ENOMEM;
-    int status = br_gossip_alive(&engine->gossip, record, alive->incarnation, core->now);
-    if (status == 0 && slot == 0) {
-        br_roster_hold(core->roster, record);
-        slot = add_member(engine, record);
-        status = slot == 0 ? BRUIT_ENOMEM : 0;
-        if (status != 0)
-            br_roster_drop(core->roster, record);
-    }
+    int status = slot == 0 ? br_view_reserve(&core->view, record) : 0;
+    if (status == 0)
+        status = br_gossip_alive(&engine->gossip, record, alive->incarnation, core->now);
     if (status != 0) {
         br_roster_drop(core->roster, record);
         return status;
+    }
+    if (slot == 0) {
+        br_roster_hold(core->roster, record);
+        slot = add_member(engine, record);
+        BR_ASSERT(slot != 0); /* reserved */
     }
     bool same_meta = br_bytes_equal(br_fragment_meta(br_core_fragment(core, slot)), alive->meta);
     uint32_t changes = br_transition_change((enum bruit_state)core->view.state[slot], BRUIT_ALIVE);
@@ -290,12 +290,20 @@ static int become_suspect(struct bruit_engine *engine, uint32_t slot, const stru
 static int confirm_suspect(struct bruit_engine *engine, uint32_t slot, const struct br_suspect *suspect)
 {
     struct br_core *core = &engine->core;
+    uint32_t from = 0;
     int status = br_gossip_reserve(&engine->gossip, 1);
-    if (status != 0 || !br_suspicion_confirm(&engine->suspicion, slot, suspect->from, core->now))
-        return status;
-    BR_TRACE(&core->tracer, confirmed, .node = suspect->node, .from = suspect->from);
-    return br_gossip_suspect(&engine->gossip, name_number(engine, slot), suspect->incarnation, suspect->from,
-                             core->now);
+    /* The rumour will hold the accuser's name: with it in the roster nothing after the confirmation can fail. */
+    if (status == 0 && suspect->from.size > 0 &&
+        (from = br_roster_name_intern(core->roster, suspect->from)) == 0)
+        status = BRUIT_ENOMEM;
+    if (status == 0 && br_suspicion_confirm(&engine->suspicion, slot, suspect->from, core->now)) {
+        BR_TRACE(&core->tracer, confirmed, .node = suspect->node, .from = suspect->from);
+        status = br_gossip_suspect(&engine->gossip, name_number(engine, slot), suspect->incarnation,
+                                   suspect->from, core->now);
+    }
+    if (from != 0)
+        br_roster_name_drop(core->roster, from);
+    return status;
 }
 
 static enum br_verdict verdict_of(const struct bruit_engine *engine, uint32_t slot, enum bruit_state claim,

@@ -220,8 +220,11 @@ static void tick_suspicion(struct bruit_engine *engine)
                                .node = br_core_name(core, slot),
                                .from = br_core_name(core, core->self)};
         BR_TRACE(&core->tracer, suspicion_expired, .node = dead.node, .confirmations = confirmations);
-        if (br_claim_dead(engine, &dead) != 0)
-            return; /* no memory: it stays suspect, and the next probe of it starts over */
+        if (br_claim_dead(engine, &dead) == 0)
+            continue;
+        /* No memory to tell it: its time begins anew, in the entry that has just become free. */
+        br_suspicion_start(&engine->suspicion, slot, dead.from, core->now);
+        return;
     }
 }
 

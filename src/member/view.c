@@ -113,11 +113,17 @@ static uint32_t take_slot(struct br_view *view)
     return slot;
 }
 
+int br_view_reserve(struct br_view *view, uint32_t record)
+{
+    int status = reserve_slot(view);
+    return status == 0 ? reserve_name(view, br_roster_name_of(view->roster, record)) : status;
+}
+
 uint32_t br_view_add(struct br_view *view, uint32_t record)
 {
     uint32_t name = br_roster_name_of(view->roster, record);
     BR_ASSERT(br_view_find(view, name) == 0);
-    if (reserve_slot(view) != 0 || reserve_name(view, name) != 0)
+    if (br_view_reserve(view, record) != 0)
         return 0;
     uint32_t slot = take_slot(view);
     view->record[slot] = record;

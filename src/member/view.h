@@ -58,6 +58,8 @@ uint32_t br_view_find_text(const struct br_view *view, struct bruit_bytes name);
  * the caller's hold of `record`. Returns its slot, or 0 without memory, and then the hold stays the caller's.
  */
 uint32_t br_view_add(struct br_view *view, uint32_t record);
+/* The next br_view_add() of this record will not fail: 0, or BRUIT_ENOMEM. */
+int br_view_reserve(struct br_view *view, uint32_t record);
 
 /* Another identity of the same name; takes over the hold of `record`, drops the old one's. */
 void br_view_identify(struct br_view *view, uint32_t slot, uint32_t record);
