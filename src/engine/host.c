@@ -194,6 +194,9 @@ bruit_handle bruit_host_broadcast(struct bruit_host *host, struct bruit_bytes me
         return 0;
     }
     br_gossip_wake(&engine->gossip, br_broadcast_waits(&engine->broadcast), true, engine->core.now);
+    /* Queries are not part of a sync. */
+    if (engine->core.now < engine->lossy_until && order != 1)
+        br_sync_doubt(&engine->sync, br_gossip_successor(&engine->gossip), engine->core.now);
     return handle;
 }
 

@@ -6,6 +6,7 @@
  */
 #include "engine/engine.h"
 
+#include "base/time.h"
 #include "codec/addr.h"
 
 /* What identifies a datagram when the driver could not send it: kind, the owner's number, sequence number. */
@@ -43,8 +44,12 @@ static void write_relayed(struct bruit_engine *engine, const struct br_send *sen
     br_ping_encode(w, &ping);
 }
 
+/* A ping that was not answered says that packets get lost. At one probe a second, 1 in 20 lost shows within 10 s. */
+#define LOSSY_FOR (10 * BRUIT_SECOND)
+
 static void write_indirect(struct bruit_engine *engine, const struct br_send *send, struct br_writer *w)
 {
+    engine->lossy_until = br_time_add(engine->core.now, LOSSY_FOR);
     const struct br_core *core = &engine->core;
     const struct br_fragment *self = br_core_fragment(core, core->self);
     const struct br_fragment *about = br_core_fragment(core, send->about);

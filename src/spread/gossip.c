@@ -411,14 +411,21 @@ static void find_successors(struct br_gossip *g)
     }
 }
 
+uint32_t br_gossip_successor(struct br_gossip *g)
+{
+    if (!br_view_is_known(&g->core->view, g->core->self))
+        return 0;
+    find_successors(g);
+    return g->successors[0];
+}
+
 /* At least one target stays random: a successor may be dead without anybody knowing. */
 static uint32_t choose_successors(struct br_gossip *g, uint32_t fan_out, bool is_eager)
 {
     uint32_t most = is_eager ? 1 : BR_GOSSIP_SUCCESSORS;
     uint32_t count = 0;
-    if (!br_view_is_known(&g->core->view, g->core->self))
+    if (br_gossip_successor(g) == 0)
         return 0;
-    find_successors(g);
     while (count < most && count + 1 < fan_out && g->successors[count] != 0) {
         g->targets[count] = g->successors[count];
         count++;

@@ -122,6 +122,9 @@ bool br_gossip_next(struct br_gossip *g, struct br_send *send);
 /* A packet of a round was made; `size` bytes of it count against what eager rounds may cost. */
 void br_gossip_sent(struct br_gossip *g, size_t size, bruit_time now);
 
+/* The next live member on the ring, who relies on us to hear news; 0 when there is nobody. */
+uint32_t br_gossip_successor(struct br_gossip *g);
+
 /*
  * Puts rumours into a packet: what fits into `room` bytes of its budget, each with BR_PACKET_MESSAGE_OVERHEAD. Each is
  * thereby told once more. Returns the bytes of the budget that were used.

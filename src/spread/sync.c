@@ -44,6 +44,17 @@ void br_sync_heard_join(struct br_sync *sync, bool late, bruit_time now)
         sync->early_at = br_time_add(now, early_delay(sync));
 }
 
+void br_sync_doubt(struct br_sync *sync, uint32_t slot, bruit_time now)
+{
+    if (sync->core->config.early_sync_budget == 0 || slot == 0)
+        return;
+    sync->doubted = slot;
+    if (sync->early_owed == 0)
+        sync->early_owed = 1;
+    if (sync->early_at == BRUIT_NEVER)
+        sync->early_at = br_time_add(now, early_delay(sync));
+}
+
 bruit_time br_sync_deadline(const struct br_sync *sync)
 {
     return br_time_min(sync->periodic_at, sync->early_at);
@@ -72,6 +83,15 @@ static void save_up(struct br_sync *sync, bruit_time now)
     sync->saved_at = now;
 }
 
+static uint32_t early_partner(struct br_sync *sync)
+{
+    uint32_t doubted = sync->doubted;
+    sync->doubted = 0;
+    if (doubted != 0 && br_view_is_known(&sync->core->view, doubted) && is_partner(sync->core, doubted))
+        return doubted;
+    return partner(sync);
+}
+
 /* Both directions: our state there, and about as much back. */
 static uint64_t cost_guess(const struct br_sync *sync)
 {
@@ -97,7 +117,7 @@ static uint32_t tick_early(struct br_sync *sync, bruit_time now)
         sync->early_owed--;
     }
     sync->early_at = sync->early_owed == 0 ? BRUIT_NEVER : br_time_add(now, early_delay(sync));
-    return affordable ? partner(sync) : 0;
+    return affordable ? early_partner(sync) : 0;
 }
 
 static uint32_t tick_periodic(struct br_sync *sync, bruit_time now)

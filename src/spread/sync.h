@@ -31,6 +31,7 @@ struct br_sync {
     bruit_time saved_at; /* when `savings` was reckoned */
     uint64_t savings;    /* bytes that early exchanges may still cost */
     uint32_t early_owed;
+    uint32_t doubted;  /* with whom the next early exchange is to be, or 0 */
     uint32_t doc_size; /* of the application's state when it was last written: for the estimate */
 };
 
@@ -43,6 +44,12 @@ void br_sync_init(struct br_sync *sync, struct br_core *core, bruit_time now);
  * and where it loses little this hardly ever happens.
  */
 void br_sync_heard_join(struct br_sync *sync, bool late, bruit_time now);
+
+/*
+ * News was told on a network that loses packets: `slot`, which relies on us to hear it, may not have. One early
+ * exchange with it, after news had its time to arrive.
+ */
+void br_sync_doubt(struct br_sync *sync, uint32_t slot, bruit_time now);
 
 bruit_time br_sync_deadline(const struct br_sync *sync);
 

@@ -594,14 +594,17 @@ static void test_without_loss_everybody_is_reached_in_a_blink(void **state)
     world_free(w);
 }
 
-/* One datagram in ten is lost: still everybody has each event within 2 s. */
+/*
+ * Three datagrams in ten are lost, so that gossip alone misses somebody in one event of thirty: unanswered pings say
+ * that packets get lost, and a sync with the successor repairs what it missed. Everybody has each event within 2 s.
+ */
 static void test_under_loss_everybody_is_reached_within_two_seconds(void **state)
 {
     (void)state;
     struct world *w = event_world(22, 50);
     world_run(w, 20 * S);
-    w->loss = 100;
-    assert_true(slowest(w, 50, 40, 10 * S) <= 2 * S);
+    w->loss = 300;
+    assert_true(slowest(w, 50, 60, 10 * S) <= 2 * S);
     world_free(w);
 }
 
