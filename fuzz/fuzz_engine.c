@@ -1,5 +1,5 @@
 /*
- * A whole engine, with the status module, told anything in any order.
+ * A whole engine, with Serf's modules, told anything in any order.
  *
  * The first two bytes choose the configuration; the rest is a list of acts: a byte that says which, and what it needs
  * behind it. Acts are datagrams and streams (raw, or sealed by somebody who knows the key), well-made claims about a
@@ -69,6 +69,7 @@ struct world {
     size_t stream_count;
     uint64_t token;
     uint32_t seq;   /* of the last ping that was sent */
+    uint64_t query; /* the last that we were asked */
     bool was_short; /* memory has failed: what is sent may be cut */
 };
 
@@ -137,7 +138,8 @@ static struct bruit_addr addr_of(uint8_t number)
 
 static void start(struct world *w, uint8_t options, uint8_t profile)
 {
-    static const struct bruit_module *const modules[] = {&bruit_status_module};
+    static const struct bruit_module *const modules[] = {&bruit_status_module, &bruit_event_module,
+                                                         &bruit_query_module};
     static const struct bruit_cidr range = {.ip = {10, 0, 0, 0}, .size = 4, .bits = 29};
     const struct bruit_bytes key = br_bytes(the_key, sizeof the_key);
     struct bruit_config config;
@@ -165,7 +167,7 @@ static void start(struct world *w, uint8_t options, uint8_t profile)
         config.label = br_bytes_string("red");
     if (options & HAS_STATUS) {
         config.modules = modules;
-        config.module_count = 1;
+        config.module_count = sizeof modules / sizeof modules[0];
     }
     if (options & HAS_RANGES) {
         config.cidrs = &range;
@@ -273,22 +275,45 @@ static void pull_streams(struct world *w)
     }
 }
 
+/* Reads all that an event lends. */
+static void look_at(struct bruit_bytes bytes)
+{
+    static volatile uint8_t sum;
+    for (size_t i = 0; i < bytes.size; i++)
+        sum = sum ^ bytes.data[i];
+}
+
+static void look_at_event(struct world *w, const struct bruit_event *event)
+{
+    struct bruit_member member;
+    struct bruit_status_member status;
+    struct bruit_user_event user;
+    struct bruit_query query;
+    struct bruit_query_answer answer;
+    if (event->type == BRUIT_EVENT_MEMBER) {
+        BR_ASSERT(bruit_member_get(w->engine, event->node, &member) == 0);
+        look_at(member.name);
+        look_at(member.meta);
+    }
+    for (uint32_t i = 0; event->type == BRUIT_EVENT_JOIN_DONE && i < event->join.count; i++)
+        look_at(event->join.results[i].text);
+    if (bruit_status_event(event, &status) == 0)
+        look_at(status.name);
+    if (bruit_event_read(event, &user) == 0)
+        look_at(user.payload);
+    if (bruit_query_answer_read(event, &answer) == 0)
+        look_at(answer.from);
+    if (bruit_query_read(event, &query) == 0) {
+        look_at(query.payload);
+        w->query = query.handle;
+    }
+}
+
 static void pull_events(struct world *w)
 {
     struct bruit_event event;
-    struct bruit_member member;
-    struct bruit_status_member status;
-    static volatile uint8_t sum; /* reads all that the event lends */
-    while (bruit_next_event(w->engine, &event)) {
-        if (event.type == BRUIT_EVENT_MEMBER)
-            BR_ASSERT(bruit_member_get(w->engine, event.node, &member) == 0);
-        for (uint32_t i = 0; event.type == BRUIT_EVENT_JOIN_DONE && i < event.join.count; i++)
-            for (size_t k = 0; k < event.join.results[i].text.size; k++)
-                sum = sum ^ event.join.results[i].text.data[k];
-        if (event.type == BRUIT_EVENT_STATUS && bruit_status_event(&event, &status) == 0)
-            for (size_t k = 0; k < status.name.size; k++)
-                sum = sum ^ status.name.data[k];
-    }
+    while (bruit_next_event(w->engine, &event))
+        look_at_event(w, &event);
 }
 
 static void pull(struct world *w)
@@ -480,10 +505,10 @@ static void act_request(struct world *w, struct br_reader *in)
     uint32_t request;
     struct bruit_join_target targets[2] = {{.addr = addr_of(which >> 4), .name = name_of(which >> 4)},
                                            {.addr = addr_of((uint8_t)((which >> 4) + 1))}};
-    switch (which % 8) {
+    switch (which & 15) {
     case 0: (void)bruit_leave(w->engine, take(in) * 100 * BRUIT_MILLISECOND, w->now); break;
     case 1:
-    case 2: (void)bruit_join(w->engine, targets, which % 8, 0, &request, w->now); break;
+    case 2: (void)bruit_join(w->engine, targets, which & 15, 0, &request, w->now); break;
     case 3: (void)bruit_set_meta(w->engine, br_bytes(the_key, which >> 4), w->now); break;
     case 4: (void)bruit_key_add(w->engine, br_bytes(other_key, 32)); break;
     case 5:
