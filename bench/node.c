@@ -63,12 +63,12 @@ static void print_status(struct node *node)
     printf(
         "{\"members\": %zu, \"queue_full\": 0, \"drops\": %llu, \"messages\": %llu, \"allocations\": %llu, "
         "\"memory\": %llu, \"rumours\": %u, \"datagrams\": %llu, \"receive_calls\": %llu, \"send_calls\": %llu, "
-        "\"wakeups\": %llu}\n",
+        "\"wakeups\": %llu, \"sent\": %llu}\n",
         bruit_member_count(bruit_uv_engine(node->uv)), (unsigned long long)drops,
         (unsigned long long)stats.messages_in, (unsigned long long)stats.allocations,
         (unsigned long long)stats.memory, stats.rumours, (unsigned long long)stats.datagrams_in,
         (unsigned long long)uv_stats.receive_calls, (unsigned long long)uv_stats.send_calls,
-        (unsigned long long)uv_stats.wakeups);
+        (unsigned long long)uv_stats.wakeups, (unsigned long long)stats.datagrams_out);
 }
 
 static void obey(struct node *node)

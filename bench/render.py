@@ -10,6 +10,7 @@ The words of the page stand in page.md; a line `{{NAME}}` there becomes the tabl
 import argparse
 import glob
 import json
+import math
 import os
 
 import common
@@ -27,11 +28,12 @@ CASES = {"ping": "ping, answered", "known": "20 known members", "new": "20 new m
 
 
 def number(value, digits=2):
-    """With `digits` significant digits, three at least before the point."""
+    """With `digits` significant digits, and all that stand before the point."""
     if value is None:
         return "-"
-    text = "%.*f" % (max(0, digits - len("%d" % abs(value)) + (abs(value) < 1)), value)
-    return text
+    if value == 0:
+        return "0"
+    return "%.*f" % (max(0, digits - 1 - math.floor(math.log10(abs(value)))), value)
 
 
 def spread(figure, scale=1.0, digits=3):
