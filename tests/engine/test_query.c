@@ -639,7 +639,8 @@ static int respond(struct world *w, uint64_t handle, struct bruit_bytes payload,
     return status;
 }
 
-/* The limit is that of the whole message, to the byte; a response that was too long has not used up the one there is. */
+/* The limit is that of the whole message, to the byte; a response that was too long has not used up the one there
+ * is. */
 /* conformance: serf 37 */
 static void test_the_size_limit_of_responses(void **state)
 {
@@ -762,7 +763,7 @@ static void test_answers_to_other_queries_are_ignored(void **state)
 static void test_answers_are_bounded(void **state)
 {
     (void)state;
-    char name[16];
+    char name[32];
     struct world *w = query_world(20, 1);
     struct peer *p = member_peer(w);
     start(w, 0, (struct bruit_query_params){.name = world_bytes("q")});
@@ -888,7 +889,8 @@ static void test_strict_relay_serves_members_only(void **state)
 
 /* ---- internal queries ---- */
 
-/* A ping is acked; the program is told for its clock's sake, as internal. An unknown one is acked, too, and warned of. */
+/* A ping is acked; the program is told for its clock's sake, as internal. An unknown one is acked, too, and warned
+ * of. */
 /* conformance: serf 43 */
 static void test_a_ping_only_wants_its_ack(void **state)
 {

@@ -122,7 +122,8 @@ static void test_clusters_of_every_kind(void **state)
     }
 }
 
-/* Two clusters on one network, told apart by their labels, or by their keys: a join across fails and leaves no trace. */
+/* Two clusters on one network, told apart by their labels, or by their keys: a join across fails and leaves no
+ * trace. */
 static void test_clusters_stay_apart(void **state)
 {
     const struct bruit_bytes keys[] = {KEY(key_a), KEY(key_b)};
