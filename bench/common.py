@@ -206,9 +206,12 @@ def machine():
             "system": _first_line(["sh", "-c", ". /etc/os-release; echo $PRETTY_NAME"]),
             "compiler": _first_line(["cc", "--version"]), "python": platform.python_version(),
             "when": time.strftime("%Y-%m-%d %H:%M"), "peers": ", ".join((
-                _first_line(["serf", "version"]),
-                "memberlist " + _first_line(["dpkg-query", "-Wf", "${Version}", "golang-github-hashicorp-memberlist-dev"]),
+                "serf " + _version("serf"), "memberlist " + _version("golang-github-hashicorp-memberlist-dev"),
                 _first_line(["/usr/bin/go", "version"])))}
+
+
+def _version(package):
+    return _first_line(["dpkg-query", "-Wf", "${Version}", package])
 
 
 def _first_line(argv):
@@ -223,7 +226,7 @@ _start = (now(), machine_busy())
 
 
 def neighbours():
-    """Cores that others on this machine have used since we began: what of its CPU time neither we nor our children had."""
+    """Cores that others on this machine have used since we began: the CPU time that neither we nor our children had."""
     own = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return max(0.0, (machine_busy() - _start[1] - own) / (now() - _start[0]))
 
@@ -231,7 +234,7 @@ def neighbours():
 def save(out, name, result, command):
     """Writes OUT/NAME.json: the result with the machine it was measured on and the command that does it again."""
     os.makedirs(out, exist_ok=True)
-    result = dict(result, machine=machine(), command=command, neighbours=round(neighbours(), 2),
+    result = dict(result, machine=machine(), command=command, quick="--quick" in sys.argv, neighbours=round(neighbours(), 2),
                   seconds=round(now() - _start[0]))
     with open(os.path.join(out, name + ".json"), "w") as f:
         json.dump(result, f, indent=1)

@@ -118,7 +118,8 @@ def limits(results):
                 "%.0f (%.0f %% of a core, %.0f %% dropped)" % (
                     limit["packets_s"], 100 * limit["busy"], 100 * limit["messages_dropped"])
                 for limit in (c["limits"][name] for name in ("memberlist", "bruit", "echo"))])
-    return table(["packet", "variant", "memberlist, packets/s", "bruit", "bare echo"], rows) + source(results, "packets")
+    return table(["packet", "variant", "memberlist, packets/s", "bruit", "bare echo"], rows) \
+        + source(results, "packets")
 
 
 def pushpull(results):
@@ -143,11 +144,11 @@ def converge(results):
     for name in ("converge-50", "converge-100"):
         for kind, of in results.get(name, {}).get("kinds", {}).items():
             for how in of:
-                each = [r["all_s"] for r in of[how]["rows"]]
+                each = ", ".join("over 120" if r["all_s"] is None else number(r["all_s"], 2) for r in of[how]["rows"])
                 rows.append([results[name]["n"], {"mixed": "half Serf, half bruit"}.get(kind, kind),
                              {"cold": "started at once", "warm": "told to join at once"}[how],
-                             spread(of[how]["all_s"]), ", ".join("over 120" if s is None else number(s, 2) for s in each),
-                             number(max(r["busy_cores"] for r in of[how]["rows"]), 2), len(each)])
+                             spread(of[how]["all_s"]), each,
+                             number(max(r["busy_cores"] for r in of[how]["rows"]), 2), len(of[how]["rows"])])
     return table(["agents", "of", "how", "all see all, s", "each run", "cores busy, at most", "n"], rows) \
         + source(results, "converge-50", "converge-100")
 
@@ -214,7 +215,8 @@ def _target(rows, what, limit, reached, unit="", digits=2):
         rows.append([what, "at most %s%s" % (number(limit, digits), unit), "-", "not measured"])
         return
     verdict = "reached" if reached <= limit else "**missed by %.0f %%**" % (100 * (reached / limit - 1))
-    rows.append([what, "at most %s%s" % (number(limit, digits), unit), "%s%s" % (number(reached, digits), unit), verdict])
+    rows.append([what, "at most %s%s" % (number(limit, digits), unit), "%s%s" % (number(reached, digits), unit),
+                 verdict])
 
 
 def _packet_targets(rows, results):
@@ -288,16 +290,21 @@ def machine(results):
     if not results:
         return "Nothing was measured."
     m = max((r["machine"] for r in results.values()), key=lambda m: m["when"])
+    noise = max(r["neighbours"] for r in results.values())
+    few = any(r.get("quick") for r in results.values())
+    warning = "" if noise < 0.3 and not few else (
+        "\n\n**To be measured again:** %s%sothers used up to %s of its cores meanwhile." % (
+            "these are a quick run's figures" if few else "", "; " if few else "", number(noise, 2)))
     return ("%(processor)s, %(cores)d cores, %(memory_gib)d GiB, Linux %(kernel)s, %(system)s; %(compiler)s, "
-            "Python %(python)s; peers: %(peers)s." % dict(m, peers=m.get("peers", "as packaged")))
+            "Python %(python)s; peers: %(peers)s." % m + warning)
 
 
 def program(results):
     p = results.get("alone", {}).get("program")
     if not p:
         return "-"
-    return "`bruit`, agent and command line, is %d KiB stripped and starts with %s; libcrypto is loaded when there are keys." % (
-        round(p["bytes"] / 1024), ", ".join("`%s`" % name for name in p["libraries"]))
+    return ("`bruit`, agent and command line, is %d KiB stripped and starts with %s; libcrypto is loaded when there "
+            "are keys." % (round(p["bytes"] / 1024), ", ".join("`%s`" % name for name in p["libraries"])))
 
 
 TABLES = {f.__name__: f for f in (packets, agents, limits, pushpull, converge, idle, kill, stopped, memory, targets,
@@ -318,7 +325,7 @@ def load(folder):
 def slim(value):
     """Without what no table shows: raw rows of the flooder, ten digits behind the point."""
     if isinstance(value, dict):
-        return {k: slim(v) for k, v in value.items() if k not in ("each",) and not (k == "rows" and isinstance(v, dict))}
+        return {k: slim(v) for k, v in value.items() if k != "each" and not (k == "rows" and isinstance(v, dict))}
     if isinstance(value, list):
         return [slim(v) for v in value]
     return float("%.6g" % value) if isinstance(value, float) else value
