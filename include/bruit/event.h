@@ -49,8 +49,8 @@ BRUIT_API int bruit_event_configure(struct bruit_engine *engine, const struct br
 /*
  * Sends an event to everybody, ourselves included. The bytes are copied. Returns 0, or
  *   BRUIT_ETOOBIG  bruit_user_event_check() says why
- *   BRUIT_ENOMEM   no memory to remember it, and nothing was sent
- *   BRUIT_EFULL    4,096 events wait to be sent, and this one was not
+ *   BRUIT_ENOMEM   no memory to remember it, and nothing was sent; or none to send it, and it travels by syncs
+ *   BRUIT_EFULL    as many events of this moment are remembered as can be, or the clock is at its end
  *   BRUIT_ENOENT   the engine has no event module.
  * An event that does not fit a datagram (some 1,390 bytes) travels by syncs alone, and loses `coalesce` there.
  */

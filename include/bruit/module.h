@@ -77,7 +77,7 @@ struct bruit_module {
     /* A message of a claimed type: `body` is what follows the type byte, `message` is all of it. */
     void (*on_message)(void *self, struct bruit_bytes message, struct bruit_bytes body,
                        const struct bruit_addr *from);
-    /* A broadcast was sent as often as it will be (BRUIT_OK), or was given up (BRUIT_EFULL). */
+    /* A broadcast was sent as often as it will be, or was dropped for others. `status` is 0. */
     void (*on_broadcast_done)(void *self, bruit_handle handle, int status);
 
     /* Writes the msgpack value of `key` (a claimed one) with bruit_document_write(); `join` as in merge. */
@@ -125,10 +125,17 @@ BRUIT_API const struct bruit_engine *bruit_host_engine(const struct bruit_host *
 /*
  * Broadcasts `message` (its first byte is a claimed type, except when a received message is passed on)
  * to the whole cluster by gossip. `order` 0 goes out before 1 before 2 when room is short (Serf: intents,
- * queries, events). Copied. Returns a handle, or 0 when memory or the queue (4,096) is full.
+ * queries, events). Copied. Returns a handle, or 0 without memory. Beyond BRUIT_QUEUE_MAX
+ * what was told most often is dropped, and done.
  */
 BRUIT_API bruit_handle bruit_host_broadcast(struct bruit_host *host, struct bruit_bytes message,
                                             uint32_t order);
+
+/*
+ * A copy of what we broadcast came back: others tell it, too, so we tell it once less. It never keeps the first
+ * round of gossip from telling it. Any handle will do, also of one that is done.
+ */
+BRUIT_API void bruit_host_heard(struct bruit_host *host, bruit_handle handle);
 
 /* How many broadcasts of one order may wait. */
 #define BRUIT_QUEUE_MAX 4096

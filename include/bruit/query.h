@@ -76,7 +76,7 @@ struct bruit_query_params {
  *   BRUIT_ETOOBIG  longer than query_size_limit
  *   BRUIT_ENOSYS   our delegate version is below 4
  *   BRUIT_EBUSY    running_max queries are under way
- *   BRUIT_EFULL    4,096 queries wait to be sent
+ *   BRUIT_EFULL    the clock is at its end
  *   BRUIT_ENOMEM, BRUIT_EINVAL, or BRUIT_ENOENT when the engine has no query module.
  */
 BRUIT_API int bruit_query_start(struct bruit_engine *engine, const struct bruit_query_params *params,

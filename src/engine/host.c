@@ -185,6 +185,13 @@ const struct bruit_engine *bruit_host_engine(const struct bruit_host *host)
     return host->engine;
 }
 
+void br_host_doubt(struct bruit_host *host)
+{
+    struct bruit_engine *engine = host->engine;
+    if (engine->core.now < engine->lossy_until)
+        br_sync_doubt(&engine->sync, br_gossip_successor(&engine->gossip), engine->core.now);
+}
+
 bruit_handle bruit_host_broadcast(struct bruit_host *host, struct bruit_bytes message, uint32_t order)
 {
     struct bruit_engine *engine = host->engine;
@@ -194,10 +201,18 @@ bruit_handle bruit_host_broadcast(struct bruit_host *host, struct bruit_bytes me
         return 0;
     }
     br_gossip_wake(&engine->gossip, br_broadcast_waits(&engine->broadcast), true, engine->core.now);
-    /* Queries are not part of a sync. */
-    if (engine->core.now < engine->lossy_until && order != 1)
-        br_sync_doubt(&engine->sync, br_gossip_successor(&engine->gossip), engine->core.now);
+    if (order != 1) /* queries are not part of a sync */
+        br_host_doubt(host);
     return handle;
+}
+
+void bruit_host_heard(struct bruit_host *host, bruit_handle handle)
+{
+    struct bruit_engine *engine = host->engine;
+    if (engine->core.now < engine->lossy_until)
+        return; /* the more the better */
+    br_broadcast_heard(&engine->broadcast, handle);
+    br_gossip_wake(&engine->gossip, br_broadcast_waits(&engine->broadcast), false, engine->core.now);
 }
 
 size_t bruit_host_queued(const struct bruit_host *host, uint32_t order)

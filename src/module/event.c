@@ -14,6 +14,7 @@
 #include "module/host.h"
 #include "module/lamport.h"
 #include "module/recall.h"
+#include "module/told.h"
 
 #include <bruit/event.h>
 
@@ -28,6 +29,7 @@ struct events {
     const struct br_tracer *tracer;
     struct br_lamport clock;
     struct br_recall recall;
+    struct br_told told;
     uint64_t min_time; /* events before it are old, whatever the ring says */
     uint32_t size_limit;
 };
@@ -85,18 +87,42 @@ int bruit_event_read(const struct bruit_event *event, struct bruit_user_event *o
 
 /* ------------------------------------------------------------------ taking an event */
 
-static bool is_known(const struct events *e, const struct br_serf_event *event)
+#define UNKNOWN UINT32_MAX
+
+/* Which of the events of its time it is, or UNKNOWN. */
+static uint32_t find_known(const struct events *e, const struct br_serf_event *event)
 {
     const struct br_recall_time *time = br_recall_find(&e->recall, event->ltime);
     if (time == NULL)
-        return false;
+        return UNKNOWN;
     struct br_mp_list items = {br_bytes(time->bytes, time->size), time->count};
     struct bruit_bytes name;
     struct bruit_bytes payload;
-    while (br_serf_next_slot_event(&items, &name, &payload))
+    for (uint32_t i = 0; br_serf_next_slot_event(&items, &name, &payload); i++)
         if (br_bytes_equal(name, event->name) && br_bytes_equal(payload, event->payload))
-            return true;
-    return false;
+            return i;
+    return UNKNOWN;
+}
+
+/* The last of its time: what was just remembered. */
+static uint32_t newest_of(const struct events *e, uint64_t ltime)
+{
+    return br_recall_find(&e->recall, ltime)->count - 1;
+}
+
+/* Others tell it, too: what comes by gossip again. */
+static void hear_again(struct events *e, uint64_t ltime, uint32_t item)
+{
+    bruit_handle handle = br_told_find(&e->told, ltime, item);
+    if (handle != 0)
+        bruit_host_heard(e->host, handle);
+}
+
+static bruit_handle broadcast(struct events *e, uint64_t ltime, struct bruit_bytes message)
+{
+    bruit_handle handle = bruit_host_broadcast(e->host, message, ORDER);
+    br_told_add(&e->told, ltime, newest_of(e, ltime), handle);
+    return handle;
 }
 
 static int remember(struct events *e, const struct br_serf_event *event)
@@ -128,8 +154,12 @@ static bool take(struct events *e, const struct br_serf_event *event, bool is_re
         br_host_drop(e->host, BRUIT_DROP_EVENT_OLD);
         return false;
     }
-    if (is_known(e, event))
+    uint32_t known = find_known(e, event);
+    if (known != UNKNOWN) {
+        if (!is_replayed)
+            hear_again(e, event->ltime, known);
         return false;
+    }
     int status = remember(e, event);
     if (status != 0) {
         BR_TRACE(e->tracer, event_refused, .name = event->name, .ltime = event->ltime,
@@ -139,6 +169,8 @@ static bool take(struct events *e, const struct br_serf_event *event, bool is_re
     }
     if (tell(e, event, is_replayed) != 0)
         BR_TRACE(e->tracer, event_lost, .name = event->name);
+    if (is_replayed)
+        br_host_doubt(e->host);
     return true;
 }
 
@@ -154,7 +186,7 @@ static void on_message(void *self, struct bruit_bytes message, struct bruit_byte
     }
     BR_TRACE(e->tracer, user_event, .name = event.name, .ltime = event.ltime);
     if (take(e, &event, false))
-        (void)bruit_host_broadcast(e->host, message, ORDER); /* the bytes as they came; best effort */
+        (void)broadcast(e, event.ltime, message); /* the bytes as they came; best effort */
 }
 
 /* ------------------------------------------------------------------ sending one */
@@ -203,7 +235,7 @@ int bruit_user_event_check(const struct bruit_engine *engine, struct bruit_bytes
     return 0;
 }
 
-/* The queue first, since it may be full: nothing has happened then. */
+/* Without memory to send it, it still travels with syncs. */
 static int send_event(struct events *e, const struct br_serf_event *event)
 {
     uint8_t buffer[BRUIT_USER_EVENT_SIZE_MAX + OVERHEAD_MAX];
@@ -217,7 +249,7 @@ static int send_event(struct events *e, const struct br_serf_event *event)
     br_lamport_increment(&e->clock);
     if (tell(e, event, false) != 0)
         BR_TRACE(e->tracer, event_lost, .name = event->name);
-    return bruit_host_broadcast(e->host, br_writer_bytes(&w), ORDER) == 0 ? BRUIT_EFULL : 0;
+    return broadcast(e, event->ltime, br_writer_bytes(&w)) == 0 ? BRUIT_ENOMEM : 0;
 }
 
 int bruit_user_event(struct bruit_engine *engine, struct bruit_bytes name, struct bruit_bytes payload,
@@ -230,7 +262,7 @@ int bruit_user_event(struct bruit_engine *engine, struct bruit_bytes name, struc
     int status = bruit_user_event_check(engine, name, payload, NULL, 0);
     if (status != 0)
         return status;
-    if (bruit_host_queued(e->host, ORDER) >= BRUIT_QUEUE_MAX || e->clock.time == UINT64_MAX)
+    if (e->clock.time == UINT64_MAX)
         return BRUIT_EFULL;
     return send_event(e, &(struct br_serf_event){
                              .ltime = e->clock.time, .name = name, .payload = payload, .coalesce = coalesce});

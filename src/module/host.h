@@ -16,6 +16,9 @@ struct br_alloc *br_host_alloc(struct bruit_host *host);
 /* Where whoever claims somebody's name says to live: during an on_member() with BRUIT_CHANGE_CONFLICT. */
 struct bruit_addr br_host_claimant(const struct bruit_host *host);
 
+/* We learnt something late: on a lossy network whoever relies on us to hear it may not have. See br_sync_doubt(). */
+void br_host_doubt(struct bruit_host *host);
+
 /* Counts what a peer did wrong. */
 void br_host_drop(struct bruit_host *host, enum bruit_drop reason);
 

@@ -24,6 +24,7 @@
 #include "module/host.h"
 #include "module/lamport.h"
 #include "module/recall.h"
+#include "module/told.h"
 
 #include <bruit/query.h>
 
@@ -68,6 +69,7 @@ struct queries {
     struct bruit_query_options options;
     struct br_lamport clock;
     struct br_recall recall;
+    struct br_told told;
     uint64_t min_time;
     struct br_ring asked; /* struct asked */
     uint64_t asked_first; /* handle of its first item */
@@ -397,6 +399,20 @@ static void put_question(struct queries *q, const struct br_serf_query *query, s
         BR_TRACE(q->tracer, query_unhandled, .name = name);
 }
 
+/* Others tell it, too. */
+static void hear_again(struct queries *q, const struct br_serf_query *query)
+{
+    bruit_handle handle = br_told_find(&q->told, query->ltime, query->id);
+    if (handle != 0)
+        bruit_host_heard(q->host, handle);
+}
+
+static void broadcast(struct queries *q, const struct br_serf_query *query, struct bruit_bytes message)
+{
+    bruit_handle handle = bruit_host_broadcast(q->host, message, ORDER);
+    br_told_add(&q->told, query->ltime, query->id, handle);
+}
+
 /* Steps 1 to 4: 0 when it is news, BRUIT_EEXIST when it is not, BRUIT_ENOMEM or BRUIT_EFULL. */
 static int screen(struct queries *q, const struct br_serf_query *query)
 {
@@ -412,8 +428,10 @@ static int screen(struct queries *q, const struct br_serf_query *query)
     br_store_u32(id, query->id);
     const struct br_recall_time *time = br_recall_find(&q->recall, query->ltime);
     for (uint32_t i = 0; time != NULL && i < time->count; i++)
-        if (memcmp(time->bytes + 4 * (size_t)i, id, 4) == 0)
+        if (memcmp(time->bytes + 4 * (size_t)i, id, 4) == 0) {
+            hear_again(q, query);
             return BRUIT_EEXIST;
+        }
     int status = br_recall_add(&q->recall, query->ltime, br_bytes(id, sizeof id));
     if (status != 0) {
         BR_TRACE(q->tracer, query_refused, .name = query->name, .ltime = query->ltime,
@@ -479,7 +497,7 @@ static void hear_query(struct queries *q, struct bruit_bytes message, struct bru
     if (screen(q, &query) != 0)
         return;
     if (!(query.flags & BR_SERF_QUERY_NO_BROADCAST))
-        (void)bruit_host_broadcast(q->host, message, ORDER); /* the bytes as they came; best effort */
+        broadcast(q, &query, message); /* the bytes as they came; best effort */
     accept(q, &query, message, NULL);
 }
 
@@ -684,7 +702,7 @@ static int launch(struct queries *q, struct br_collector *c, const struct bruit_
         status = screen(q, query);
     if (status != 0)
         return status == BRUIT_EEXIST ? BRUIT_EFULL : status; /* a clock at its end: see lamport.h */
-    (void)bruit_host_broadcast(q->host, message, ORDER); /* room was checked; without memory only we answer */
+    broadcast(q, query, message);                             /* without memory only we answer */
     accept(q, query, message, c);
     br_collector_check(c, now);
     return 0;
@@ -740,7 +758,7 @@ static int start(struct queries *q, const struct bruit_query_params *p, uint32_t
         return BRUIT_ETOOBIG;
     if (q->running.count >= q->options.running_max)
         return BRUIT_EBUSY;
-    if (bruit_host_queued(q->host, ORDER) >= BRUIT_QUEUE_MAX || q->clock.time == UINT64_MAX)
+    if (q->clock.time == UINT64_MAX)
         return BRUIT_EFULL;
     size_t size = text_size(p);
     if (size > q->options.query_size_limit + 65536u) /* before anything is reserved for it */

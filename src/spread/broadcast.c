@@ -5,11 +5,18 @@
 
 #include "base/check.h"
 #include "base/num.h"
+#include "base/time.h"
 #include "codec/memberlist.h"
 
 #include <string.h>
 
 #define CAPACITY_MIN 8
+
+/* Serf looks at its queues every 30 s. */
+#define COMPLAINT_INTERVAL (30 * BRUIT_SECOND)
+
+/* A handle is a count, and in its low bits the item: 4,096 that wait, and those that are done. */
+#define INDEX_BITS 16
 
 void br_broadcast_init(struct br_broadcast *b, struct br_core *core)
 {
@@ -94,6 +101,40 @@ static uint32_t take_item(struct br_broadcast_order *order)
     return index;
 }
 
+/* A message that is out of the queue: its bytes go, its handle waits for br_broadcast_next_done(). */
+static void end_item(struct br_alloc *alloc, struct br_broadcast_order *order, uint32_t index)
+{
+    struct br_broadcast_item *item = &order->items[index];
+    br_buf_drop(alloc, item->message);
+    item->message = NULL;
+    item->next = 0;
+    if (order->done_last == 0)
+        order->done_first = index;
+    else
+        order->items[order->done_last].next = index;
+    order->done_last = index;
+}
+
+static void complain(struct br_broadcast *b, uint32_t order_index)
+{
+    static const char *const names[BR_BROADCAST_ORDERS] = {"Intent", "Query", "Event"};
+    struct br_broadcast_order *order = &b->orders[order_index];
+    br_core_drop(b->core, BRUIT_DROP_BROADCASTS_FULL);
+    if (b->core->now < order->complain_at)
+        return;
+    order->complain_at = br_time_add(b->core->now, COMPLAINT_INTERVAL);
+    BR_TRACE(&b->core->tracer, queue_full, .queue = names[order_index], .depth = BR_BROADCAST_MAX + 1,
+             .limit = BR_BROADCAST_MAX);
+}
+
+/* Makes room for one; whoever waits for what was dropped need not wait any more. */
+static void drop_worst(struct br_broadcast *b, uint32_t order_index)
+{
+    struct br_broadcast_order *order = &b->orders[order_index];
+    complain(b, order_index);
+    end_item(&b->core->alloc, order, br_queue_drop_worst(&order->queue));
+}
+
 int br_broadcast_add(struct br_broadcast *b, struct bruit_bytes message, uint32_t order_index,
                      uint64_t *handle)
 {
@@ -103,15 +144,17 @@ int br_broadcast_add(struct br_broadcast *b, struct bruit_bytes message, uint32_
     if (message.size > UINT16_MAX)
         return BRUIT_ETOOBIG;
     struct br_broadcast_order *order = &b->orders[order_index];
-    if (br_queue_count(&order->queue) >= BR_BROADCAST_MAX)
-        return BRUIT_EFULL;
     struct br_buf *copy = br_buf_new(alloc, message);
     if (copy == NULL || reserve_item(alloc, order) != 0) {
         br_buf_drop(alloc, copy);
         return BRUIT_ENOMEM;
     }
+    if (br_queue_count(&order->queue) >= BR_BROADCAST_MAX)
+        drop_worst(b, order_index);
     uint32_t index = take_item(order);
-    order->items[index] = (struct br_broadcast_item){.message = copy, .handle = ++b->handle};
+    BR_ASSERT(index < 1u << INDEX_BITS);
+    b->handle = ((b->handle >> INDEX_BITS) + 1) << INDEX_BITS | index;
+    order->items[index] = (struct br_broadcast_item){.message = copy, .handle = b->handle};
     br_queue_insert(&order->queue, index, (uint16_t)message.size);
     b->stuck = false;
     *handle = b->handle;
@@ -135,21 +178,12 @@ static void add_message(void *context, uint32_t index)
     (void)br_packet_leaf_end(filling->builder, &leaf);
 }
 
-/* Messages that were sent often enough: their bytes go, their handles wait for br_broadcast_next_done(). */
+/* Messages that were sent often enough. */
 static void collect_done(struct br_alloc *alloc, struct br_broadcast_order *order)
 {
     uint32_t index;
-    while ((index = br_queue_next_done(&order->queue)) != 0) {
-        struct br_broadcast_item *item = &order->items[index];
-        br_buf_drop(alloc, item->message);
-        item->message = NULL;
-        item->next = 0;
-        if (order->done_last == 0)
-            order->done_first = index;
-        else
-            order->items[order->done_last].next = index;
-        order->done_last = index;
-    }
+    while ((index = br_queue_next_done(&order->queue)) != 0)
+        end_item(alloc, order, index);
 }
 
 static size_t fill_from(struct br_broadcast *b, struct br_broadcast_order *order, uint32_t limit,
@@ -165,12 +199,30 @@ static size_t fill_from(struct br_broadcast *b, struct br_broadcast_order *order
     return used;
 }
 
+static uint32_t limit_of(const struct br_broadcast *b)
+{
+    uint32_t members = b->members != 0 ? b->members : b->core->view.count;
+    return br_num_retransmit_limit(b->core->config.retransmit_mult, members);
+}
+
+void br_broadcast_heard(struct br_broadcast *b, uint64_t handle)
+{
+    uint32_t index = handle & ((1u << INDEX_BITS) - 1);
+    for (unsigned i = 0; i < BR_BROADCAST_ORDERS && index != 0; i++) {
+        struct br_broadcast_order *order = &b->orders[i];
+        if (index >= order->used || order->items[index].handle != handle ||
+            order->items[index].message == NULL)
+            continue;
+        br_queue_count_one(&order->queue, index, 2 * b->core->config.gossip_nodes, limit_of(b));
+        collect_done(&b->core->alloc, order);
+    }
+}
+
 size_t br_broadcast_fill(struct br_broadcast *b, struct br_packet_builder *builder, size_t room)
 {
     if (room <= BR_BROADCAST_OVERHEAD || is_empty(b))
         return 0;
-    uint32_t members = b->members != 0 ? b->members : b->core->view.count;
-    uint32_t limit = br_num_retransmit_limit(b->core->config.retransmit_mult, members);
+    uint32_t limit = limit_of(b);
     size_t used = 0;
     for (unsigned i = 0; i < BR_BROADCAST_ORDERS; i++)
         used += fill_from(b, &b->orders[i], limit, builder, room - used);

@@ -14,7 +14,10 @@
 #include "spread/queue.h"
 
 #define BR_BROADCAST_ORDERS 3
-/* Serf's MaxQueueDepth. Beyond it an order refuses. */
+/*
+ * Serf's MaxQueueDepth. Beyond it an order drops what was told most often, the shortest and oldest of that first, and
+ * says so. Serf looks every 30 s and cuts down then; here an order is never longer.
+ */
 #define BR_BROADCAST_MAX 4096
 /* What each message costs besides its bytes: its length in the compound, and the type byte of a user message. */
 #define BR_BROADCAST_OVERHEAD (BR_PACKET_MESSAGE_OVERHEAD + 1)
@@ -33,6 +36,7 @@ struct br_broadcast_order {
     uint32_t free;
     uint32_t done_first;
     uint32_t done_last;
+    bruit_time complain_at; /* not before this again: a flood would fill the log */
 };
 
 struct br_broadcast {
@@ -53,8 +57,8 @@ void br_broadcast_set_room(struct br_broadcast *b, size_t room);
 /* How many members the retransmit limit counts with (Serf: its own table); 0: those of the view. */
 void br_broadcast_set_members(struct br_broadcast *b, uint32_t members);
 
-/* Queues a copy: 0 with a handle that is never 0 nor used again; BRUIT_EINVAL (order), BRUIT_ENOMEM, BRUIT_EFULL,
- * or BRUIT_ETOOBIG (beyond 65,535 bytes). */
+/* Queues a copy: 0 with a handle that is never 0 nor used again; BRUIT_EINVAL (order), BRUIT_ENOMEM, or
+ * BRUIT_ETOOBIG (beyond 65,535 bytes). */
 int br_broadcast_add(struct br_broadcast *b, struct bruit_bytes message, uint32_t order, uint64_t *handle);
 
 /* How many wait in one order. */
@@ -65,6 +69,12 @@ bool br_broadcast_waits(const struct br_broadcast *b);
 
 /* As br_gossip_fill(); each message goes in as a user message (08 and its bytes). */
 size_t br_broadcast_fill(struct br_broadcast *b, struct br_packet_builder *builder, size_t room);
+
+/*
+ * A copy of a message of ours was heard: somebody else tells it, too. It counts as a transmission, once the message
+ * went out to the targets of two rounds: whoever relies on us has been told twice then, and the one after it once.
+ */
+void br_broadcast_heard(struct br_broadcast *b, uint64_t handle);
 
 /* A broadcast that was sent as often as it will be: its handle, or 0. */
 uint64_t br_broadcast_next_done(struct br_broadcast *b);

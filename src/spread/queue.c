@@ -240,6 +240,17 @@ size_t br_queue_take(struct br_queue *q, size_t overhead, size_t room, uint32_t 
     return used;
 }
 
+void br_queue_count_one(struct br_queue *q, uint32_t item, uint32_t least, uint32_t limit)
+{
+    uint32_t back = 0;
+    if (!br_queue_has(q, item) || q->nodes[item].transmits < least)
+        return;
+    unlink_item(q, item);
+    count_transmission(q, item, limit, &back);
+    if (back != 0)
+        link_item(q, item);
+}
+
 /* ---- for tests ---- */
 
 /* Checks the subtree at `at`; `*previous` is the item that came before in the order. */

@@ -56,6 +56,12 @@ bool br_queue_has(const struct br_queue *q, uint32_t item);
 size_t br_queue_take(struct br_queue *q, size_t overhead, size_t room, uint32_t count_max, uint32_t limit,
                      void (*visit)(void *context, uint32_t item), void *context);
 
+/*
+ * Counts one transmission that somebody else made, if the item was sent `least` times or more. At `limit` it is out
+ * and waits for br_queue_next_done().
+ */
+void br_queue_count_one(struct br_queue *q, uint32_t item, uint32_t least, uint32_t limit);
+
 /* The next item that reached its limit, or 0. Call until 0 after each take: till then the number is not free. */
 uint32_t br_queue_next_done(struct br_queue *q);
 

@@ -610,6 +610,23 @@ static void test_under_loss_everybody_is_reached_within_two_seconds(void **state
 
 /* ---- the queues ---- */
 
+/* A lone member fires more events than the queue holds: it stays at 4,096, with Serf's warning, and each is ours. */
+/* conformance: serf 62 */
+static void test_the_queue_of_events_is_bounded(void **state)
+{
+    (void)state;
+    struct world *w = event_world(23, 1);
+    for (int i = 0; i < 4100; i++) {
+        heard_count = 0;
+        assert_int_equal(fire(w, 0, "e", "", false), 0);
+        assert_int_equal(heard_count, 1);
+    }
+    assert_int_equal(world_stats(w, 0).drops[BRUIT_DROP_BROADCASTS_FULL], 4);
+    assert_int_equal(world_traced(w, 0, "Event queue depth (4097) exceeds limit (4096), dropping messages!"),
+                     1);
+    world_free(w);
+}
+
 /* An engine without the module: its functions say so, its messages are nobody's. */
 static void test_without_the_module_there_are_no_events(void **state)
 {
@@ -660,6 +677,7 @@ int main(void)
         cmocka_unit_test(test_nil_and_empty_payloads_are_the_same),
         cmocka_unit_test(test_without_loss_everybody_is_reached_in_a_blink),
         cmocka_unit_test(test_under_loss_everybody_is_reached_within_two_seconds),
+        cmocka_unit_test(test_the_queue_of_events_is_bounded),
         cmocka_unit_test(test_without_the_module_there_are_no_events),
         cmocka_unit_test(test_a_ring_without_events_costs_nothing),
     };
