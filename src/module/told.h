@@ -6,7 +6,7 @@
 
 #include <bruit/module.h>
 
-/* Copies come within some tens of milliseconds: more are under way in a burst only, when every packet is full anyway. */
+/* Copies come within some tens of milliseconds: more are under way in a burst only, when packets are full anyway. */
 #define BR_TOLD_MAX 16
 
 struct br_told {
