@@ -484,6 +484,24 @@ static void merge_leave(struct status *s, uint64_t time, struct bruit_bytes name
 }
 
 /*
+ * The time of a member's newest intent, of which kind is not said. If it is about ourselves and newer than any of ours,
+ * it is of an earlier life: perhaps its leave, and whoever heard that but never saw us gone would call us "leaving" for
+ * good (Serf does). A join intent with a newer time settles it.
+ */
+static void merge_time(struct status *s, uint64_t time, struct bruit_bytes name)
+{
+    uint32_t entry = br_roll_find(&s->roll, name);
+    bool is_self = entry != BR_ROLL_NONE && s->roll.entries[entry].node != 0 &&
+                   s->roll.entries[entry].node == bruit_member_self(s->roll.engine);
+    if (!is_self || s->leaving || time <= s->roll.entries[entry].status_time) {
+        (void)handle_join(s, time, name);
+        return;
+    }
+    br_lamport_witness(&s->clock, time);
+    announce_join(s);
+}
+
+/*
  * Section 6, steps 3 and 4: every name with a time gets a synthetic intent, a leave with the next time if it
  * is on the left list; left names without a time count as 0. Results are not passed on.
  */
@@ -495,7 +513,7 @@ static void merge_intents(struct status *s, struct br_mp_list times)
         if (br_namelist_take(&s->left, name))
             merge_leave(s, time == UINT64_MAX ? time : time + 1, name);
         else
-            (void)handle_join(s, time, name);
+            merge_time(s, time, name);
     }
     while (br_namelist_take_any(&s->left, &name))
         merge_leave(s, 1, name);
