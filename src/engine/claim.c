@@ -143,6 +143,7 @@ static uint32_t add_member(struct bruit_engine *engine, uint32_t record)
 static int become_alive(struct bruit_engine *engine, uint32_t slot, const struct br_alive *alive)
 {
     struct br_core *core = &engine->core;
+    uint64_t checksum_before = core->view.checksum;
     uint32_t record = br_roster_intern(core->roster, alive);
     if (record == 0)
         return BRUIT_ENOMEM;
@@ -165,6 +166,7 @@ static int become_alive(struct bruit_engine *engine, uint32_t slot, const struct
     br_suspicion_cancel(&engine->suspicion, slot);
     br_view_identify(&core->view, slot, record);
     believe(engine, slot, BRUIT_ALIVE, alive->incarnation);
+    br_gossip_follow(&engine->gossip, slot, checksum_before);
     if (changes & BRUIT_CHANGE_JOINED && !is_self(engine, slot))
         br_sync_heard_join(&engine->sync, engine->is_repairing, core->now);
     br_hosts_changed(engine, slot, changes);
@@ -337,6 +339,7 @@ static int become_dead(struct bruit_engine *engine, uint32_t slot, const struct 
                        enum bruit_state state)
 {
     struct br_core *core = &engine->core;
+    uint64_t checksum_before = core->view.checksum;
     int status =
         br_gossip_dead(&engine->gossip, name_number(engine, slot), dead->incarnation, dead->from, core->now);
     if (status != 0)
@@ -344,6 +347,7 @@ static int become_dead(struct bruit_engine *engine, uint32_t slot, const struct 
     uint32_t changes = br_transition_change((enum bruit_state)core->view.state[slot], state);
     br_suspicion_cancel(&engine->suspicion, slot);
     believe(engine, slot, state, dead->incarnation);
+    br_gossip_follow(&engine->gossip, slot, checksum_before);
     br_hosts_changed(engine, slot, changes);
     return 0;
 }

@@ -411,6 +411,19 @@ static void find_successors(struct br_gossip *g)
     }
 }
 
+void br_gossip_follow(struct br_gossip *g, uint32_t slot, uint64_t checksum_before)
+{
+    const struct br_view *view = &g->core->view;
+    if (g->ring_checksum != checksum_before || slot == g->core->self)
+        return;
+    for (unsigned i = 0; i < BR_GOSSIP_SUCCESSORS; i++)
+        if (g->successors[i] == slot)
+            return; /* it may have died, or moved on the ring */
+    if (br_view_is_live(view, slot))
+        offer_successor(g, slot);
+    g->ring_checksum = view->checksum;
+}
+
 uint32_t br_gossip_successor(struct br_gossip *g)
 {
     if (!br_view_is_known(&g->core->view, g->core->self))

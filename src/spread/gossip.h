@@ -124,6 +124,12 @@ void br_gossip_sent(struct br_gossip *g, size_t size, bruit_time now);
 
 /* The next live member on the ring, who relies on us to hear news; 0 when there is nobody. */
 uint32_t br_gossip_successor(struct br_gossip *g);
+/*
+ * A member has become what it is now; before that the view's checksum was `checksum_before`. Where this was not
+ * called, all members are gone through to find the successors anew, which in a large cluster that is just gathering
+ * would happen every round.
+ */
+void br_gossip_follow(struct br_gossip *g, uint32_t slot, uint64_t checksum_before);
 
 /*
  * Puts rumours into a packet: what fits into `room` bytes of its budget, each with BR_PACKET_MESSAGE_OVERHEAD. Each is
