@@ -234,8 +234,8 @@ def neighbours():
 def save(out, name, result, command):
     """Writes OUT/NAME.json: the result with the machine it was measured on and the command that does it again."""
     os.makedirs(out, exist_ok=True)
-    result = dict(result, machine=machine(), command=command, quick="--quick" in sys.argv, neighbours=round(neighbours(), 2),
-                  seconds=round(now() - _start[0]))
+    result = dict(result, machine=machine(), command=command, quick="--quick" in sys.argv,
+                  neighbours=round(neighbours(), 2), seconds=round(now() - _start[0]))
     with open(os.path.join(out, name + ".json"), "w") as f:
         json.dump(result, f, indent=1)
         f.write("\n")
