@@ -211,7 +211,9 @@ class Case:
         else:
             self._run_steady(rows, limits)
         return {"case": self.case, "variant": self.variant, "packet_bytes": self.packet["avg"], "rate": self.rate,
-                "limits": limits, "rows": rows}
+                "limits": limits, "rows": rows,
+                "allocations": sum(row["allocations"] for row in rows[Bruit.name]),
+                "lost": {name: sum(map(lost, of)) for name, of in rows.items()}}
 
     def _run_steady(self, rows, limits):
         receivers = [self.fresh(kind) for kind in self.kinds]

@@ -97,7 +97,17 @@ def packets(results):
                      us["bruit"]["n"]])
     return table(["packet", "variant", "bytes", "memberlist, µs", "bruit, µs", "bare echo, µs", "engine alone, µs",
                   "engine alone / memberlist", "(bruit − echo) / (memberlist − echo)", "n"], rows) \
-        + source(results, "packets", "alone")
+        + _losses(results) + source(results, "packets", "alone")
+
+
+def _losses(results):
+    """Floods that a receiver did not take all of: their figures would be too low."""
+    counts = {}
+    for c in packet_cases(results).values():
+        for name, count in c["lost"].items():
+            counts[name] = counts.get(name, 0) + count
+    lossy = ["%d of %s's" % (count, name) for name, count in counts.items() if count]
+    return "\n\nFloods in which packets or messages got lost: %s." % (", ".join(lossy) or "none")
 
 
 def agents(results):
@@ -249,7 +259,9 @@ def _alone_targets(rows, results):
         entry = alone_of(results, "entry", variant)
         _target(rows, "entry of an exchange that says what we hold, %s" % text, 100,
                 entry["median"] * 1e3 if entry else None, " ns")
-    _target(rows, "allocations in steady state", 0, alone["allocations"])
+    _target(rows, "allocations in steady state, engine alone", 0, alone["allocations"])
+    over_sockets = [c["allocations"] for (case, _), c in packet_cases(results).items() if case != "new"]
+    _target(rows, "allocations in steady state, over sockets", 0, sum(over_sockets) if over_sockets else None)
     _target(rows, "the program, stripped", 1024, alone["program"]["bytes"] / 1024, " KiB", 4)
 
 
