@@ -142,6 +142,14 @@ if(NOT BRUIT_FUZZ)
     endforeach()
 endif()
 
+# Recorded configurations of real agents, against the program.
+if(TARGET bruit AND NOT BRUIT_FUZZ)
+    add_test(NAME agent/config-cases COMMAND Python3::Interpreter
+        ${CMAKE_CURRENT_SOURCE_DIR}/tests/agent/config_cases.py --bruit $<TARGET_FILE:bruit>)
+    set_tests_properties(agent/config-cases PROPERTIES LABELS "unit;realtime" RUN_SERIAL TRUE TIMEOUT 180
+        ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
+endif()
+
 # The recorded vectors, checked by the decoders that came with them.
 if(EXISTS ${BRUIT_VECTORS}/decode.py AND NOT BRUIT_FUZZ)
     add_test(NAME vectors/memberlist COMMAND Python3::Interpreter decode.py --selftest

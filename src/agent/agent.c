@@ -4,6 +4,9 @@
 #include "agent/blob.h"
 #include "codec/addr.h"
 
+#include <bruit/conflict.h>
+#include <bruit/event.h>
+#include <bruit/query.h>
 #include <bruit/status.h>
 
 #include <malloc.h>
@@ -18,6 +21,7 @@
 static int begin(struct br_agent *agent);
 static int open_engine(struct br_agent *agent);
 static int open_rpc(struct br_agent *agent);
+static void configure_modules(struct bruit_engine *engine, const struct br_options *options);
 static void tell_details(struct br_agent *agent);
 static void on_event(struct bruit_uv *uv, void *context, const struct bruit_event *event);
 static void on_signal(uv_signal_t *handle, int number);
@@ -76,6 +80,8 @@ int br_agent_main(int argc, char **argv)
     br_log_init(&agent->log, STDOUT_FILENO, BRUIT_TRACE_INFO);
     br_list_init(&agent->tags_waits);
     br_list_init(&agent->removal_waits);
+    agent->argc = argc;
+    agent->argv = argv;
     enum br_flags_result result = br_options_parse(&agent->options, argc, argv, why);
     if (result == BR_FLAGS_HELP) {
         print_help();
@@ -164,7 +170,7 @@ static void free_agent(struct br_agent *agent)
 
 static int start_failed(struct br_agent *agent, int error, const char *why)
 {
-    br_log_note(&agent->log, "Failed to start the Bruit agent: %s", why);
+    br_log_note(&agent->log, "Failed to start the Bruit agent: Error creating Serf: %s", why);
     return error;
 }
 
@@ -203,11 +209,35 @@ static int open_engine(struct br_agent *agent)
         agent->uv = NULL;
         return start_failed(agent, error, why);
     }
+    configure_modules(bruit_uv_engine(agent->uv), options);
+    return 0;
+}
+
+static uint32_t size_limit(int64_t bytes)
+{
+    return bytes < 1 ? 1 : bytes > UINT16_MAX ? UINT16_MAX : (uint32_t)bytes;
+}
+
+/* Each says BRUIT_ENOENT when the engine has no such module, and nothing else: the values were checked. */
+static void configure_modules(struct bruit_engine *engine, const struct br_options *options)
+{
     struct bruit_status_options status;
+    struct bruit_event_options event;
+    struct bruit_query_options query;
     bruit_status_options_default(&status);
     status.broadcast_timeout = options->broadcast_timeout;
-    (void)bruit_status_configure(bruit_uv_engine(agent->uv), &status); /* the module is there: see above */
-    return 0;
+    status.reconnect_interval = options->reconnect_interval;
+    status.reconnect_timeout = options->reconnect_timeout;
+    status.tombstone_timeout = options->tombstone_timeout;
+    (void)bruit_status_configure(engine, &status);
+    bruit_event_options_default(&event);
+    event.size_limit = size_limit(options->user_event_size_limit);
+    (void)bruit_event_configure(engine, &event);
+    bruit_query_options_default(&query);
+    query.query_size_limit = size_limit(options->query_size_limit);
+    query.response_size_limit = size_limit(options->query_response_size_limit);
+    (void)bruit_query_configure(engine, &query);
+    (void)bruit_conflict_resolve(engine, !options->disable_name_resolution);
 }
 
 static int open_rpc(struct br_agent *agent)
@@ -373,22 +403,54 @@ static void leave_on_signal(struct br_agent *agent)
         (void)uv_timer_start(&agent->leave_timer, on_leave_timer, LEAVE_PATIENCE_MS, 0);
 }
 
-/* The same command line is read again; what it says about the level and the tags holds once more. */
+/* What a reload changes: the level, the tags, and what signals do (docs/wire/serf-agent.md section 4.3). */
+static void take_over(struct br_agent *agent, struct br_options *fresh)
+{
+    char why[BR_WHY_MAX];
+    int level = br_options_level(fresh, why);
+    if (level < 0)
+        br_log_note(&agent->log, "%s", why);
+    else
+        agent->log.level = level;
+    agent->options.leave_on_terminate = fresh->leave_on_terminate;
+    agent->options.skip_leave_on_interrupt = fresh->skip_leave_on_interrupt;
+    fresh->protocol = agent->options.protocol; /* which does not change, and decides how tags are written */
+    if (br_options_encode_tags(fresh, why) != 0) {
+        br_log_note(&agent->log, "Failed to update tags: %s", why);
+        return;
+    }
+    memcpy(agent->options.meta, fresh->meta, fresh->meta_size);
+    agent->options.meta_size = fresh->meta_size;
+    br_agent_reset_tags(agent);
+}
+
+/* The same command line and the same files are read again; when they are wrong, all stays as it was. */
 static void reload(struct br_agent *agent)
 {
+    struct br_options fresh;
+    char why[BR_WHY_MAX] = "";
     br_log_note(&agent->log, "Reloading configuration...");
-    agent->log.level = agent->options.level;
-    br_agent_reset_tags(agent);
+    int error = br_options_parse(&fresh, agent->argc, agent->argv, why); /* it was right at the start */
+    if (error == 0)
+        error = br_options_read(&fresh, on_note, &agent->log, why);
+    if (error == 0) {
+        take_over(agent, &fresh);
+    } else {
+        br_log_note(&agent->log, "%s", why);
+        br_log_note(&agent->log, "Failed to reload configs");
+    }
+    br_options_release(&fresh);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct br_agent *agent = handle->data;
     const struct br_options *options = &agent->options;
-    br_log_note(&agent->log, "Caught signal: %s",
-                number == SIGINT    ? "interrupt"
-                : number == SIGTERM ? "terminated"
-                                    : "hangup");
+    if (!agent->is_signalled) /* Serf says nothing about the one that ends the patience */
+        br_log_note(&agent->log, "Caught signal: %s",
+                    number == SIGINT    ? "interrupt"
+                    : number == SIGTERM ? "terminated"
+                                        : "hangup");
     bool is_graceful = number == SIGINT ? !options->skip_leave_on_interrupt : options->leave_on_terminate;
     if (agent->is_signalled || agent->phase != BR_AGENT_RUNNING) {
         br_agent_stop(agent, 1);

@@ -39,6 +39,8 @@ struct br_agent_wait {
 };
 
 struct br_agent {
+    int argc; /* the command line, which a reload reads again */
+    char **argv;
     struct br_options options;
     struct br_log log;
     enum br_agent_phase phase;

@@ -13,7 +13,7 @@ struct word {
     const char *value; /* NULL when there is no '=' */
 };
 
-static enum br_flags_result set_default(const struct br_flag *flag, void *target, char *why);
+static enum br_flags_result set_value(const struct br_flag *flag, void *target, const char *text, char *why);
 static enum br_flags_result parse_word(const struct br_flag *flags, size_t count, void *target,
                                        const char *command, const struct word *word, const char *next,
                                        bool *took_next, char *why);
@@ -41,9 +41,23 @@ enum br_flags_result br_flags_parse(const struct br_flag *flags, size_t count, v
                                     const char *command, int argc, char **argv, int *rest,
                                     char why[BR_WHY_MAX])
 {
+    br_flags_defaults(flags, count, target);
+    return br_flags_read(flags, count, target, command, argc, argv, rest, why);
+}
+
+void br_flags_defaults(const struct br_flag *flags, size_t count, void *target)
+{
+    char why[BR_WHY_MAX];
+    for (size_t i = 0; i < count; i++)
+        if (flags[i].fallback != NULL)
+            (void)set_value(&flags[i], target, flags[i].fallback, why); /* our own texts: they can be read */
+}
+
+enum br_flags_result br_flags_read(const struct br_flag *flags, size_t count, void *target,
+                                   const char *command, int argc, char **argv, int *rest,
+                                   char why[BR_WHY_MAX])
+{
     enum br_flags_result result = BR_FLAGS_OK;
-    for (size_t i = 0; i < count && result == BR_FLAGS_OK; i++)
-        result = set_default(&flags[i], target, why);
     int at = 0;
     for (; at < argc && result == BR_FLAGS_OK && is_flag(argv[at]); at++) {
         if (strcmp(argv[at], "--") == 0) {
@@ -108,16 +122,22 @@ static enum br_flags_result set_duration(bruit_time *out, const struct br_flag *
     return BR_FLAGS_BAD_VALUE;
 }
 
-static enum br_flags_result add_value(struct br_values *values, const char *text, char *why)
+bool br_values_add(struct br_values *values, const char *text)
 {
     const char **items = realloc(values->items, (values->count + 1) * sizeof *items);
-    if (items == NULL) {
-        (void)snprintf(why, BR_WHY_MAX, "out of memory");
-        return BR_FLAGS_BAD_VALUE;
-    }
+    if (items == NULL)
+        return false;
     values->items = items;
     values->items[values->count++] = text;
-    return BR_FLAGS_OK;
+    return true;
+}
+
+static enum br_flags_result add_value(struct br_values *values, const char *text, char *why)
+{
+    if (br_values_add(values, text))
+        return BR_FLAGS_OK;
+    (void)snprintf(why, BR_WHY_MAX, "out of memory");
+    return BR_FLAGS_BAD_VALUE;
 }
 
 static enum br_flags_result set_value(const struct br_flag *flag, void *target, const char *text, char *why)
@@ -133,11 +153,6 @@ static enum br_flags_result set_value(const struct br_flag *flag, void *target, 
     }
     (void)snprintf(why, BR_WHY_MAX, "-%s is not in this version yet: leave it out", flag->name);
     return BR_FLAGS_UNSUPPORTED;
-}
-
-static enum br_flags_result set_default(const struct br_flag *flag, void *target, char *why)
-{
-    return flag->fallback == NULL ? BR_FLAGS_OK : set_value(flag, target, flag->fallback, why);
 }
 
 /* ------------------------------------------------------------------ one word */

@@ -35,6 +35,9 @@ struct br_values {
     size_t count;
 };
 
+/* False when memory ran out. `text` is borrowed. */
+bool br_values_add(struct br_values *values, const char *text);
+
 enum br_flags_result {
     BR_FLAGS_OK = 0,
     BR_FLAGS_HELP = 1,         /* -h or -help was given */
@@ -51,6 +54,12 @@ enum br_flags_result {
 enum br_flags_result br_flags_parse(const struct br_flag *flags, size_t count, void *target,
                                     const char *command, int argc, char **argv, int *rest,
                                     char why[BR_WHY_MAX]);
+
+/* The two halves of it: only the defaults, and only what `argv` says. */
+void br_flags_defaults(const struct br_flag *flags, size_t count, void *target);
+enum br_flags_result br_flags_read(const struct br_flag *flags, size_t count, void *target,
+                                   const char *command, int argc, char **argv, int *rest,
+                                   char why[BR_WHY_MAX]);
 
 /* Frees the lists that parsing filled. */
 void br_flags_release(const struct br_flag *flags, size_t count, void *target);

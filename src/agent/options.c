@@ -2,8 +2,10 @@
 #include "agent/options.h"
 
 #include "agent/blob.h"
+#include "agent/config.h"
 #include "codec/addr.h"
 
+#include <bruit/event.h>
 #include <bruit/status.h>
 #include <bruit/trace.h>
 #include <bruit/uv.h>
@@ -12,91 +14,142 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#define RETRY_INTERVAL_DEFAULT (30 * BRUIT_SECOND)
-#define BROADCAST_TIMEOUT_DEFAULT (5 * BRUIT_SECOND)
 
 /* Versions of Serf's protocol that its agents speak (docs/wire/serf.md section 14). */
 #define PROTOCOL_MIN 2
 #define PROTOCOL_MAX 5
 
 #define AT(member) offsetof(struct br_options, member)
-#define NOT_YET(name)                          \
-    {                                          \
-        name, BR_FLAG_LATER, 0, NULL, NULL, "" \
+/* A flag with its key ("" becomes none), one that this version has not, and a key without a flag. */
+#define FLAG(name, kind, member, argument, fallback, key, help)                  \
+    {                                                                            \
+        {name, kind, AT(member), argument, fallback, help}, key, BR_OPTION_PLAIN \
     }
-#define NOT_YET_SWITCH(name)                          \
-    {                                                 \
-        name, BR_FLAG_LATER_SWITCH, 0, NULL, NULL, "" \
+#define NOT_YET(name, kind)                                    \
+    {                                                          \
+        {name, kind, 0, NULL, NULL, ""}, NULL, BR_OPTION_PLAIN \
+    }
+#define KEY(key, kind, member, fallback)                                     \
+    {                                                                        \
+        {NULL, kind, AT(member), NULL, fallback, NULL}, key, BR_OPTION_PLAIN \
+    }
+#define KEY_WITHOUT_EFFECT(key)                                               \
+    {                                                                         \
+        {NULL, BR_FLAG_SWITCH, 0, NULL, NULL, NULL}, key, BR_OPTION_NO_EFFECT \
     }
 
-static const struct br_flag flags[] = {
-    {"advertise", BR_FLAG_TEXT, AT(advertise), "addr[:port]", NULL,
-     "What the other members are told to send to. Default: the address bound to, or a private "
-     "one of this host."},
-    {"bind", BR_FLAG_TEXT, AT(bind), "addr[:port]", "0.0.0.0",
-     "Where to listen for gossip, datagrams and streams. Default: 0.0.0.0:7946. IPv6 as [::1] "
-     "or [::1]:7946."},
-    {"broadcast-timeout", BR_FLAG_DURATION, AT(broadcast_timeout), "5s", "5s",
-     "How long leaving, forcing others out and changing tags may wait until the news has been "
-     "sent."},
-    {"disable-compression", BR_FLAG_SWITCH, AT(disable_compression), NULL, NULL,
-     "Send everything uncompressed. What comes in may be either."},
-    {"encrypt", BR_FLAG_TEXT, AT(encrypt), "key", NULL,
-     "Encrypt all gossip with this key, base64 of 16, 24 or 32 bytes: \"bruit keygen\" makes "
-     "one. All members need the same."},
-    {"iface", BR_FLAG_TEXT, AT(iface), "name", NULL,
-     "Bind to the address of this network interface; with -bind, check that the interface has "
-     "that address."},
-    {"join", BR_FLAG_LIST, AT(join), "addr", NULL,
-     "A member to join through; may be repeated. The agent exits if none of them can be reached."},
-    {"label", BR_FLAG_TEXT, AT(label), "text", NULL,
-     "A label that all members of the cluster must share, so that two clusters on one network "
-     "never mix. Real Serf agents have no such flag and cannot join a cluster with a label."},
-    {"leave-on-terminate", BR_FLAG_SWITCH, AT(leave_on_terminate), NULL, NULL,
-     "Leave gracefully on SIGTERM too."},
-    {"log-level", BR_FLAG_TEXT, AT(log_level), "info", "INFO", "TRACE, DEBUG, INFO, WARN or ERR."},
-    {"node", BR_FLAG_TEXT, AT(node), "name", NULL,
-     "The name of this member, unique in the cluster. Default: the name of the host."},
-    {"profile", BR_FLAG_TEXT, AT(profile), "lan|wan|local", "lan", "The network to set all timings for."},
-    {"protocol", BR_FLAG_INT, AT(protocol), "5", "5", "The Serf protocol to announce, 2 to 5."},
-    {"rejoin", BR_FLAG_SWITCH, AT(rejoin), NULL, NULL,
-     "Only of use with a snapshot, which this version has not."},
-    {"retry-interval", BR_FLAG_DURATION, AT(retry_interval), "30s", "30s",
-     "The pause between two attempts of -retry-join."},
-    {"retry-join", BR_FLAG_LIST, AT(retry_join), "addr", NULL,
-     "As -join, but tried again and again until it works; names are looked up anew each time. "
-     "May be repeated."},
-    {"retry-max", BR_FLAG_INT, AT(retry_max), "0", "0",
-     "Give up and exit after so many retries; 0 means never."},
-    {"role", BR_FLAG_TEXT, AT(role), "text", NULL, "Deprecated: the same as -tag role=text."},
-    {"rpc-addr", BR_FLAG_TEXT, AT(rpc_addr), "addr:port", "127.0.0.1:7373",
-     "Where to listen for \"bruit\" and other clients. Default: 127.0.0.1:7373."},
-    {"rpc-auth", BR_FLAG_TEXT, AT(rpc_auth), "token", NULL, "The token that RPC clients must know."},
-    {"skip-leave-on-interrupt", BR_FLAG_SWITCH, AT(skip_leave_on_interrupt), NULL, NULL,
-     "Stop at once on SIGINT instead of leaving gracefully."},
-    {"tag", BR_FLAG_LIST, AT(tags), "key=value", NULL,
-     "A tag of this member; may be repeated. All of them together may take 512 bytes."},
-    NOT_YET("config-dir"),
-    NOT_YET("config-file"),
-    NOT_YET("discover"),
-    NOT_YET("event-handler"),
-    NOT_YET("keyring-file"),
-    NOT_YET("mdns-iface"),
-    NOT_YET_SWITCH("mdns-disable-ipv4"),
-    NOT_YET_SWITCH("mdns-disable-ipv6"),
-    NOT_YET_SWITCH("replay"),
-    NOT_YET("snapshot"),
-    NOT_YET_SWITCH("syslog"),
-    NOT_YET("tags-file"),
+static const struct br_option table[] = {
+    FLAG("advertise", BR_FLAG_TEXT, advertise, "addr[:port]", NULL, "advertise",
+         "What the other members are told to send to. Default: the address bound to, or a private "
+         "one of this host."),
+    FLAG("bind", BR_FLAG_TEXT, bind, "addr[:port]", "0.0.0.0", "bind",
+         "Where to listen for gossip, datagrams and streams. Default: 0.0.0.0:7946. IPv6 as [::1] "
+         "or [::1]:7946."),
+    FLAG("broadcast-timeout", BR_FLAG_DURATION, broadcast_timeout, "5s", "5s", "broadcast_timeout",
+         "How long leaving, forcing others out and changing tags may wait until the news has been "
+         "sent."),
+    FLAG("config-dir", BR_FLAG_LIST, config_paths, "path", NULL, NULL,
+         "The same as -config-file: of a directory, all its *.json are read, by name."),
+    FLAG("config-file", BR_FLAG_LIST, config_paths, "path", NULL, NULL,
+         "A JSON file with settings, or a directory of such; may be repeated. Later ones win over "
+         "earlier ones, flags win over files, lists are joined. SIGHUP reads them again."),
+    FLAG("disable-compression", BR_FLAG_SWITCH, disable_compression, NULL, NULL, NULL,
+         "Send everything uncompressed. What comes in may be either."),
+    FLAG("encrypt", BR_FLAG_TEXT, encrypt, "key", NULL, "encrypt_key",
+         "Encrypt all gossip with this key, base64 of 16, 24 or 32 bytes: \"bruit keygen\" makes "
+         "one. All members need the same."),
+    FLAG("iface", BR_FLAG_TEXT, iface, "name", NULL, "interface",
+         "Bind to the address of this network interface; with -bind, check that the interface has "
+         "that address."),
+    FLAG("join", BR_FLAG_LIST, join, "addr", NULL, "start_join",
+         "A member to join through; may be repeated. The agent exits if none of them can be reached."),
+    FLAG("label", BR_FLAG_TEXT, label, "text", NULL, NULL,
+         "A label that all members of the cluster must share, so that two clusters on one network "
+         "never mix. Real Serf agents have no such flag and cannot join a cluster with a label."),
+    FLAG("leave-on-terminate", BR_FLAG_SWITCH, leave_on_terminate, NULL, NULL, "leave_on_terminate",
+         "Leave gracefully on SIGTERM too."),
+    FLAG("log-level", BR_FLAG_TEXT, log_level, "info", "INFO", "log_level",
+         "TRACE, DEBUG, INFO, WARN or ERR."),
+    FLAG("node", BR_FLAG_TEXT, node, "name", NULL, "node_name",
+         "The name of this member, unique in the cluster. Default: the name of the host."),
+    FLAG("profile", BR_FLAG_TEXT, profile, "lan|wan|local", "lan", "profile",
+         "The network to set all timings for."),
+    FLAG("protocol", BR_FLAG_INT, protocol, "5", "5", "protocol", "The Serf protocol to announce, 2 to 5."),
+    FLAG("rejoin", BR_FLAG_SWITCH, rejoin, NULL, NULL, "rejoin_after_leave",
+         "Only of use with a snapshot, which this version has not."),
+    FLAG("retry-interval", BR_FLAG_DURATION, retry_interval, "30s", "30s", "retry_interval",
+         "The pause between two attempts of -retry-join."),
+    FLAG("retry-join", BR_FLAG_LIST, retry_join, "addr", NULL, "retry_join",
+         "As -join, but tried again and again until it works; names are looked up anew each time. "
+         "May be repeated."),
+    FLAG("retry-max", BR_FLAG_INT, retry_max, "0", "0", "retry_max_attempts",
+         "Give up and exit after so many retries; 0 means never."),
+    FLAG("role", BR_FLAG_TEXT, role, "text", NULL, "role", "Deprecated: the same as -tag role=text."),
+    FLAG("rpc-addr", BR_FLAG_TEXT, rpc_addr, "addr:port", "127.0.0.1:7373", "rpc_addr",
+         "Where to listen for \"bruit\" and other clients. Default: 127.0.0.1:7373."),
+    FLAG("rpc-auth", BR_FLAG_TEXT, rpc_auth, "token", NULL, "rpc_auth",
+         "The token that RPC clients must know."),
+    FLAG("skip-leave-on-interrupt", BR_FLAG_SWITCH, skip_leave_on_interrupt, NULL, NULL,
+         "skip_leave_on_interrupt", "Stop at once on SIGINT instead of leaving gracefully."),
+    {{"tag", BR_FLAG_LIST, AT(tags), "key=value", NULL,
+      "A tag of this member; may be repeated. All of them together may take 512 bytes."},
+     "tags",
+     BR_OPTION_MAP},
+    NOT_YET("discover", BR_FLAG_LATER),
+    NOT_YET("event-handler", BR_FLAG_LATER),
+    NOT_YET("keyring-file", BR_FLAG_LATER),
+    NOT_YET("mdns-iface", BR_FLAG_LATER),
+    NOT_YET("mdns-disable-ipv4", BR_FLAG_LATER_SWITCH),
+    NOT_YET("mdns-disable-ipv6", BR_FLAG_LATER_SWITCH),
+    NOT_YET("replay", BR_FLAG_LATER_SWITCH),
+    NOT_YET("snapshot", BR_FLAG_LATER),
+    NOT_YET("syslog", BR_FLAG_LATER_SWITCH),
+    NOT_YET("tags-file", BR_FLAG_LATER),
+    KEY("discover", BR_FLAG_TEXT, discover, NULL),
+    KEY("disable_name_resolution", BR_FLAG_SWITCH, disable_name_resolution, NULL),
+    KEY("enable_syslog", BR_FLAG_SWITCH, syslog, NULL),
+    KEY("event_handlers", BR_FLAG_LIST, event_handlers, NULL),
+    KEY("keyring_file", BR_FLAG_TEXT, keyring_file, NULL),
+    KEY("mdns.interface", BR_FLAG_TEXT, mdns_iface, NULL),
+    KEY("mdns.disable_ipv4", BR_FLAG_SWITCH, mdns_disable_ipv4, NULL),
+    KEY("mdns.disable_ipv6", BR_FLAG_SWITCH, mdns_disable_ipv6, NULL),
+    KEY("query_response_size_limit", BR_FLAG_INT, query_response_size_limit, "1024"),
+    KEY("query_size_limit", BR_FLAG_INT, query_size_limit, "1024"),
+    KEY("reconnect_interval", BR_FLAG_DURATION, reconnect_interval, "30s"),
+    KEY("reconnect_timeout", BR_FLAG_DURATION, reconnect_timeout, "24h"),
+    KEY("replay_on_join", BR_FLAG_SWITCH, replay, NULL),
+    KEY("snapshot_path", BR_FLAG_TEXT, snapshot, NULL),
+    KEY("statsd_addr", BR_FLAG_TEXT, statsd_addr, NULL),
+    KEY("statsite_addr", BR_FLAG_TEXT, statsite_addr, NULL),
+    KEY("syslog_facility", BR_FLAG_TEXT, syslog_facility, "LOCAL0"),
+    KEY("tags_file", BR_FLAG_TEXT, tags_file, NULL),
+    KEY("tombstone_timeout", BR_FLAG_DURATION, tombstone_timeout, "24h"),
+    KEY("user_event_size_limit", BR_FLAG_INT, user_event_size_limit, "512"),
+    /* Serf reads these and does nothing with them (docs/wire/serf-agent.md section 3.3). */
+    KEY_WITHOUT_EFFECT("disable_coordinates"),
+    KEY_WITHOUT_EFFECT("enable_compression"),
+    KEY_WITHOUT_EFFECT("msgpackusenewtimeformat"),
+    KEY_WITHOUT_EFFECT("validate_node_names"),
 };
-static const size_t flag_count = sizeof flags / sizeof flags[0];
+static const size_t table_size = sizeof table / sizeof table[0];
 
+struct flags {
+    struct br_flag items[sizeof table / sizeof table[0]];
+    size_t count;
+};
+
+static struct flags flags_of_table(void);
+static int read_files(struct br_options *into, const struct br_options *typed, char *why);
+static void merge(struct br_options *into, struct br_options *from);
+static void release_layer(struct br_options *layer);
+static int check_scripts(struct br_options *options, char *why);
+static int check_later(const struct br_options *options, char *why);
+static int check_interface_name(const struct br_options *options, char *why);
 static int check_tags(struct br_options *options, char *why);
 static void check_intervals(struct br_options *options, br_options_note_fn note, void *context);
-static int check_level(struct br_options *options, char *why);
 static int check_bind(struct br_options *options, char *why);
 static int check_interface(struct br_options *options, br_options_note_fn note, void *context, char *why);
 static int check_advertise(struct br_options *options, char *why);
@@ -106,36 +159,76 @@ static int check_profile(const struct br_options *options, char *why);
 enum br_flags_result br_options_parse(struct br_options *options, int argc, char **argv, char why[BR_WHY_MAX])
 {
     int rest;
+    struct flags flags = flags_of_table();
     memset(options, 0, sizeof *options);
-    return br_flags_parse(flags, flag_count, options, "bruit agent", argc, argv, &rest, why);
+    return br_flags_read(flags.items, flags.count, options, "bruit agent", argc, argv, &rest, why);
 }
 
 void br_options_release(struct br_options *options)
 {
-    br_flags_release(flags, flag_count, options);
+    release_layer(options);
+    br_scripts_release(&options->scripts);
+    for (size_t i = 0; i < options->owned.count; i++)
+        free((void *)(uintptr_t)options->owned.items[i]);
+    free(options->owned.items);
+    options->owned = (struct br_values){.items = NULL};
     explicit_bzero(options->key, sizeof options->key);
 }
 
 void br_options_help(struct br_blob *out)
 {
+    struct flags flags = flags_of_table();
     br_blob_text(out, "Usage: bruit agent [options]\n\n"
                       "  Starts an agent, one member of a cluster, and runs until it is interrupted.\n"
                       "  It takes the flags of \"serf agent\" and lives in one cluster with real Serf\n"
                       "  agents.\n\n"
                       "Options:\n\n");
-    br_flags_help(flags, flag_count, out);
+    br_flags_help(flags.items, flags.count, out);
+}
+
+static struct flags flags_of_table(void)
+{
+    struct flags flags = {.count = 0};
+    for (size_t i = 0; i < table_size; i++)
+        if (table[i].flag.name != NULL)
+            flags.items[flags.count++] = table[i].flag;
+    return flags;
+}
+
+int br_options_read(struct br_options *options, br_options_note_fn note, void *context, char why[BR_WHY_MAX])
+{
+    struct br_options typed = *options, merged = {.node = NULL};
+    for (size_t i = 0; i < table_size; i++)
+        if (table[i].shape != BR_OPTION_NO_EFFECT)
+            br_flags_defaults(&table[i].flag, 1, &merged);
+    int error = check_tags(&typed, why);
+    if (error == 0)
+        error = read_files(&merged, &typed, why);
+    merge(&merged, &typed);
+    release_layer(&typed);
+    *options = merged;
+    if (error == 0)
+        error = check_scripts(options, why);
+    if (error == 0)
+        error = check_interface_name(options, why);
+    if (error == 0)
+        error = check_later(options, why);
+    if (error != 0)
+        return error;
+    if (options->role != NULL && options->role[0] != 0)
+        note(context, "Deprecation warning: 'Role' has been replaced with 'Tags'");
+    check_intervals(options, note, context);
+    if (options->rejoin && (options->snapshot == NULL || options->snapshot[0] == 0))
+        note(context, "Warning: 'RejoinAfterLeave' enabled without snapshot file");
+    return 0;
 }
 
 int br_options_check(struct br_options *options, br_options_note_fn note, void *context, char why[BR_WHY_MAX])
 {
-    int error = check_tags(options, why);
-    if (error == 0 && options->role != NULL && options->role[0] != 0)
-        note(context, "Deprecation warning: 'Role' has been replaced with 'Tags'");
+    int error = br_options_read(options, note, context, why);
     if (error == 0) {
-        check_intervals(options, note, context);
-        if (options->rejoin)
-            note(context, "Warning: 'RejoinAfterLeave' enabled without snapshot file");
-        error = check_level(options, why);
+        options->level = br_options_level(options, why);
+        error = options->level < 0 ? BRUIT_EINVAL : 0;
     }
     if (error == 0)
         error = check_bind(options, why);
@@ -146,6 +239,122 @@ int br_options_check(struct br_options *options, br_options_note_fn note, void *
     if (error == 0)
         error = check_key(options, why);
     return error != 0 ? error : check_profile(options, why);
+}
+
+/* ------------------------------------------------------------------ files, and which source wins */
+
+static int read_file(struct br_options *into, const char *path, char *why)
+{
+    struct br_options layer = {.node = NULL};
+    int error = br_config_read(table, table_size, &layer, &into->owned, path, why);
+    if (error == 0)
+        merge(into, &layer);
+    release_layer(&layer);
+    return error;
+}
+
+static int read_files(struct br_options *into, const struct br_options *typed, char *why)
+{
+    int error = 0;
+    for (size_t i = 0; i < typed->config_paths.count && error == 0; i++) {
+        struct br_values files = {.items = NULL};
+        error = br_config_files(typed->config_paths.items[i], &files, &into->owned, why);
+        for (size_t j = 0; j < files.count && error == 0; j++)
+            error = read_file(into, files.items[j], why);
+        free(files.items);
+    }
+    return error;
+}
+
+/* Lists are appended. Emptied in `from`, since -config-file and -config-dir fill the same. */
+static void append(struct br_values *into, struct br_values *from)
+{
+    for (size_t i = 0; i < from->count; i++)
+        (void)br_values_add(into, from->items[i]); /* without memory for a pointer we do not get far anyway */
+    from->count = 0;
+}
+
+/*
+ * The later source `from` on top of `into`: what is empty or zero replaces nothing, switches can only be turned on
+ * (docs/wire/serf-agent.md section 3.1).
+ */
+static void merge(struct br_options *into, struct br_options *from)
+{
+    for (size_t i = 0; i < table_size; i++) {
+        void *to = (char *)into + table[i].flag.offset;
+        void *have = (char *)from + table[i].flag.offset;
+        if (table[i].shape == BR_OPTION_NO_EFFECT)
+            continue;
+        switch (table[i].flag.kind) {
+        case BR_FLAG_TEXT:
+            if (*(const char **)have != NULL && **(const char **)have != 0)
+                *(const char **)to = *(const char **)have;
+            break;
+        case BR_FLAG_SWITCH: *(bool *)to = *(bool *)to || *(bool *)have; break;
+        case BR_FLAG_INT:
+            if (*(int64_t *)have > 0 || (*(int64_t *)have < 0 && to != &into->protocol))
+                *(int64_t *)to = *(int64_t *)have;
+            break;
+        case BR_FLAG_DURATION:
+            if (*(bruit_time *)have != 0)
+                *(bruit_time *)to = *(bruit_time *)have;
+            break;
+        case BR_FLAG_LIST: append(to, have); break;
+        case BR_FLAG_LATER:
+        case BR_FLAG_LATER_SWITCH: break;
+        }
+    }
+}
+
+/* The lists of one source; what they point to belongs to `owned`, or to the command line. */
+static void release_layer(struct br_options *layer)
+{
+    for (size_t i = 0; i < table_size; i++)
+        br_flags_release(&table[i].flag, 1, layer);
+}
+
+static int check_scripts(struct br_options *options, char *why)
+{
+    int error = 0;
+    for (size_t i = 0; i < options->event_handlers.count && error == 0; i++)
+        error = br_scripts_add(&options->scripts, options->event_handlers.items[i], why);
+    return error;
+}
+
+static bool is_given(const char *text)
+{
+    return text != NULL && text[0] != 0;
+}
+
+/* Serf's checks of mDNS, and keys whose feature does not exist yet: whoever writes one relies on it. */
+static int check_later(const struct br_options *options, char *why)
+{
+    const char *later = is_given(options->discover)         ? "discover"
+                        : options->syslog                   ? "enable_syslog"
+                        : options->event_handlers.count > 0 ? "event_handlers"
+                        : is_given(options->keyring_file)   ? "keyring_file"
+                        : options->replay                   ? "replay_on_join"
+                        : is_given(options->snapshot)       ? "snapshot_path"
+                        : is_given(options->tags_file)      ? "tags_file"
+                                                            : NULL;
+    if (is_given(options->mdns_iface) && !is_given(options->discover)) {
+        (void)snprintf(why, BR_WHY_MAX, "mDNS interface specified without enabling mDNS discovery");
+        return BRUIT_EINVAL;
+    }
+    if (later == NULL)
+        return 0;
+    (void)snprintf(why, BR_WHY_MAX, "'%s' is not in this version yet: leave it out", later);
+    return BRUIT_ENOSYS;
+}
+
+static int check_interface_name(const struct br_options *options, char *why)
+{
+    if (!is_given(options->iface) || if_nametoindex(options->iface) != 0)
+        return 0;
+    (void)snprintf(why, BR_WHY_MAX,
+                   "Invalid network interface: '%.60s' does not exist: \"ip link\" lists those that do",
+                   options->iface);
+    return BRUIT_ENOENT;
 }
 
 /* ------------------------------------------------------------------ tags, intervals, level */
@@ -164,13 +373,6 @@ static int check_tags(struct br_options *options, char *why)
 
 static void check_intervals(struct br_options *options, br_options_note_fn note, void *context)
 {
-    /* A zero replaces nothing when Serf merges its configurations, so it leaves the default. */
-    if (options->retry_interval == 0)
-        options->retry_interval = RETRY_INTERVAL_DEFAULT;
-    if (options->broadcast_timeout == 0)
-        options->broadcast_timeout = BROADCAST_TIMEOUT_DEFAULT;
-    if (options->protocol <= 0)
-        options->protocol = options->protocol == 0 ? PROTOCOL_MAX : options->protocol;
     if (options->retry_interval < BRUIT_SECOND) {
         note(context, "Warning: 'RetryInterval' is too low. Setting to 1s");
         options->retry_interval = BRUIT_SECOND;
@@ -181,11 +383,11 @@ static void check_intervals(struct br_options *options, br_options_note_fn note,
     }
 }
 
-static int check_level(struct br_options *options, char *why)
+int br_options_level(const struct br_options *options, char why[BR_WHY_MAX])
 {
-    options->level = br_level_parse(options->log_level, strlen(options->log_level));
-    if (options->level >= 0)
-        return 0;
+    int level = br_level_parse(options->log_level, strlen(options->log_level));
+    if (level >= 0)
+        return level;
     char upper[60];
     size_t i = 0;
     for (; i + 1 < sizeof upper && options->log_level[i] != 0; i++) {
@@ -195,7 +397,7 @@ static int check_level(struct br_options *options, char *why)
     upper[i] = 0;
     (void)snprintf(why, BR_WHY_MAX,
                    "Invalid log level: %s. Valid log levels are: [TRACE DEBUG INFO WARN ERR]", upper);
-    return BRUIT_EINVAL;
+    return -1;
 }
 
 /* ------------------------------------------------------------------ addresses */
@@ -228,7 +430,7 @@ static int check_bind(struct br_options *options, char *why)
     const char *text = options->bind[0] == 0 ? "0.0.0.0" : options->bind;
     int error = resolve(text, BR_GOSSIP_PORT, &options->bind_addr, reason);
     if (error != 0)
-        (void)snprintf(why, BR_WHY_MAX, "Invalid bind address: %.250s", reason);
+        (void)snprintf(why, BR_WHY_MAX, "Invalid bind address: %.600s", reason);
     return error;
 }
 
@@ -275,12 +477,6 @@ static int check_interface(struct br_options *options, br_options_note_fn note, 
     char host[BRUIT_ADDR_TEXT_MAX];
     struct bruit_addr found;
     bool is_any = br_addr_is_unspecified(&options->bind_addr);
-    if (if_nametoindex(options->iface) == 0) {
-        (void)snprintf(why, BR_WHY_MAX,
-                       "Invalid network interface: '%.60s' does not exist: \"ip link\" lists those that do",
-                       options->iface);
-        return BRUIT_ENOENT;
-    }
     if (!find_on_interface(options->iface, is_any ? NULL : &options->bind_addr, &found)) {
         br_addr_format_ip(&options->bind_addr, host);
         if (is_any)
@@ -308,7 +504,7 @@ static int check_advertise(struct br_options *options, char *why)
         return 0;
     int error = resolve(options->advertise, BR_GOSSIP_PORT, &options->advertise_addr, reason);
     if (error != 0) {
-        (void)snprintf(why, BR_WHY_MAX, "Invalid advertise address: %.250s", reason);
+        (void)snprintf(why, BR_WHY_MAX, "Invalid advertise address: %.600s", reason);
         return error;
     }
     if (br_addr_is_unspecified(&options->advertise_addr)) {
@@ -337,7 +533,7 @@ int br_options_check_rpc(struct br_options *options, char why[BR_WHY_MAX])
     if (error == 0)
         error = resolve(text, 0, &options->rpc_bind, reason);
     if (error != 0)
-        (void)snprintf(why, BR_WHY_MAX, "listen tcp: %.250s", reason);
+        (void)snprintf(why, BR_WHY_MAX, "listen tcp: %.600s", reason);
     return error;
 }
 
@@ -352,7 +548,7 @@ static int check_key(struct br_options *options, char *why)
     int error = br_base64_decode(options->encrypt, options->key, &options->key_size, reason);
     if (error == 0)
         return 0;
-    (void)snprintf(why, BR_WHY_MAX, "Invalid encryption key: %.250s", reason);
+    (void)snprintf(why, BR_WHY_MAX, "Invalid encryption key: %.600s", reason);
     return error;
 }
 
@@ -399,7 +595,7 @@ static int check_protocol(const struct br_options *options, char *why)
 }
 
 /* -role comes last and wins over a tag of that name. */
-static int encode_tags(struct br_options *options, char *why)
+int br_options_encode_tags(struct br_options *options, char why[BR_WHY_MAX])
 {
     struct br_tag_set set = {.count = 0};
     int error = 0;
@@ -417,17 +613,29 @@ static int encode_tags(struct br_options *options, char *why)
     return error;
 }
 
+static int check_event_size(const struct br_options *options, char *why)
+{
+    if (options->user_event_size_limit <= BRUIT_USER_EVENT_SIZE_MAX)
+        return 0;
+    (void)snprintf(why, BR_WHY_MAX, "user event size limit exceeds limit of %d bytes",
+                   BRUIT_USER_EVENT_SIZE_MAX);
+    return BRUIT_EINVAL;
+}
+
 int br_options_check_start(struct br_options *options, char why[BR_WHY_MAX])
 {
-    int error = check_name(options, why);
+    int error = check_event_size(options, why);
+    if (error == 0)
+        error = check_name(options, why);
     if (error == 0)
         error = check_protocol(options, why);
     if (error == 0)
-        error = encode_tags(options, why);
+        error = br_options_encode_tags(options, why);
     if (error == 0 && options->key_size != 0 && options->key_size != 16 && options->key_size != 24 &&
         options->key_size != 32) {
         (void)snprintf(why, BR_WHY_MAX,
-                       "key size must be 16, 24 or 32 bytes: \"bruit keygen\" makes a good one");
+                       "Failed to create memberlist: key size must be 16, 24 or 32 bytes: "
+                       "\"bruit keygen\" makes a good one");
         error = BRUIT_EINVAL;
     }
     if (error == 0 && options->label != NULL && strlen(options->label) > BRUIT_LABEL_MAX) {

@@ -1,14 +1,15 @@
 /*
- * What `bruit agent` can be told on its command line, and what becomes of it.
+ * What `bruit agent` can be told on its command line and in configuration files, and what becomes of it.
  *
- * Flags are Serf's, with Serf's meanings (docs/wire/serf-agent.md section 2); the table in options.c is
- * the one place that knows them. Those whose feature does not exist yet are refused by name. Checks and
- * their order are section 3.4's, the sentences begin with Serf's words and go on with what to do.
+ * Flags and keys are Serf's, with Serf's meanings and rules of merging (docs/wire/serf-agent.md sections 2 and 3); the
+ * table in options.c is the one place that knows them. Those whose feature does not exist yet are refused by name.
+ * Checks and their order are section 3.4's, the sentences begin with Serf's words and go on with what to do.
  */
 #ifndef BR_AGENT_OPTIONS_H
 #define BR_AGENT_OPTIONS_H
 
 #include "agent/flags.h"
+#include "agent/script.h"
 #include "agent/tags.h"
 
 #include <bruit/config.h>
@@ -17,13 +18,19 @@
 #define BR_GOSSIP_PORT 7946
 
 struct br_options {
-    /* As typed. */
+    /* As typed: texts are borrowed from argv, or `owned`. After br_options_read, the merge of all sources. */
     const char *node, *bind, *advertise, *iface, *profile, *encrypt, *log_level, *role, *rpc_addr, *rpc_auth,
-        *label;
-    struct br_values join, retry_join, tags;
-    int64_t protocol, retry_max;
-    bruit_time retry_interval, broadcast_timeout;
-    bool disable_compression, rejoin, leave_on_terminate, skip_leave_on_interrupt;
+        *label, *tags_file, *keyring_file, *snapshot, *syslog_facility, *discover, *mdns_iface,
+        *statsite_addr, *statsd_addr;
+    struct br_values join, retry_join, tags, event_handlers, config_paths, owned;
+    int64_t protocol, retry_max, query_response_size_limit, query_size_limit, user_event_size_limit;
+    bruit_time retry_interval, broadcast_timeout, reconnect_interval, reconnect_timeout, tombstone_timeout,
+        handler_timeout;
+    bool disable_compression, rejoin, replay, leave_on_terminate, skip_leave_on_interrupt, syslog,
+        disable_name_resolution, mdns_disable_ipv4, mdns_disable_ipv6;
+
+    /* What br_options_read makes of it. */
+    struct br_scripts scripts;
 
     /* What br_options_check makes of it. */
     char name[BRUIT_NAME_MAX + 1];
@@ -37,8 +44,8 @@ struct br_options {
 };
 
 /*
- * Reads the words behind `bruit agent`. On failure `why` is the sentence; call br_options_release in any
- * case.
+ * Reads the words behind `bruit agent`, and no file yet. On failure `why` is the sentence; call
+ * br_options_release in any case.
  */
 enum br_flags_result br_options_parse(struct br_options *options, int argc, char **argv,
                                       char why[BR_WHY_MAX]);
@@ -48,9 +55,18 @@ void br_options_release(struct br_options *options);
 typedef void (*br_options_note_fn)(void *context, const char *sentence);
 
 /*
- * Checks and completes; blocks while it resolves names. Returns 0, or an error with a sentence in `why`.
- * br_options_check stops before anything is opened; br_options_check_start makes the checks that Serf
- * makes after it has said that it starts.
+ * After br_options_parse, once: reads the configuration files and merges defaults, files and flags. It makes the
+ * checks that a reload makes, too. Returns 0, or an error with a sentence in `why`.
+ */
+int br_options_read(struct br_options *options, br_options_note_fn note, void *context, char why[BR_WHY_MAX]);
+
+/* -log-level to enum bruit_trace_level, or -1 with a sentence in `why`. */
+int br_options_level(const struct br_options *options, char why[BR_WHY_MAX]);
+
+/*
+ * Reads (br_options_read), checks and completes; blocks while it resolves names. Returns 0, or an error with a
+ * sentence in `why`. br_options_check stops before anything is opened; br_options_check_start makes the checks that
+ * Serf makes after it has said that it starts.
  */
 int br_options_check(struct br_options *options, br_options_note_fn note, void *context,
                      char why[BR_WHY_MAX]);
@@ -58,6 +74,9 @@ int br_options_check_start(struct br_options *options, char why[BR_WHY_MAX]);
 
 /* Where to listen for RPC clients, into rpc_bind: Serf looks at it last of all. */
 int br_options_check_rpc(struct br_options *options, char why[BR_WHY_MAX]);
+
+/* The metadata that the configured tags make, into meta and meta_size. Part of br_options_check_start. */
+int br_options_encode_tags(struct br_options *options, char why[BR_WHY_MAX]);
 
 /* Fills the engine's configuration: the profile, and what was asked for. `config` borrows from `options`. */
 void br_options_config(const struct br_options *options, struct bruit_config *config,

@@ -11,8 +11,8 @@
 
 #include <bruit/error.h>
 
-/* Room for any sentence that these functions write. */
-#define BR_WHY_MAX 320
+/* Room for any sentence that these functions write; a file with many mistakes takes the most. */
+#define BR_WHY_MAX 1024
 
 /*
  * "1h30m", "1.5s", "300ms", "0": a sequence of decimal numbers with units. Returns 0, or BRUIT_EINVAL with

@@ -100,7 +100,7 @@ static int dial(struct br_session *session, const char *address)
     }
     int error = br_endpoint_parse(address, host, &port, why);
     if (error != 0) {
-        (void)snprintf(session->why, sizeof session->why, "dial tcp: %s", why);
+        (void)snprintf(session->why, sizeof session->why, "dial tcp: %.900s", why);
         return error;
     }
     (void)snprintf(port_text, sizeof port_text, "%u", port);

@@ -141,8 +141,8 @@ static void test_missing_and_malformed_values_are_refused(void **state)
  */
 static void test_flags_of_later_versions_are_refused_by_name(void **state)
 {
-    static char *const later[] = {"-snapshot",  "-event-handler", "-discover",   "-keyring-file",
-                                  "-tags-file", "-config-file",   "-config-dir", "-mdns-iface"};
+    static char *const later[] = {"-snapshot",     "-event-handler", "-discover",
+                                  "-keyring-file", "-tags-file",     "-mdns-iface"};
     (void)state;
     for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
         assert_int_equal(parse(WORDS(later[i], "value")), BR_FLAGS_UNSUPPORTED);

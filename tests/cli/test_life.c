@@ -190,7 +190,8 @@ static void test_mistakes_end_with_one_sentence_and_code_1(void **state)
          "listen tcp 192.0.2.1:7373: bind: cannot assign requested address\n"},
         {"-protocol", "6",
          "==> Starting Bruit agent...\n"
-         "==> Failed to start the Bruit agent: Protocol version '6' too high. Must be in range: [2, 5]\n"},
+         "==> Failed to start the Bruit agent: Error creating Serf: "
+         "Protocol version '6' too high. Must be in range: [2, 5]\n"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -241,7 +242,6 @@ static void test_second_signal_ends_the_patience(void **state)
     (void)kill(process->pid, SIGINT);
     expect(process, "Gracefully shutting down agent...");
     (void)kill(process->pid, SIGHUP);
-    expect(process, "==> Caught signal: hangup\n");
     expect_end(process, 1);
 }
 
