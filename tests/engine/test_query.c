@@ -8,6 +8,7 @@
 #include "support/peer.h"
 
 #include <bruit/conflict.h>
+#include <bruit/event.h>
 #include <bruit/query.h>
 
 #include <setjmp.h>
@@ -989,7 +990,200 @@ static void test_conflicts_are_not_resolved_when_that_is_off(void **state)
     world_free(w);
 }
 
+/* ---- questions of modules ---- */
+
+/* A module that asks everybody for a number, and answers later than it is asked: at its next tick. */
+struct counting {
+    struct bruit_host *host;
+    uint64_t question;
+    bruit_time answer_at;
+    uint32_t ask, answers, lasts;
+    bool is_early;
+    int status; /* of asking */
+    size_t room;
+};
+
+static int counting_init(void *self, struct bruit_host *host)
+{
+    *(struct counting *)self = (struct counting){.host = host, .answer_at = BRUIT_NEVER};
+    return 0;
+}
+
+static void counting_on_question(void *self, const struct bruit_question *question)
+{
+    struct counting *c = self;
+    assert_true(br_bytes_equal(question->name, world_bytes("count")));
+    assert_true(br_bytes_equal(question->payload, world_bytes("to three")));
+    c->question = question->id;
+    c->answer_at = bruit_host_now(c->host) + 100 * MS;
+}
+
+static bruit_time counting_deadline(const void *self)
+{
+    return ((const struct counting *)self)->answer_at;
+}
+
+static void counting_on_time(void *self)
+{
+    struct counting *c = self;
+    c->answer_at = BRUIT_NEVER;
+    c->room = bruit_host_answer_room(c->host, c->question);
+    assert_int_equal(bruit_host_answer(c->host, c->question, world_bytes("1 2 3")), 0);
+}
+
+static void counting_on_answer(void *self, const struct bruit_answer *answer)
+{
+    struct counting *c = self;
+    assert_int_equal(answer->ask, c->ask);
+    assert_int_equal(c->lasts, 0);
+    if (answer->is_last) {
+        c->lasts++;
+        c->is_early = answer->is_early;
+        return;
+    }
+    assert_true(br_bytes_equal(answer->payload, world_bytes("1 2 3")));
+    c->answers++;
+}
+
+/* It asks when our own metadata changes: any occasion would do. */
+static void counting_on_member(void *self, bruit_node node, uint32_t changes)
+{
+    struct counting *c = self;
+    if (changes & BRUIT_CHANGE_UPDATED && node == bruit_member_self(bruit_host_engine(c->host)))
+        c->status = bruit_host_ask(c->host, "count", world_bytes("to three"), true, &c->ask);
+}
+
+static const char *const counting_questions[] = {"count"};
+static const struct bruit_module counting_module = {
+    .struct_size = sizeof counting_module,
+    .name = "counting",
+    .state_size = sizeof(struct counting),
+    .questions = counting_questions,
+    .question_count = 1,
+    .init = counting_init,
+    .on_member = counting_on_member,
+    .on_question = counting_on_question,
+    .on_answer = counting_on_answer,
+    .deadline = counting_deadline,
+    .on_time = counting_on_time,
+};
+
+/* A module of four members asks: each of the four answers once, itself included, and then it is over, early. */
+static void test_modules_ask_each_other(void **state)
+{
+    (void)state;
+    static const struct bruit_module *const two[] = {&counting_module, &bruit_query_module};
+    struct world *w = new_world(40);
+    w->config.modules = two;
+    w->config.module_count = 2;
+    world_cluster(w, 4);
+    assert_true(world_wait_all_alive(w, 5 * S));
+    struct counting *c = bruit_engine_module(w->nodes[2].engine, &counting_module);
+    assert_int_equal(bruit_set_meta(w->nodes[2].engine, world_bytes("x"), w->now), 0);
+    assert_int_equal(c->status, 0);
+    world_settle(w, 2);
+    world_run(w, S);
+    assert_int_equal(c->answers, 4);
+    assert_int_equal(c->lasts, 1);
+    assert_true(c->is_early);
+    assert_in_range(c->room, 900, 1000);
+    assert_int_equal(times_asked(1, "_serf_count"), 1);
+    world_free(w);
+}
+
+/* Without the query module there is nobody to carry questions. */
+static void test_asking_needs_the_query_module(void **state)
+{
+    (void)state;
+    static const struct bruit_module *const alone[] = {&counting_module};
+    struct world *w = new_world(41);
+    w->config.modules = alone;
+    w->config.module_count = 1;
+    world_cluster(w, 1);
+    struct counting *c = bruit_engine_module(w->nodes[0].engine, &counting_module);
+    assert_int_equal(bruit_set_meta(w->nodes[0].engine, world_bytes("x"), w->now), 0);
+    assert_int_equal(c->status, BRUIT_ENOENT);
+    world_free(w);
+}
+
+/* Two modules that answer one question are a mistake, and so is one that claims a question and cannot answer. */
+static void test_claims_of_questions_are_checked(void **state)
+{
+    (void)state;
+    struct bruit_module other = counting_module;
+    const struct bruit_module *two[] = {&counting_module, &other};
+    struct bruit_config config;
+    bruit_config_lan(&config);
+    config.name = world_bytes("a");
+    config.advertise = world_addr(1, 1, 7946);
+    config.modules = two;
+    config.module_count = 2;
+    other.name = "other";
+    assert_string_equal(bruit_config_check(&config), "two modules claim the same question");
+    other.question_count = 0;
+    assert_null(bruit_config_check(&config));
+    other.questions = (const char *const[]){"else"};
+    other.question_count = 1;
+    assert_null(bruit_config_check(&config));
+    other.on_question = NULL;
+    assert_string_equal(bruit_config_check(&config), "a module claims questions and has no on_question");
+}
+
 /* ---- the rest ---- */
+
+/* Valid messages with random bytes changed, thousands of them: dropped, or taken for what they have become. */
+static void test_changed_messages_do_no_harm(void **state)
+{
+    (void)state;
+    static const struct bruit_module *const all[] = {&bruit_event_module, &bruit_query_module,
+                                                     &bruit_conflict_module, &bruit_status_module};
+    uint8_t buffer[512], items[64];
+    struct br_writer m, f;
+    struct world *w = new_world(42);
+    w->config.modules = all;
+    w->config.module_count = 4;
+    w->hears = NULL;
+    world_cluster(w, 2);
+    struct peer *p = peer_new(w, 0, "peer", 1);
+    br_writer_init(&f, items, sizeof items);
+    br_mp_write_str(&f, br_bytes_text("\x01\x82\xa4"
+                                      "Expr\xa4"
+                                      "[a-z]\xa3"
+                                      "Tag\xa4"
+                                      "role"));
+    for (int round = 0; round < 20000; round++) {
+        struct br_serf_query query = plain;
+        query.addr = br_addr_ip(&p->addr);
+        query.ltime = 1 + (uint64_t)round / 50;
+        query.id = (uint32_t)round;
+        query.flags = (uint32_t)round % 4;
+        query.relay_factor = round % 3 == 0;
+        query.name = world_bytes(round % 2 ? "_serf_conflict" : "q");
+        query.filters = (struct br_mp_list){br_writer_bytes(&f), 1};
+        br_writer_init(&m, buffer, sizeof buffer);
+        br_write_u8(&m, BR_USER);
+        if (round % 4 == 0)
+            br_serf_event_encode(&m, &(struct br_serf_event){.ltime = query.ltime, .name = world_bytes("e")});
+        else if (round % 4 == 1)
+            br_serf_relay_encode(&m,
+                                 &(struct br_serf_relay){.ip = query.addr, .port = 7, .message = query.addr});
+        else
+            br_serf_query_encode(&m, &query);
+        for (uint32_t i = 0; i < 1 + br_rng_below(&w->rng, 3); i++)
+            buffer[1 + br_rng_below(&w->rng, (uint32_t)br_writer_size(&m) - 1)] =
+                (uint8_t)br_rng_u64(&w->rng);
+        peer_raw(p, br_writer_bytes(&m));
+        assert_int_equal(peer_send(p), 0);
+        if (round % 100 == 0) {
+            world_run(w, 10 * MS);
+            peer_hear(p);
+        }
+    }
+    world_run(w, S);
+    assert_int_equal(world_state(w, 0, 1), BRUIT_ALIVE);
+    peer_free(p);
+    world_free(w);
+}
 
 /* A query travels before an event of the same moment: intents, queries, events. */
 /* conformance: serf 61 */
@@ -1112,6 +1306,10 @@ int main(void)
         cmocka_unit_test(test_answers_who_has_a_name),
         cmocka_unit_test(test_the_newcomer_of_two_with_one_name_loses_it),
         cmocka_unit_test(test_conflicts_are_not_resolved_when_that_is_off),
+        cmocka_unit_test(test_modules_ask_each_other),
+        cmocka_unit_test(test_asking_needs_the_query_module),
+        cmocka_unit_test(test_claims_of_questions_are_checked),
+        cmocka_unit_test(test_changed_messages_do_no_harm),
         cmocka_unit_test(test_queries_go_out_before_events),
         cmocka_unit_test(test_truncated_messages_do_no_harm),
         cmocka_unit_test(test_the_query_clock_follows_syncs),
