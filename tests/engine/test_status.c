@@ -703,10 +703,36 @@ static void test_a_stale_left_list_moves_nobody_who_has_returned(void **state)
     struct peer_answer answer;
     say_alive(p, "back", 2, 3);
     say_join(p, 8, "back");
-    sync_document(p, &(struct document){.time = 19, .left = {"back"}, .names = {"back"}, .times = {12}}, &answer);
+    sync_document(p, &(struct document){.time = 19, .left = {"back"}, .names = {"back"}, .times = {12}},
+                  &answer);
     assert_int_equal(status_of(w, 0, "back"), BRUIT_STATUS_ALIVE);
     assert_int_equal(time_of(w, 0, "back"), 8);
     assert_int_equal(clock_of(w, 0), 19);
+    peer_free(p);
+    world_free(w);
+}
+
+/*
+ * In an earlier life we said goodbye with time 30 and were killed; we came back through somebody who had not heard it. A
+ * peer who had, and never saw us gone, calls us leaving with 30. Its sync shows us that time, and we announce our join
+ * with a later one: once, since ours is then the newest.
+ */
+static void test_a_newer_time_of_ourselves_is_answered_with_a_join(void **state)
+{
+    (void)state;
+    struct world *w = serf_world(55, 1);
+    struct peer *p = peer_new(w, 0, "peer", 1);
+    struct peer_answer answer;
+    uint64_t time = 0;
+    peer_alive(p, 1);
+    assert_int_equal(peer_send(p), 0);
+    sync_document(p, &(struct document){.time = 9, .names = {"n0"}, .times = {30}}, &answer);
+    assert_true(hear_intents(p, false, "n0", &time) > 0);
+    assert_true(time > 30);
+    assert_int_equal(time_of(w, 0, "n0"), time);
+    assert_int_equal(status_of(w, 0, "n0"), BRUIT_STATUS_ALIVE);
+    sync_document(p, &(struct document){.time = 9, .names = {"n0"}, .times = {time}}, &answer);
+    assert_int_equal(hear_intents(p, false, "n0", &time), 0);
     peer_free(p);
     world_free(w);
 }
@@ -828,6 +854,7 @@ int main(void)
         cmocka_unit_test(test_the_document_says_what_stands_on_the_roll),
         cmocka_unit_test(test_a_sync_turns_failed_into_left),
         cmocka_unit_test(test_a_stale_left_list_moves_nobody_who_has_returned),
+        cmocka_unit_test(test_a_newer_time_of_ourselves_is_answered_with_a_join),
         cmocka_unit_test(test_a_sync_leaves_intents_about_strangers),
         cmocka_unit_test(test_broken_intents_change_nothing),
         cmocka_unit_test(test_intents_are_bounded),
