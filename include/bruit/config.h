@@ -68,7 +68,7 @@ struct bruit_config {
     bruit_time gossip_to_the_dead; /* dead members get gossip, and are remembered, for this long */
     bruit_time push_pull_interval; /* full sync with one random member; grows with log2(n). 0: never */
     bruit_time dead_reclaim;       /* after this a dead name may return from another address. 0: never */
-    uint32_t packet_size_max;      /* datagram budget in bytes, 512 to 65,507; default 1,400 */
+    uint32_t packet_size_max;      /* datagram budget in bytes, 1,152 to 65,507; default 1,400 */
     bool compression;              /* LZW: datagrams when it makes them shorter, streams always */
 
     /*

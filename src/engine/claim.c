@@ -233,7 +233,7 @@ int br_claim_alive_of(struct bruit_engine *engine, uint32_t slot, struct br_aliv
     if (alive->port == 0 || core->config.protocol == 1)
         alive->port = core->config.bind_port;
     if (BR_UNLIKELY(!br_alive_is_sane(alive) || !is_compatible(core, alive) ||
-                    alive->meta.size > BRUIT_META_MAX * 4)) {
+                    alive->meta.size > BRUIT_META_MAX)) {
         br_core_drop(core, BRUIT_DROP_BAD_ALIVE);
         return 0;
     }

@@ -129,10 +129,18 @@ static const char *check_spans(const struct bruit_config *c)
     return NULL;
 }
 
+/*
+ * What every message fits into, so that none waits for a packet it will never get: an alive with the longest name and
+ * metadata takes 843 bytes, its length 2, a compound's head 2, the longest label 257 and the larger envelope 45. The
+ * other end is what an IPv4 datagram can hold.
+ */
+#define PACKET_SIZE_MIN 1152
+#define PACKET_SIZE_MAX 65507
+
 static const char *check_limits(const struct bruit_config *c)
 {
-    if (c->packet_size_max < 512 || c->packet_size_max > 65507)
-        return "packet_size_max must be 512 to 65507";
+    if (c->packet_size_max < PACKET_SIZE_MIN || c->packet_size_max > PACKET_SIZE_MAX)
+        return "packet_size_max must be 1152 to 65507";
     if (c->members_max == 0)
         return "members_max must be at least 1";
     if (c->streams_max == 0)

@@ -165,7 +165,7 @@ static void old_seal(struct bruit_config *config)
 {
     sealed_and_labelled(config);
     config->protocol = 1;
-    config->packet_size_max = 512;
+    config->packet_size_max = 1152;
 }
 
 /* conformance: memberlist 62 */

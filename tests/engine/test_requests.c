@@ -14,6 +14,7 @@
 #define MS BRUIT_MILLISECOND
 
 static const uint8_t key_a[32] = {1, 2, 3}, key_b[16] = {4, 5, 6}, key_c[24] = {7, 8, 9};
+#define PACKET_SIZE_MIN 1152
 #define KEY(bytes) br_bytes(bytes, sizeof bytes)
 
 /* ---- metadata ---- */
@@ -120,6 +121,56 @@ static void test_clusters_of_every_kind(void **state)
         }
         world_free(w);
     }
+}
+
+/* The longest names, label and addresses with the smallest packets: pings and relayed pings fit, failures are found,
+ * and nobody is suspected for a message that could not be written. */
+static void test_the_longest_names_in_the_smallest_packets(void **state)
+{
+    static char label[255];
+    static char names[4][255];
+    static uint8_t meta[512];
+    const struct bruit_bytes key = KEY(key_a);
+    struct world *w = world_new(209);
+    (void)state;
+    memset(label, 'l', sizeof label);
+    w->config.label = br_bytes((const uint8_t *)label, sizeof label);
+    w->config.packet_size_max = PACKET_SIZE_MIN;
+    w->config.keys = &key;
+    w->config.key_count = 1;
+    w->config.protocol = 1; /* the larger seal */
+    w->config.bind_port = 7946;
+    w->config.stream_pings = false;
+    w->config.meta = br_bytes(meta, sizeof meta);
+    w->config.early_sync_budget = 0; /* all news comes by gossip */
+    w->config.push_pull_interval = 0;
+    for (uint32_t i = 0; i < 4; i++) {
+        (void)world_add(w);
+        memset(names[i], 'a' + (int)i, sizeof names[i]);
+        w->nodes[i].config.name = br_bytes((const uint8_t *)names[i], sizeof names[i]);
+        w->nodes[i].config.advertise.size = 16; /* mapped */
+        memset(w->nodes[i].config.advertise.ip, 0, 16);
+        w->nodes[i].config.advertise.ip[10] = w->nodes[i].config.advertise.ip[11] = 0xff;
+        memcpy(w->nodes[i].config.advertise.ip + 12, w->nodes[i].addr.ip, 4);
+        assert_int_equal(world_start(w, i), 0);
+        if (i > 0)
+            assert_int_equal(world_join(w, i, 0), 0);
+        world_run(w, S);
+    }
+    world_run(w, 10 * S);
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_int_equal(bruit_member_alive_count(w->nodes[i].engine), 4);
+        assert_int_equal(world_stats(w, i).rumours, 0);
+    }
+    world_cut(w, 0, 1, true); /* relays must be asked */
+    world_run(w, 30 * S);
+    for (uint32_t i = 0; i < 4; i++)
+        assert_int_equal(world_events(w, i, BRUIT_EVENT_MEMBER, NULL, BRUIT_CHANGE_SUSPECTED), 0);
+    world_kill(w, 3);
+    world_run(w, 40 * S);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(bruit_member_alive_count(w->nodes[i].engine), 3);
+    world_free(w);
 }
 
 /* Two clusters on one network, told apart by their labels, or by their keys: a join across fails and leaves no
@@ -325,7 +376,7 @@ static void test_what_configurations_are_refused(void **state)
     REFUSED(c.awareness_max = 0);
     REFUSED(c.gossip_nodes = 33);
     REFUSED(c.stream_timeout = 0);
-    REFUSED(c.packet_size_max = 511);
+    REFUSED(c.packet_size_max = PACKET_SIZE_MIN - 1);
     REFUSED(c.packet_size_max = 65508);
     REFUSED(c.members_max = 0);
     REFUSED(c.streams_max = 0);
@@ -411,6 +462,7 @@ int main(void)
         cmocka_unit_test(test_each_request_of_metadata_is_done),
         cmocka_unit_test(test_metadata_has_a_limit),
         cmocka_unit_test(test_clusters_of_every_kind),
+        cmocka_unit_test(test_the_longest_names_in_the_smallest_packets),
         cmocka_unit_test(test_clusters_stay_apart),
         cmocka_unit_test(test_a_key_is_rotated),
         cmocka_unit_test(test_what_the_ring_refuses),
