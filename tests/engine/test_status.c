@@ -713,9 +713,9 @@ static void test_a_stale_left_list_moves_nobody_who_has_returned(void **state)
 }
 
 /*
- * In an earlier life we said goodbye with time 30 and were killed; we came back through somebody who had not heard it. A
- * peer who had, and never saw us gone, calls us leaving with 30. Its sync shows us that time, and we announce our join
- * with a later one: once, since ours is then the newest.
+ * In an earlier life we said goodbye with time 30 and were killed; we came back through somebody who had not heard
+ * it. A peer who had, and never saw us gone, calls us leaving with 30. Its sync shows us that time, and we announce
+ * our join with a later one: once, since ours is then the newest.
  */
 static void test_a_newer_time_of_ourselves_is_answered_with_a_join(void **state)
 {
