@@ -19,6 +19,7 @@
 #define LEAVE_PATIENCE_MS 3000
 
 static int begin(struct br_agent *agent);
+static int load_files(struct br_agent *agent);
 static int open_engine(struct br_agent *agent);
 static int open_rpc(struct br_agent *agent);
 static void configure_modules(struct bruit_engine *engine, const struct br_options *options);
@@ -78,6 +79,7 @@ int br_agent_main(int argc, char **argv)
     if (agent == NULL)
         return 1;
     br_log_init(&agent->log, STDOUT_FILENO, BRUIT_TRACE_INFO);
+    agent->syslog.fd = -1;
     br_list_init(&agent->tags_waits);
     br_list_init(&agent->removal_waits);
     agent->argc = argc;
@@ -87,7 +89,7 @@ int br_agent_main(int argc, char **argv)
         print_help();
     } else if (result != BR_FLAGS_OK) {
         agent->exit_code = refuse(agent, result, why);
-    } else if (br_options_check(&agent->options, on_note, &agent->log, why) != 0) {
+    } else if (br_options_check(&agent->options, on_note, &agent->log, &agent->syslog, why) != 0) {
         br_log_note(&agent->log, "%s", why);
         agent->exit_code = 1;
     } else {
@@ -136,6 +138,8 @@ static int begin(struct br_agent *agent)
     (void)signal(SIGUSR1,
                  SIG_IGN); /* Serf dumps metrics: there are none yet, and dying of it would be worse */
     agent->log.level = agent->options.level;
+    agent->log.sink = agent->syslog.fd < 0 ? NULL : br_syslog_line;
+    agent->log.sink_context = &agent->syslog;
     if (uv_loop_init(&agent->loop) != 0)
         return 1;
     int error = init_handles(agent);
@@ -144,7 +148,7 @@ static int begin(struct br_agent *agent)
         br_agent_stop(agent, 1);
     } else {
         br_log_note(&agent->log, "Starting Bruit agent...");
-        if (open_engine(agent) != 0 || open_rpc(agent) != 0)
+        if (load_files(agent) != 0 || open_engine(agent) != 0 || open_rpc(agent) != 0)
             br_agent_stop(agent, 1);
         else
             tell_details(agent);
@@ -162,6 +166,7 @@ static void free_agent(struct br_agent *agent)
         bruit_cipher_openssl_close(&agent->cipher);
     br_coalescer_fini(&agent->coalescer);
     br_options_release(&agent->options);
+    br_syslog_close(&agent->syslog);
     br_log_fini(&agent->log);
     free(agent);
 }
@@ -174,12 +179,28 @@ static int start_failed(struct br_agent *agent, int error, const char *why)
     return error;
 }
 
+static int load_files(struct br_agent *agent)
+{
+    struct br_options_restored restored;
+    char why[BR_WHY_MAX] = "";
+    int error = br_options_load(&agent->options, &restored, why);
+    if (error != 0)
+        br_log_note(&agent->log, "Failed to setup the Bruit agent: %s", why);
+    if (error == 0 && restored.has_tags)
+        br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "Restored %zu tag(s) from %s", restored.tags,
+               agent->options.tags_file);
+    if (error == 0 && restored.keys > 0)
+        br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "Restored keyring with %zu keys from %s", restored.keys,
+               agent->options.keyring_file);
+    return error;
+}
+
 static int open_engine(struct br_agent *agent)
 {
     static const struct bruit_module *const modules[] = {&bruit_status_module};
     struct br_options *options = &agent->options;
     struct bruit_config config;
-    struct bruit_bytes key;
+    struct bruit_bytes keys[BR_KEYRING_KEYS_MAX];
     struct bruit_uv_options uv;
     char why[BR_WHY_MAX] = "";
     int error = br_options_check_start(options, why);
@@ -193,7 +214,7 @@ static int open_engine(struct br_agent *agent)
         agent->has_cipher = true;
         env.cipher = &agent->cipher;
     }
-    br_options_config(options, &config, &key);
+    br_options_config(options, &config, keys);
     config.modules = modules;
     config.module_count = sizeof modules / sizeof modules[0];
     bruit_uv_options_init(&uv);
@@ -414,6 +435,10 @@ static void take_over(struct br_agent *agent, struct br_options *fresh)
         agent->log.level = level;
     agent->options.leave_on_terminate = fresh->leave_on_terminate;
     agent->options.skip_leave_on_interrupt = fresh->skip_leave_on_interrupt;
+    if (agent->options.tags_file != NULL) {
+        br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "the tags stay as they are in %s", agent->options.tags_file);
+        return;
+    }
     fresh->protocol = agent->options.protocol; /* which does not change, and decides how tags are written */
     if (br_options_encode_tags(fresh, why) != 0) {
         br_log_note(&agent->log, "Failed to update tags: %s", why);

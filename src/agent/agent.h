@@ -15,6 +15,7 @@
 #include "agent/log.h"
 #include "agent/options.h"
 #include "agent/rpc.h"
+#include "agent/syslog.h"
 #include "base/list.h"
 
 #include <bruit/cipher.h>
@@ -43,6 +44,7 @@ struct br_agent {
     char **argv;
     struct br_options options;
     struct br_log log;
+    struct br_syslog syslog;
     enum br_agent_phase phase;
     int exit_code;
     bool has_left;

@@ -122,6 +122,11 @@ static void change_tags(void *context, struct br_rpc_call *call, const struct br
         br_rpc_answer(call, "Encoded length of tags exceeds limit of 512 bytes", 0);
         return;
     }
+    char why[BR_WHY_MAX];
+    if (agent->options.tags_file != NULL && br_tags_file_write(agent->options.tags_file, &set, why) != 0) {
+        br_rpc_answer(call, why, 0);
+        return;
+    }
     error = bruit_set_meta(bruit_uv_engine(agent->uv), br_bytes(new, size), bruit_uv_now(agent->uv));
     if (error != 0) {
         br_rpc_answer(call, bruit_strerror(error), 0);

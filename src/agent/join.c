@@ -5,6 +5,8 @@
 #include "agent/value.h"
 #include "codec/addr.h"
 
+#include <bruit/event.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -84,7 +86,7 @@ static int begin(struct br_agent *agent, const char *const *names, size_t count,
     br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "joining: [%s] replay: %s", br_blob_string(&list),
            replay ? "true" : "false");
     br_blob_release(&list);
-    return bruit_uv_join_names(agent->uv, names, count, 0, done, context);
+    return bruit_uv_join_names(agent->uv, names, count, replay ? 0 : BRUIT_JOIN_IGNORE_OLD, done, context);
 }
 
 static const char *reason_of(int error)
@@ -101,8 +103,9 @@ void br_agent_start_join(struct br_agent *agent)
         br_agent_joined(agent);
         return;
     }
-    br_log_note(&agent->log, "Joining cluster...(replay: false)");
-    int error = begin(agent, names->items, names->count, false, on_start_joined, agent);
+    bool replay = agent->options.replay;
+    br_log_note(&agent->log, "Joining cluster...(replay: %s)", replay ? "true" : "false");
+    int error = begin(agent, names->items, names->count, replay, on_start_joined, agent);
     if (error == 0)
         return;
     br_log_note(&agent->log, "%s", reason_of(error));
@@ -156,8 +159,9 @@ void br_agent_retry_join(struct br_agent *agent)
     const struct br_values *names = &agent->options.retry_join;
     if (names->count == 0 || agent->phase != BR_AGENT_RUNNING)
         return;
-    br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "Joining cluster...(replay: false)");
-    int error = begin(agent, names->items, names->count, false, on_retry_joined, agent);
+    bool replay = agent->options.replay;
+    br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "Joining cluster...(replay: %s)", replay ? "true" : "false");
+    int error = begin(agent, names->items, names->count, replay, on_retry_joined, agent);
     if (error != 0)
         retry_later(agent, reason_of(error));
 }

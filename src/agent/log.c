@@ -63,6 +63,8 @@ static void add(struct br_log *log, int level, const char *component, const char
     memcpy(line->text + head_size, text, text_size);
     if (log->listener != NULL)
         log->listener(log->listener_context, line);
+    if (log->sink != NULL && level <= log->level)
+        log->sink(log->sink_context, line);
     if (!log->is_held)
         print_line(log, line);
     keep(log, line);

@@ -43,6 +43,9 @@ struct br_log {
     /* Hears every line as it is made; NULL: nobody does. */
     void (*listener)(void *context, const struct br_log_line *line);
     void *listener_context;
+    /* Another console: hears the lines that pass the level. NULL: there is none. */
+    void (*sink)(void *context, const struct br_log_line *line);
+    void *sink_context;
     time_t second; /* of `stamp` */
     char stamp[24];
 };

@@ -3,6 +3,7 @@
 
 #include "agent/blob.h"
 #include "agent/config.h"
+#include "agent/syslog.h"
 #include "codec/addr.h"
 
 #include <bruit/event.h>
@@ -61,11 +62,18 @@ static const struct br_option table[] = {
     FLAG("encrypt", BR_FLAG_TEXT, encrypt, "key", NULL, "encrypt_key",
          "Encrypt all gossip with this key, base64 of 16, 24 or 32 bytes: \"bruit keygen\" makes "
          "one. All members need the same."),
+    FLAG("event-handler", BR_FLAG_LIST, event_handlers, "script", NULL, "event_handlers",
+         "A command for the shell to run at each event; may be repeated. [filters=]command, the "
+         "filters of member-join, member-leave, member-failed, member-update, member-reap, "
+         "user[:name] and query[:name], with commas."),
     FLAG("iface", BR_FLAG_TEXT, iface, "name", NULL, "interface",
          "Bind to the address of this network interface; with -bind, check that the interface has "
          "that address."),
     FLAG("join", BR_FLAG_LIST, join, "addr", NULL, "start_join",
          "A member to join through; may be repeated. The agent exits if none of them can be reached."),
+    FLAG("keyring-file", BR_FLAG_TEXT, keyring_file, "path", NULL, "keyring_file",
+         "Encrypt with the keys in this file, a JSON list; the first encrypts, all decrypt. "
+         "Changes of keys are written to it."),
     FLAG("label", BR_FLAG_TEXT, label, "text", NULL, NULL,
          "A label that all members of the cluster must share, so that two clusters on one network "
          "never mix. Real Serf agents have no such flag and cannot join a cluster with a label."),
@@ -80,6 +88,8 @@ static const struct br_option table[] = {
     FLAG("protocol", BR_FLAG_INT, protocol, "5", "5", "protocol", "The Serf protocol to announce, 2 to 5."),
     FLAG("rejoin", BR_FLAG_SWITCH, rejoin, NULL, NULL, "rejoin_after_leave",
          "Only of use with a snapshot, which this version has not."),
+    FLAG("replay", BR_FLAG_SWITCH, replay, NULL, NULL, "replay_on_join",
+         "When joining, hear the user events that the others still remember."),
     FLAG("retry-interval", BR_FLAG_DURATION, retry_interval, "30s", "30s", "retry_interval",
          "The pause between two attempts of -retry-join."),
     FLAG("retry-join", BR_FLAG_LIST, retry_join, "addr", NULL, "retry_join",
@@ -94,25 +104,20 @@ static const struct br_option table[] = {
          "The token that RPC clients must know."),
     FLAG("skip-leave-on-interrupt", BR_FLAG_SWITCH, skip_leave_on_interrupt, NULL, NULL,
          "skip_leave_on_interrupt", "Stop at once on SIGINT instead of leaving gracefully."),
+    FLAG("syslog", BR_FLAG_SWITCH, syslog, NULL, NULL, "enable_syslog", "Send the log to syslog, too."),
     {{"tag", BR_FLAG_LIST, AT(tags), "key=value", NULL,
       "A tag of this member; may be repeated. All of them together may take 512 bytes."},
      "tags",
      BR_OPTION_MAP},
+    FLAG("tags-file", BR_FLAG_TEXT, tags_file, "path", NULL, "tags_file",
+         "Keep the tags in this file: changes are written to it, and a new start reads them."),
     NOT_YET("discover", BR_FLAG_LATER),
-    NOT_YET("event-handler", BR_FLAG_LATER),
-    NOT_YET("keyring-file", BR_FLAG_LATER),
     NOT_YET("mdns-iface", BR_FLAG_LATER),
     NOT_YET("mdns-disable-ipv4", BR_FLAG_LATER_SWITCH),
     NOT_YET("mdns-disable-ipv6", BR_FLAG_LATER_SWITCH),
-    NOT_YET("replay", BR_FLAG_LATER_SWITCH),
     NOT_YET("snapshot", BR_FLAG_LATER),
-    NOT_YET("syslog", BR_FLAG_LATER_SWITCH),
-    NOT_YET("tags-file", BR_FLAG_LATER),
     KEY("discover", BR_FLAG_TEXT, discover, NULL),
     KEY("disable_name_resolution", BR_FLAG_SWITCH, disable_name_resolution, NULL),
-    KEY("enable_syslog", BR_FLAG_SWITCH, syslog, NULL),
-    KEY("event_handlers", BR_FLAG_LIST, event_handlers, NULL),
-    KEY("keyring_file", BR_FLAG_TEXT, keyring_file, NULL),
     KEY("mdns.interface", BR_FLAG_TEXT, mdns_iface, NULL),
     KEY("mdns.disable_ipv4", BR_FLAG_SWITCH, mdns_disable_ipv4, NULL),
     KEY("mdns.disable_ipv6", BR_FLAG_SWITCH, mdns_disable_ipv6, NULL),
@@ -120,12 +125,10 @@ static const struct br_option table[] = {
     KEY("query_size_limit", BR_FLAG_INT, query_size_limit, "1024"),
     KEY("reconnect_interval", BR_FLAG_DURATION, reconnect_interval, "30s"),
     KEY("reconnect_timeout", BR_FLAG_DURATION, reconnect_timeout, "24h"),
-    KEY("replay_on_join", BR_FLAG_SWITCH, replay, NULL),
     KEY("snapshot_path", BR_FLAG_TEXT, snapshot, NULL),
     KEY("statsd_addr", BR_FLAG_TEXT, statsd_addr, NULL),
     KEY("statsite_addr", BR_FLAG_TEXT, statsite_addr, NULL),
     KEY("syslog_facility", BR_FLAG_TEXT, syslog_facility, "LOCAL0"),
-    KEY("tags_file", BR_FLAG_TEXT, tags_file, NULL),
     KEY("tombstone_timeout", BR_FLAG_DURATION, tombstone_timeout, "24h"),
     KEY("user_event_size_limit", BR_FLAG_INT, user_event_size_limit, "512"),
     /* Serf reads these and does nothing with them (docs/wire/serf-agent.md section 3.3). */
@@ -173,6 +176,10 @@ void br_options_release(struct br_options *options)
     free(options->owned.items);
     options->owned = (struct br_values){.items = NULL};
     explicit_bzero(options->key, sizeof options->key);
+    if (options->keyring != NULL)
+        explicit_bzero(options->keyring, sizeof *options->keyring);
+    free(options->keyring);
+    options->keyring = NULL;
 }
 
 void br_options_help(struct br_blob *out)
@@ -223,13 +230,27 @@ int br_options_read(struct br_options *options, br_options_note_fn note, void *c
     return 0;
 }
 
-int br_options_check(struct br_options *options, br_options_note_fn note, void *context, char why[BR_WHY_MAX])
+static int check_syslog(const struct br_options *options, struct br_syslog *syslog, char *why)
+{
+    char reason[BR_WHY_MAX];
+    if (!options->syslog || syslog == NULL)
+        return 0;
+    int error = br_syslog_open(syslog, options->syslog_facility, NULL, reason);
+    if (error != 0)
+        (void)snprintf(why, BR_WHY_MAX, "Syslog setup failed: %.600s", reason);
+    return error;
+}
+
+int br_options_check(struct br_options *options, br_options_note_fn note, void *context,
+                     struct br_syslog *syslog, char why[BR_WHY_MAX])
 {
     int error = br_options_read(options, note, context, why);
     if (error == 0) {
         options->level = br_options_level(options, why);
         error = options->level < 0 ? BRUIT_EINVAL : 0;
     }
+    if (error == 0)
+        error = check_syslog(options, syslog, why);
     if (error == 0)
         error = check_bind(options, why);
     if (error == 0)
@@ -313,6 +334,11 @@ static void release_layer(struct br_options *layer)
         br_flags_release(&table[i].flag, 1, layer);
 }
 
+static bool is_given(const char *text)
+{
+    return text != NULL && text[0] != 0;
+}
+
 static int check_scripts(struct br_options *options, char *why)
 {
     int error = 0;
@@ -321,21 +347,12 @@ static int check_scripts(struct br_options *options, char *why)
     return error;
 }
 
-static bool is_given(const char *text)
-{
-    return text != NULL && text[0] != 0;
-}
-
 /* Serf's checks of mDNS, and keys whose feature does not exist yet: whoever writes one relies on it. */
 static int check_later(const struct br_options *options, char *why)
 {
     const char *later = is_given(options->discover)         ? "discover"
-                        : options->syslog                   ? "enable_syslog"
                         : options->event_handlers.count > 0 ? "event_handlers"
-                        : is_given(options->keyring_file)   ? "keyring_file"
-                        : options->replay                   ? "replay_on_join"
                         : is_given(options->snapshot)       ? "snapshot_path"
-                        : is_given(options->tags_file)      ? "tags_file"
                                                             : NULL;
     if (is_given(options->mdns_iface) && !is_given(options->discover)) {
         (void)snprintf(why, BR_WHY_MAX, "mDNS interface specified without enabling mDNS discovery");
@@ -561,6 +578,45 @@ static int check_profile(const struct br_options *options, char *why)
     return BRUIT_EINVAL;
 }
 
+/* ------------------------------------------------------------------ files it keeps */
+
+static int load_tags(struct br_options *options, struct br_options_restored *restored, char *why)
+{
+    if (options->tags.count > 0 || is_given(options->role)) {
+        (void)snprintf(why, BR_WHY_MAX, "Tags config not allowed while using tag files");
+        return BRUIT_EINVAL;
+    }
+    return br_tags_file_read(options->tags_file, (unsigned)options->protocol, options->meta,
+                             &options->meta_size, &restored->tags, &restored->has_tags, why);
+}
+
+static int load_keyring(struct br_options *options, struct br_options_restored *restored, char *why)
+{
+    if (options->key_size > 0) {
+        (void)snprintf(why, BR_WHY_MAX, "Encryption key not allowed while using a keyring");
+        return BRUIT_EINVAL;
+    }
+    options->keyring = calloc(1, sizeof *options->keyring);
+    if (options->keyring == NULL)
+        return BRUIT_ENOMEM;
+    int error = br_keyring_file_read(options->keyring_file, options->keyring, why);
+    if (error != 0)
+        return error;
+    restored->keys = options->keyring->count;
+    options->key_size = options->keyring->keys[0].size;
+    memcpy(options->key, options->keyring->keys[0].bytes, options->key_size);
+    return 0;
+}
+
+int br_options_load(struct br_options *options, struct br_options_restored *restored, char why[BR_WHY_MAX])
+{
+    *restored = (struct br_options_restored){.tags = 0};
+    int error = is_given(options->tags_file) ? load_tags(options, restored, why) : 0;
+    if (error == 0 && is_given(options->keyring_file))
+        error = load_keyring(options, restored, why);
+    return error;
+}
+
 /* ------------------------------------------------------------------ what Serf checks while it starts */
 
 static int check_name(struct br_options *options, char *why)
@@ -599,6 +655,8 @@ int br_options_encode_tags(struct br_options *options, char why[BR_WHY_MAX])
 {
     struct br_tag_set set = {.count = 0};
     int error = 0;
+    if (is_given(options->tags_file))
+        return 0; /* they are there already, from the file */
     for (size_t i = 0; i < options->tags.count && error == 0; i++) {
         struct bruit_bytes key, value;
         if (br_pair_split(options->tags.items[i], &key, &value))
@@ -645,7 +703,8 @@ int br_options_check_start(struct br_options *options, char why[BR_WHY_MAX])
     return error;
 }
 
-void br_options_config(const struct br_options *options, struct bruit_config *config, struct bruit_bytes *key)
+void br_options_config(const struct br_options *options, struct bruit_config *config,
+                       struct bruit_bytes keys[BR_KEYRING_KEYS_MAX])
 {
     if (strcmp(options->profile, "wan") == 0)
         bruit_config_wan(config);
@@ -662,9 +721,11 @@ void br_options_config(const struct br_options *options, struct bruit_config *co
     config->compression = !options->disable_compression;
     if (options->label != NULL)
         config->label = br_bytes_string(options->label);
-    if (options->key_size != 0) {
-        *key = br_bytes(options->key, options->key_size);
-        config->keys = key;
-        config->key_count = 1;
-    }
+    size_t count = options->key_size == 0 ? 0 : options->keyring == NULL ? 1 : options->keyring->count;
+    for (size_t i = 0; i < count; i++)
+        keys[i] = options->keyring == NULL
+                      ? br_bytes(options->key, options->key_size)
+                      : br_bytes(options->keyring->keys[i].bytes, options->keyring->keys[i].size);
+    config->keys = count == 0 ? NULL : keys;
+    config->key_count = count;
 }

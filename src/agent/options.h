@@ -8,6 +8,7 @@
 #ifndef BR_AGENT_OPTIONS_H
 #define BR_AGENT_OPTIONS_H
 
+#include "agent/files.h"
 #include "agent/flags.h"
 #include "agent/script.h"
 #include "agent/tags.h"
@@ -38,7 +39,8 @@ struct br_options {
     struct bruit_addr rpc_bind;
     int level; /* enum bruit_trace_level */
     uint8_t key[BRUIT_KEY_MAX];
-    size_t key_size; /* 0: no encryption */
+    size_t key_size;                 /* 0: no encryption */
+    struct br_keyring_file *keyring; /* of keyring_file, or NULL */
     uint8_t meta[BRUIT_META_MAX];
     size_t meta_size;
 };
@@ -50,6 +52,8 @@ struct br_options {
 enum br_flags_result br_options_parse(struct br_options *options, int argc, char **argv,
                                       char why[BR_WHY_MAX]);
 void br_options_release(struct br_options *options);
+
+struct br_syslog;
 
 /* What is said while checking: warnings, each a sentence. */
 typedef void (*br_options_note_fn)(void *context, const char *sentence);
@@ -66,21 +70,34 @@ int br_options_level(const struct br_options *options, char why[BR_WHY_MAX]);
 /*
  * Reads (br_options_read), checks and completes; blocks while it resolves names. Returns 0, or an error with a
  * sentence in `why`. br_options_check stops before anything is opened; br_options_check_start makes the checks that
- * Serf makes after it has said that it starts.
+ * Serf makes after it has said that it starts. `syslog` is opened if that was asked for; NULL: it is not.
  */
 int br_options_check(struct br_options *options, br_options_note_fn note, void *context,
-                     char why[BR_WHY_MAX]);
+                     struct br_syslog *syslog, char why[BR_WHY_MAX]);
 int br_options_check_start(struct br_options *options, char why[BR_WHY_MAX]);
 
 /* Where to listen for RPC clients, into rpc_bind: Serf looks at it last of all. */
 int br_options_check_rpc(struct br_options *options, char why[BR_WHY_MAX]);
 
+/* What br_options_load found in files. */
+struct br_options_restored {
+    bool has_tags; /* there is a tags file */
+    size_t tags;
+    size_t keys;
+};
+
+/*
+ * Reads the tags file and the keyring file, after br_options_check and before br_options_check_start. Returns 0, or an
+ * error with a sentence in `why`.
+ */
+int br_options_load(struct br_options *options, struct br_options_restored *restored, char why[BR_WHY_MAX]);
+
 /* The metadata that the configured tags make, into meta and meta_size. Part of br_options_check_start. */
 int br_options_encode_tags(struct br_options *options, char why[BR_WHY_MAX]);
 
-/* Fills the engine's configuration: the profile, and what was asked for. `config` borrows from `options`. */
+/* Fills the engine's configuration: the profile, and what was asked for. It borrows from `options` and `keys`. */
 void br_options_config(const struct br_options *options, struct bruit_config *config,
-                       struct bruit_bytes *key);
+                       struct bruit_bytes keys[BR_KEYRING_KEYS_MAX]);
 
 struct br_blob;
 void br_options_help(struct br_blob *out);

@@ -44,7 +44,7 @@ static int check(char **words)
 {
     notes[0] = 0;
     assert_int_equal(parse(words), BR_FLAGS_OK);
-    int error = br_options_check(&options, on_note, NULL, why);
+    int error = br_options_check(&options, on_note, NULL, NULL, why);
     return error != 0 ? error : br_options_check_start(&options, why);
 }
 
@@ -141,16 +141,14 @@ static void test_missing_and_malformed_values_are_refused(void **state)
  */
 static void test_flags_of_later_versions_are_refused_by_name(void **state)
 {
-    static char *const later[] = {"-snapshot",     "-event-handler", "-discover",
-                                  "-keyring-file", "-tags-file",     "-mdns-iface"};
+    static char *const later[] = {"-snapshot", "-discover", "-mdns-iface"};
     (void)state;
     for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
         assert_int_equal(parse(WORDS(later[i], "value")), BR_FLAGS_UNSUPPORTED);
         assert_non_null(strstr(why, "is not in this version yet"));
         assert_non_null(strstr(why, later[i]));
     }
-    assert_int_equal(parse(WORDS("-syslog")), BR_FLAGS_UNSUPPORTED);
-    assert_int_equal(parse(WORDS("-replay")), BR_FLAGS_UNSUPPORTED);
+    assert_int_equal(parse(WORDS("-mdns-disable-ipv4")), BR_FLAGS_UNSUPPORTED);
 }
 
 /* The values that Serf refuses are refused with Serf's words. */
@@ -282,12 +280,12 @@ static void test_rpc_address_needs_a_port(void **state)
 static void test_configuration_carries_profile_label_and_versions(void **state)
 {
     struct bruit_config config;
-    struct bruit_bytes key;
+    struct bruit_bytes key[BR_KEYRING_KEYS_MAX];
     (void)state;
     assert_int_equal(check(WORDS("-node", "n", "-profile", "wan", "-label", "blue", "-protocol", "4",
                                  "-encrypt", "AAAAAAAAAAAAAAAAAAAAAA==", "-disable-compression")),
                      0);
-    br_options_config(&options, &config, &key);
+    br_options_config(&options, &config, key);
     assert_null(bruit_config_check(&(struct bruit_config){0}) == NULL ? "an empty configuration passes"
                                                                       : NULL);
     assert_int_equal(config.probe_interval, 5 * BRUIT_SECOND);
