@@ -80,11 +80,13 @@ static void node_trace(void *context, const struct bruit_trace_record *record)
     bruit_trace_text(record, text, sizeof text);
     node->trace_hash = bruit_trace_hash(node->trace_hash, record);
     size_t room = strlen(text) + strlen(node->name) + 3;
-    char *more = realloc(w->trace, w->trace_size + room);
-    if (more == NULL)
-        die(w, "no memory");
-    w->trace = more;
-    w->trace_size += (size_t)snprintf(more + w->trace_size, room, "%s %s\n", node->name, text);
+    if (w->trace_size + room > w->trace_capacity) {
+        w->trace_capacity = 2 * (w->trace_size + room);
+        w->trace = realloc(w->trace, w->trace_capacity);
+        if (w->trace == NULL)
+            die(w, "no memory");
+    }
+    w->trace_size += (size_t)snprintf(w->trace + w->trace_size, room, "%s %s\n", node->name, text);
 }
 
 struct world *world_new(uint64_t seed)
@@ -215,8 +217,10 @@ static void send_datagram(struct world *w, uint32_t from, const struct bruit_dat
     w->datagrams++;
     if (to == WORLD_OUTSIDE) {
         w->letters = grown(w, w->letters, w->letter_count, sizeof *w->letters);
-        struct world_letter *letter = malloc(sizeof *letter);
-        *letter = (struct world_letter){.from = from, .to = out->to, .size = packet.size};
+        struct world_letter *letter = malloc(sizeof *letter + packet.size);
+        letter->from = from;
+        letter->to = out->to;
+        letter->size = packet.size;
         memcpy(letter->bytes, packet.data, packet.size);
         w->letters[w->letter_count++] = letter;
         return;

@@ -49,7 +49,7 @@ struct world_letter {
     uint32_t from;
     struct bruit_addr to;
     size_t size;
-    uint8_t bytes[65536];
+    uint8_t bytes[];
 };
 
 /* A connection: `side` 0 dialled. */
@@ -92,6 +92,7 @@ struct world {
     size_t letter_count;
     char *trace; /* lines: "NODE TEXT\n" */
     size_t trace_size;
+    size_t trace_capacity;
 };
 
 struct world *world_new(uint64_t seed);
