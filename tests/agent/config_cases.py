@@ -75,10 +75,10 @@ class Case:
                 self.text += line
                 self.arrived.notify_all()
 
-    def wait_for(self, text, patience=PATIENCE):
+    def wait_for(self, text, patience=PATIENCE, times=1):
         deadline = time.monotonic() + patience
         with self.arrived:
-            while text not in self.text and self.process.poll() is None and time.monotonic() < deadline:
+            while self.text.count(text) < times and self.process.poll() is None and time.monotonic() < deadline:
                 self.arrived.wait(0.1)
             return text in self.text
 
@@ -121,7 +121,7 @@ class Case:
                            stdout=subprocess.DEVNULL)
             self.wait_for("EventMemberUpdate")
         if self.name == "config-retry-max-0":
-            time.sleep(2.0)
+            self.wait_for(", retrying in 1s", times=3)  # as many as were recorded before the signal
         self.process.send_signal(signal.SIGTERM if "sigterm" in self.name else signal.SIGINT)
         if self.name == "config-sigint-twice":
             self.wait_for("requesting graceful leave")
