@@ -323,22 +323,45 @@ static void turn(struct host *hosts)
 
 /* ------------------------------------------------------------------ a cluster of two */
 
+/* -1 when it cannot be had; errno says why. */
 static int open_socket(int type, struct bruit_addr *at)
 {
     struct sockaddr_in address = to_system(at);
     socklen_t size = sizeof address;
     int fd = socket(AF_INET, type, 0);
-    if (fd < 0 || bind(fd, (const struct sockaddr *)&address, size) != 0 ||
+    if (fd < 0)
+        return -1;
+    if (bind(fd, (const struct sockaddr *)&address, size) != 0 ||
         (type == SOCK_STREAM && listen(fd, 16) != 0) ||
         getsockname(fd, (struct sockaddr *)&address, &size) != 0) {
-        perror("cannot open a socket on loopback");
-        exit(1);
+        close(fd);
+        return -1;
     }
     *at = from_system(&address);
     return fd;
 }
 
-/* Datagrams and streams come to the same address and port: peers know only one. */
+/*
+ * Datagrams and streams come to the same address and port: peers know only one. A port that is free for datagrams may
+ * be taken for streams; then another is tried.
+ */
+static void open_both(struct host *host, struct bruit_addr *at)
+{
+    for (int tries = 0; tries < 16; tries++) {
+        struct bruit_addr free_port = *at;
+        host->udp = open_socket(SOCK_DGRAM, &free_port);
+        host->listener = host->udp < 0 ? -1 : open_socket(SOCK_STREAM, &free_port);
+        if (host->listener >= 0) {
+            *at = free_port;
+            return;
+        }
+        if (host->udp >= 0)
+            close(host->udp);
+    }
+    perror("cannot open a socket on loopback");
+    exit(1);
+}
+
 static struct bruit_addr start(struct host *host, const char *name, uint64_t seed)
 {
     struct bruit_addr at = {.ip = {127, 0, 0, 1}, .size = 4}; /* port 0: a free one */
@@ -347,8 +370,7 @@ static struct bruit_addr start(struct host *host, const char *name, uint64_t see
     memset(host, 0, sizeof *host);
     for (int i = 0; i < STREAMS; i++)
         host->streams[i].fd = -1;
-    host->udp = open_socket(SOCK_DGRAM, &at);
-    host->listener = open_socket(SOCK_STREAM, &at);
+    open_both(host, &at);
     bruit_config_local(&config);
     config.name = (struct bruit_bytes){(const uint8_t *)name, strlen(name)};
     config.advertise = at;
