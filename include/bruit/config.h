@@ -52,7 +52,8 @@ struct bruit_config {
 
     /* --- Failure detection (SWIM, Lifeguard) --- */
 
-    bruit_time probe_interval;   /* one member is probed each interval; 0: never probe */
+    bruit_time
+        probe_interval; /* one member is probed each interval; 0: never, and suspicions count with 1 s */
     bruit_time probe_timeout;    /* how long a direct ack may take before others are asked; < interval */
     uint32_t indirect_checks;    /* how many others are asked, 0 to 16 */
     uint32_t suspicion_mult;     /* suspicion lasts at least mult * log10(n) * probe_interval */
@@ -85,15 +86,15 @@ struct bruit_config {
 
     /* --- Who belongs --- */
 
-    struct bruit_bytes label;     /* cluster label, at most BRUIT_LABEL_MAX bytes; empty: none */
-    bool label_skip_inbound;      /* a front strips labels: refuse inbound ones */
+    struct bruit_bytes label;       /* cluster label, at most BRUIT_LABEL_MAX bytes; empty: none */
+    bool label_skip_inbound;        /* a front strips labels: refuse inbound ones */
     const struct bruit_bytes *keys; /* 16, 24 or 32 bytes each; the first is primary. Needs env.cipher */
-    size_t key_count;             /* at most 64 */
-    bool verify_incoming;         /* with keys: refuse what is not sealed. Default true */
-    bool verify_outgoing;         /* with keys: seal what we send. Default true */
+    size_t key_count;               /* at most 64 */
+    bool verify_incoming;           /* with keys: refuse what is not sealed. Default true */
+    bool verify_outgoing;           /* with keys: seal what we send. Default true */
     const struct bruit_cidr *cidrs; /* if any: members and packets must come from one of these */
-    size_t cidr_count;            /* at most 64 */
-    bool strict_relay;            /* probe and acknowledge known members at their known address only */
+    size_t cidr_count;              /* at most 64 */
+    bool strict_relay;              /* probe and acknowledge known members at their known address only */
 
     /* --- Features --- */
 

@@ -109,7 +109,9 @@ void br_suspicion_start(struct br_suspicion *s, uint32_t slot, struct bruit_byte
     struct br_suspicion_entry *entry = &s->entries[index];
     *entry = (struct br_suspicion_entry){.start = now, .slot = slot};
     entry->k = expected_confirmations(config, view->count);
-    entry->min = br_num_suspicion_timeout(config->suspicion_mult, view->count, config->probe_interval);
+    /* Who never probes still hears others' suspicions, and must give the suspect the time that they give it. */
+    bruit_time interval = config->probe_interval > 0 ? config->probe_interval : BRUIT_SECOND;
+    entry->min = br_num_suspicion_timeout(config->suspicion_mult, view->count, interval);
     entry->max = br_time_mul(entry->min, config->suspicion_max_mult);
     accusers_of(s, index)[0] = br_siphash13(s->key, accuser);
     view->suspicion[slot] = index;

@@ -105,7 +105,6 @@ struct bruit_engine {
     struct br_ring forgotten;  /* uint32_t slots whose last event was fetched: released at the next input */
 
     const struct bruit_addr *packet_from; /* of the datagram at hand, else NULL */
-    int packet_error;                     /* BRUIT_ENOMEM on the way */
     bruit_time lossy_until;   /* somebody did not answer a ping lately: packets get lost, it seems */
     bool is_repairing;        /* merging a state that is no part of a join */
     bruit_time stalled_until; /* when the last stall was noticed: the gap before it was given back */

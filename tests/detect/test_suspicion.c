@@ -299,9 +299,23 @@ static void test_survives_failing_memory(void **state)
     }
 }
 
+/* A member that never probes (probe_interval 0) hears of a suspicion: the suspect gets the time of a one-second
+ * interval to defend itself, and is not dead at once. */
+static void test_who_never_probes_is_patient_all_the_same(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, 2);
+    f.t.core.config.probe_interval = 0;
+    suspect(&f, f.suspect, "other", START);
+    assert_over_at(&f, f.suspect, START + 4 * BRUIT_SECOND, 0);
+    finish(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_who_never_probes_is_patient_all_the_same),
         cmocka_unit_test(test_lasts_longest_while_one_accuses),
         cmocka_unit_test(test_each_confirmation_shortens_it),
         cmocka_unit_test(test_is_over_at_once_when_confirmed_late),
