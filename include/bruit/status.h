@@ -106,6 +106,9 @@ struct bruit_status_counts {
 };
 BRUIT_API void bruit_status_counts(const struct bruit_engine *engine, struct bruit_status_counts *out);
 
+/* Moves the member clock past `seen`, as after a restart. */
+BRUIT_API void bruit_status_witness(struct bruit_engine *engine, uint64_t seen);
+
 /*
  * Declares a failed member left, in the whole cluster; with `prune` it is forgotten at once. There is no
  * check that it exists. BRUIT_EVENT_FORCE_LEAVE with *request follows when the news was sent (error 0) or

@@ -124,6 +124,7 @@ static int init_handles(struct br_agent *agent)
     init_timer(agent, &agent->linger_timer);
     init_timer(agent, &agent->retry_timer);
     init_timer(agent, &agent->tags_timer);
+    init_timer(agent, &agent->memory_timer);
     agent->has_handles = true;
     error = watch_signal(agent, &agent->interrupt, SIGINT);
     if (error == 0)
@@ -154,6 +155,8 @@ static int begin(struct br_agent *agent)
             tell_details(agent);
     }
     if (agent->phase == BR_AGENT_STARTING)
+        br_agent_rejoin(agent);
+    if (agent->phase == BR_AGENT_STARTING)
         br_agent_start_join(agent);
     (void)uv_run(&agent->loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&agent->loop);
@@ -165,6 +168,7 @@ static void free_agent(struct br_agent *agent)
     if (agent->has_cipher)
         bruit_cipher_openssl_close(&agent->cipher);
     br_coalescer_fini(&agent->coalescer);
+    br_agent_memory_close(agent);
     br_options_release(&agent->options);
     br_syslog_close(&agent->syslog);
     br_log_fini(&agent->log);
@@ -225,12 +229,16 @@ static int open_engine(struct br_agent *agent)
     uv.context = agent;
     br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "Bruit agent starting");
     br_coalescer_init(&agent->coalescer, uv_hrtime(), on_coalesced, agent);
+    error = br_agent_memory_open(agent, why);
+    if (error != 0)
+        return start_failed(agent, error, why);
     error = bruit_uv_new(&agent->uv, &agent->loop, &uv, why, sizeof why);
     if (error != 0) {
         agent->uv = NULL;
         return start_failed(agent, error, why);
     }
     configure_modules(bruit_uv_engine(agent->uv), options);
+    br_agent_memory_restore(agent);
     return 0;
 }
 
@@ -298,7 +306,7 @@ static void tell_details(struct br_agent *agent)
     br_addr_format(&addr, text);
     br_log_detail(&agent->log, "                   RPC addr: '%s'", text);
     br_log_detail(&agent->log, "                  Encrypted: %s", options->key_size != 0 ? "true" : "false");
-    br_log_detail(&agent->log, "                   Snapshot: false");
+    br_log_detail(&agent->log, "                   Snapshot: %s", agent->memory != NULL ? "true" : "false");
     br_log_detail(&agent->log, "                    Profile: %s", options->profile);
     br_log_detail(&agent->log, "Message Compression Enabled: %s",
                   options->disable_compression ? "false" : "true");
@@ -334,6 +342,7 @@ static void close_handles(struct br_agent *agent)
     close_handle((uv_handle_t *)&agent->linger_timer);
     close_handle((uv_handle_t *)&agent->retry_timer);
     close_handle((uv_handle_t *)&agent->tags_timer);
+    close_handle((uv_handle_t *)&agent->memory_timer);
 }
 
 /* The handles are closed last: what the driver still reports on its way out may look at them. */
@@ -354,6 +363,7 @@ void br_agent_stop(struct br_agent *agent, int exit_code)
         br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "requesting serf shutdown");
         if (!agent->has_left)
             br_log(&agent->log, BRUIT_TRACE_WARN, "serf", "Shutdown without a Leave");
+        br_agent_memory_stop(agent);
         br_coalescer_flush(&agent->coalescer);
     }
     br_agent_give_up_waits(agent);
@@ -375,8 +385,10 @@ int br_agent_leave(struct br_agent *agent)
     br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "requesting graceful leave from Serf");
     int error =
         bruit_leave(bruit_uv_engine(agent->uv), agent->options.broadcast_timeout, bruit_uv_now(agent->uv));
-    if (error == 0)
+    if (error == 0) {
         agent->phase = BR_AGENT_LEAVING;
+        br_agent_memory_leave(agent);
+    }
     bruit_uv_kick(agent->uv);
     return error;
 }
@@ -539,6 +551,7 @@ static void on_event(struct bruit_uv *uv, void *context, const struct bruit_even
     (void)uv;
     if (agent->phase == BR_AGENT_STOPPED || agent->uv == NULL)
         return;
+    br_agent_memory_keep(agent, event);
     switch (event->type) {
     case BRUIT_EVENT_STATUS: member_event(agent, event); break;
     case BRUIT_EVENT_LEAVE_DONE: leave_done(agent, event->error); break;

@@ -39,6 +39,8 @@ struct br_agent_wait {
     uint32_t request; /* which event; 0 when there is only one kind */
 };
 
+struct br_agent_memory;
+
 struct br_agent {
     int argc; /* the command line, which a reload reads again */
     char **argv;
@@ -63,8 +65,10 @@ struct br_agent {
     uv_timer_t linger_timer; /* after leaving, how long we go on answering */
     uv_timer_t retry_timer;
     uv_timer_t tags_timer; /* how long the news of changed tags may take */
+    uv_timer_t memory_timer;
     bool has_handles;      /* the eight above are initialised */
 
+    struct br_agent_memory *memory; /* NULL: there is no snapshot */
     int64_t retries;              /* failures of -retry-join so far */
     struct br_list tags_waits;    /* of struct br_agent_wait */
     struct br_list removal_waits; /* force-leave */
@@ -81,6 +85,22 @@ int br_agent_leave(struct br_agent *agent);
 
 /* The joins of the command line are done: tell the world, and begin the ones that are tried again. */
 void br_agent_joined(struct br_agent *agent);
+
+/* ---- memory.c ---- */
+
+/*
+ * The snapshot: opened before there is an engine, restored into it, kept up to date, told of our leave, and stopped
+ * while there still is one. All of them do nothing without -snapshot.
+ */
+int br_agent_memory_open(struct br_agent *agent, char why[BR_WHY_MAX]);
+void br_agent_memory_restore(struct br_agent *agent);
+void br_agent_memory_keep(struct br_agent *agent, const struct bruit_event *event);
+void br_agent_memory_leave(struct br_agent *agent);
+void br_agent_memory_stop(struct br_agent *agent);
+void br_agent_memory_close(struct br_agent *agent);
+
+/* Joins one after the other of those the snapshot knows, until one answers; in the background. */
+void br_agent_rejoin(struct br_agent *agent);
 
 /* ---- join.c ---- */
 

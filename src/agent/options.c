@@ -87,7 +87,7 @@ static const struct br_option table[] = {
          "The network to set all timings for."),
     FLAG("protocol", BR_FLAG_INT, protocol, "5", "5", "protocol", "The Serf protocol to announce, 2 to 5."),
     FLAG("rejoin", BR_FLAG_SWITCH, rejoin, NULL, NULL, "rejoin_after_leave",
-         "Only of use with a snapshot, which this version has not."),
+         "With -snapshot: find back even after leaving."),
     FLAG("replay", BR_FLAG_SWITCH, replay, NULL, NULL, "replay_on_join",
          "When joining, hear the user events that the others still remember."),
     FLAG("retry-interval", BR_FLAG_DURATION, retry_interval, "30s", "30s", "retry_interval",
@@ -104,6 +104,9 @@ static const struct br_option table[] = {
          "The token that RPC clients must know."),
     FLAG("skip-leave-on-interrupt", BR_FLAG_SWITCH, skip_leave_on_interrupt, NULL, NULL,
          "skip_leave_on_interrupt", "Stop at once on SIGINT instead of leaving gracefully."),
+    FLAG("snapshot", BR_FLAG_TEXT, snapshot, "path", NULL, "snapshot_path",
+         "Remember the members and clocks in this file, and find back into the cluster after a "
+         "restart."),
     FLAG("syslog", BR_FLAG_SWITCH, syslog, NULL, NULL, "enable_syslog", "Send the log to syslog, too."),
     {{"tag", BR_FLAG_LIST, AT(tags), "key=value", NULL,
       "A tag of this member; may be repeated. All of them together may take 512 bytes."},
@@ -115,7 +118,6 @@ static const struct br_option table[] = {
     NOT_YET("mdns-iface", BR_FLAG_LATER),
     NOT_YET("mdns-disable-ipv4", BR_FLAG_LATER_SWITCH),
     NOT_YET("mdns-disable-ipv6", BR_FLAG_LATER_SWITCH),
-    NOT_YET("snapshot", BR_FLAG_LATER),
     KEY("discover", BR_FLAG_TEXT, discover, NULL),
     KEY("disable_name_resolution", BR_FLAG_SWITCH, disable_name_resolution, NULL),
     KEY("mdns.interface", BR_FLAG_TEXT, mdns_iface, NULL),
@@ -125,7 +127,6 @@ static const struct br_option table[] = {
     KEY("query_size_limit", BR_FLAG_INT, query_size_limit, "1024"),
     KEY("reconnect_interval", BR_FLAG_DURATION, reconnect_interval, "30s"),
     KEY("reconnect_timeout", BR_FLAG_DURATION, reconnect_timeout, "24h"),
-    KEY("snapshot_path", BR_FLAG_TEXT, snapshot, NULL),
     KEY("statsd_addr", BR_FLAG_TEXT, statsd_addr, NULL),
     KEY("statsite_addr", BR_FLAG_TEXT, statsite_addr, NULL),
     KEY("syslog_facility", BR_FLAG_TEXT, syslog_facility, "LOCAL0"),
@@ -352,7 +353,6 @@ static int check_later(const struct br_options *options, char *why)
 {
     const char *later = is_given(options->discover)         ? "discover"
                         : options->event_handlers.count > 0 ? "event_handlers"
-                        : is_given(options->snapshot)       ? "snapshot_path"
                                                             : NULL;
     if (is_given(options->mdns_iface) && !is_given(options->discover)) {
         (void)snprintf(why, BR_WHY_MAX, "mDNS interface specified without enabling mDNS discovery");

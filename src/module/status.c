@@ -871,6 +871,13 @@ int bruit_status_find(const struct bruit_engine *engine, struct bruit_bytes name
     return 0;
 }
 
+void bruit_status_witness(struct bruit_engine *engine, uint64_t seen)
+{
+    struct status *s = status_of(engine);
+    if (s != NULL)
+        br_lamport_witness(&s->clock, seen);
+}
+
 void bruit_status_counts(const struct bruit_engine *engine, struct bruit_status_counts *out)
 {
     const struct status *s = status_of(engine);

@@ -141,7 +141,7 @@ static void test_missing_and_malformed_values_are_refused(void **state)
  */
 static void test_flags_of_later_versions_are_refused_by_name(void **state)
 {
-    static char *const later[] = {"-snapshot", "-discover", "-mdns-iface"};
+    static char *const later[] = {"-discover", "-mdns-iface"};
     (void)state;
     for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
         assert_int_equal(parse(WORDS(later[i], "value")), BR_FLAGS_UNSUPPORTED);
@@ -308,7 +308,7 @@ static void test_help_lists_every_flag_once_and_is_80_wide(void **state)
     assert_non_null(strstr(text, "  -advertise=addr[:port]"));
     assert_non_null(strstr(text, "  -tag=key=value"));
     assert_non_null(strstr(text, "  -rpc-auth=token"));
-    assert_null(strstr(text, "-snapshot"));
+    assert_null(strstr(text, "-discover"));
     for (const char *line = text; *line != 0; line += strcspn(line, "\n") + 1)
         assert_true(strcspn(line, "\n") <= 80);
     br_blob_release(&help);
