@@ -2,7 +2,7 @@
  * What is said of members, by gossip: docs/wire/memberlist.md sections 6.2 to 6.6. One member of ours, n0, and a peer
  * that says things to it.
  */
-#include "support/peer.h"
+#include "support/scene.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,38 +11,6 @@
 
 #define S BRUIT_SECOND
 #define MS BRUIT_MILLISECOND
-
-struct scene {
-    struct world *w;
-    struct peer *p;
-};
-
-static struct scene scene_with(uint64_t seed, void (*change)(struct bruit_config *config))
-{
-    struct scene s = {.w = world_new(seed)};
-    if (change != NULL)
-        change(&s.w->config);
-    (void)world_add(s.w);
-    assert_int_equal(world_start(s.w, 0), 0);
-    s.p = peer_new(s.w, 0, "p", 1);
-    return s;
-}
-
-static struct scene scene(uint64_t seed)
-{
-    return scene_with(seed, NULL);
-}
-
-static void end(struct scene *s)
-{
-    peer_free(s->p);
-    world_free(s->w);
-}
-
-static void say(struct scene *s)
-{
-    assert_int_equal(peer_send(s->p), 0);
-}
 
 /* A third member called x, alive with this incarnation. */
 static void say_x(struct scene *s, uint32_t incarnation)

@@ -2,7 +2,7 @@
  * What is told, to whom, how often, and in how large packets: docs/wire/memberlist.md sections 8 and 9. One member of
  * ours, n0, whose datagrams are all read.
  */
-#include "support/peer.h"
+#include "support/scene.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,11 +13,6 @@
 #define S BRUIT_SECOND
 #define MS BRUIT_MILLISECOND
 
-struct scene {
-    struct world *w;
-    struct peer *p;
-};
-
 /* Nobody is probed and nothing is synced: all datagrams are gossip. */
 static void only_gossip(struct bruit_config *config)
 {
@@ -26,32 +21,14 @@ static void only_gossip(struct bruit_config *config)
     config->early_sync_budget = 0;
 }
 
-static struct scene scene_with(uint64_t seed, void (*change)(struct bruit_config *config))
+static struct scene quiet_scene_with(uint64_t seed, void (*change)(struct bruit_config *config))
 {
-    struct scene s = {.w = world_new(seed)};
-    only_gossip(&s.w->config);
-    if (change != NULL)
-        change(&s.w->config);
-    (void)world_add(s.w);
-    assert_int_equal(world_start(s.w, 0), 0);
-    s.p = peer_new(s.w, 0, "p", 1);
-    return s;
+    return scene_new(seed, only_gossip, change);
 }
 
-static struct scene scene(uint64_t seed)
+static struct scene quiet_scene(uint64_t seed)
 {
-    return scene_with(seed, NULL);
-}
-
-static void end(struct scene *s)
-{
-    peer_free(s->p);
-    world_free(s->w);
-}
-
-static void say(struct scene *s)
-{
-    assert_int_equal(peer_send(s->p), 0);
+    return scene_new(seed, only_gossip, NULL);
 }
 
 static void say_alive(struct scene *s, const char *name, uint8_t number)
@@ -98,7 +75,7 @@ static void test_a_rumour_is_told_so_often(void **state)
 {
     (void)state;
     for (unsigned others = 8; others <= 9; others++) {
-        struct scene s = scene(121);
+        struct scene s = quiet_scene(121);
         say_members(&s, others);
         hear_all(&s, 60 * S); /* the news of the others is old by now */
         struct br_alive again = peer_other(s.p, "m3", 3, 2);
@@ -115,7 +92,7 @@ static void test_a_rumour_is_told_so_often(void **state)
 /* Newer news of a member takes the place of older: who was alive and then died is only told to be dead. */
 static void test_news_displaces_older_news(void **state)
 {
-    struct scene s = scene(122);
+    struct scene s = quiet_scene(122);
     (void)state;
     say_members(&s, 3);
     hear_all(&s, 30 * S);
@@ -134,7 +111,7 @@ static void test_news_displaces_older_news(void **state)
 /* Refutations displace each other, but not the other news about ourselves: new metadata that waits is told as well. */
 static void test_refutations_are_apart(void **state)
 {
-    struct scene s = scene(123);
+    struct scene s = quiet_scene(123);
     (void)state;
     say_members(&s, 3);
     hear_all(&s, 30 * S);
@@ -176,7 +153,7 @@ static void test_no_packet_passes_the_budget(void **state)
     void (*const changes[])(struct bruit_config *) = {NULL, sealed_and_labelled, old_seal};
     (void)state;
     for (int i = 0; i < 3; i++) {
-        struct scene s = scene_with(124, changes[i]);
+        struct scene s = quiet_scene_with(124, changes[i]);
         size_t largest = 0, packets = 0, budget = s.w->config.packet_size_max;
         if (i > 0)
             test_wire_key(s.p->wire, 0, 16);
@@ -209,7 +186,7 @@ static size_t heard_at(const struct scene *s, uint8_t number)
 /* Who left is told nothing any more. Who is dead is, for 30 s, so that it may say otherwise. */
 static void test_the_dead_are_told_and_the_left_are_not(void **state)
 {
-    struct scene s = scene(125);
+    struct scene s = quiet_scene(125);
     (void)state;
     say_members(&s, 4);
     hear_all(&s, 20 * S);
@@ -260,7 +237,7 @@ static void with_speaking(struct bruit_config *config)
 static void test_broadcasts_take_what_room_is_left(void **state)
 {
     static uint8_t message[900];
-    struct scene s = scene_with(126, with_speaking);
+    struct scene s = quiet_scene_with(126, with_speaking);
     (void)state;
     memset(message, '!', sizeof message);
     say_members(&s, 100);
@@ -290,7 +267,7 @@ static void test_broadcasts_take_what_room_is_left(void **state)
 static void test_a_broadcast_too_long_holds_no_rounds(void **state)
 {
     static uint8_t message[2000];
-    struct scene s = scene_with(127, with_speaking);
+    struct scene s = quiet_scene_with(127, with_speaking);
     (void)state;
     say_members(&s, 2);
     world_run(s.w, 20 * S);
@@ -329,7 +306,7 @@ static void test_syncs_come_at_scaled_intervals(void **state)
 {
     (void)state;
     for (unsigned others = 31; others <= 32; others++) {
-        struct scene s = scene_with(128, with_syncs);
+        struct scene s = quiet_scene_with(128, with_syncs);
         say_members(&s, others);
         bruit_time first = next_sync(&s);
         assert_true(first >= WORLD_START + 30 * S && first <= WORLD_START + 60 * S + MS);
@@ -350,7 +327,7 @@ static void probing(struct bruit_config *config)
  * was; and then anybody may use the name. */
 static void test_the_gone_are_forgotten(void **state)
 {
-    struct scene s = scene_with(129, probing);
+    struct scene s = quiet_scene_with(129, probing);
     (void)state;
     peer_alive(s.p, 1);
     say(&s);

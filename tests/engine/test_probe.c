@@ -2,7 +2,7 @@
  * Probing and answering, as the network sees it: docs/wire/memberlist.md section 7. One member of ours, n0, and peers
  * whose datagrams are looked at. What the machines decide is tests/detect's; here it is who is sent what, and when.
  */
-#include "support/peer.h"
+#include "support/scene.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,38 +12,6 @@
 
 #define S BRUIT_SECOND
 #define MS BRUIT_MILLISECOND
-
-struct scene {
-    struct world *w;
-    struct peer *p;
-};
-
-static struct scene scene_with(uint64_t seed, void (*change)(struct bruit_config *config))
-{
-    struct scene s = {.w = world_new(seed)};
-    if (change != NULL)
-        change(&s.w->config);
-    (void)world_add(s.w);
-    assert_int_equal(world_start(s.w, 0), 0);
-    s.p = peer_new(s.w, 0, "p", 1);
-    return s;
-}
-
-static struct scene scene(uint64_t seed)
-{
-    return scene_with(seed, NULL);
-}
-
-static void end(struct scene *s)
-{
-    peer_free(s->p);
-    world_free(s->w);
-}
-
-static void say(struct scene *s)
-{
-    assert_int_equal(peer_send(s->p), 0);
-}
 
 static struct bruit_addr addr_of(uint8_t number)
 {

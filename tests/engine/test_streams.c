@@ -2,7 +2,7 @@
  * Streams, both ways: docs/wire/memberlist.md sections 5, 6.7 and 11.2. One member of ours, n0, and a peer that dials
  * it, or is dialled.
  */
-#include "support/peer.h"
+#include "support/scene.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,33 +12,6 @@
 
 #define S BRUIT_SECOND
 #define MS BRUIT_MILLISECOND
-
-struct scene {
-    struct world *w;
-    struct peer *p;
-};
-
-static struct scene scene_with(uint64_t seed, void (*change)(struct bruit_config *config))
-{
-    struct scene s = {.w = world_new(seed)};
-    if (change != NULL)
-        change(&s.w->config);
-    (void)world_add(s.w);
-    assert_int_equal(world_start(s.w, 0), 0);
-    s.p = peer_new(s.w, 0, "p", 1);
-    return s;
-}
-
-static struct scene scene(uint64_t seed)
-{
-    return scene_with(seed, NULL);
-}
-
-static void end(struct scene *s)
-{
-    peer_free(s->p);
-    world_free(s->w);
-}
 
 static uint64_t dropped(const struct scene *s, enum bruit_drop reason)
 {
@@ -214,7 +187,8 @@ static void test_delegate_versions_are_configurable(void **state)
     for (uint32_t i = 0; i < 4; i++)
         world_add(w);
     for (uint32_t i = 0; i < 2; i++)
-        w->nodes[i].config.delegate_min = w->nodes[i].config.delegate_max = w->nodes[i].config.delegate_current = 0;
+        w->nodes[i].config.delegate_min = w->nodes[i].config.delegate_max =
+            w->nodes[i].config.delegate_current = 0;
     w->nodes[3].config.delegate_min = w->nodes[3].config.delegate_current = 0;
     for (uint32_t i = 0; i < 4; i++)
         assert_int_equal(world_start(w, i), 0);
