@@ -86,6 +86,9 @@ BRUIT_API void bruit_event_ignore_before(struct bruit_engine *engine, uint64_t l
 BRUIT_API uint64_t bruit_event_time(const struct bruit_engine *engine);
 BRUIT_API void bruit_event_witness(struct bruit_engine *engine, uint64_t seen);
 
+/* How many events wait to be gossiped. */
+BRUIT_API size_t bruit_event_queued(const struct bruit_engine *engine);
+
 #ifdef __cplusplus
 }
 #endif

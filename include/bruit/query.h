@@ -153,6 +153,9 @@ BRUIT_API void bruit_query_ignore_before(struct bruit_engine *engine, uint64_t l
 BRUIT_API uint64_t bruit_query_time(const struct bruit_engine *engine);
 BRUIT_API void bruit_query_witness(struct bruit_engine *engine, uint64_t seen);
 
+/* How many queries wait to be gossiped. */
+BRUIT_API size_t bruit_query_queued(const struct bruit_engine *engine);
+
 #ifdef __cplusplus
 }
 #endif

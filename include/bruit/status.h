@@ -106,6 +106,9 @@ struct bruit_status_counts {
 };
 BRUIT_API void bruit_status_counts(const struct bruit_engine *engine, struct bruit_status_counts *out);
 
+/* How many joins, leaves and removals wait to be gossiped. */
+BRUIT_API size_t bruit_status_queued(const struct bruit_engine *engine);
+
 /* Moves the member clock past `seen`, as after a restart. */
 BRUIT_API void bruit_status_witness(struct bruit_engine *engine, uint64_t seen);
 

@@ -5,6 +5,7 @@
 #include "codec/addr.h"
 
 #include <bruit/conflict.h>
+#include <bruit/coord.h>
 #include <bruit/event.h>
 #include <bruit/query.h>
 #include <bruit/status.h>
@@ -120,6 +121,7 @@ static int init_handles(struct br_agent *agent)
     (void)uv_signal_init(&agent->loop, &agent->terminate);
     (void)uv_signal_init(&agent->loop, &agent->hangup);
     init_timer(agent, &agent->coalesce_timer);
+    init_timer(agent, &agent->users_timer);
     init_timer(agent, &agent->leave_timer);
     init_timer(agent, &agent->linger_timer);
     init_timer(agent, &agent->retry_timer);
@@ -168,6 +170,7 @@ static void free_agent(struct br_agent *agent)
     if (agent->has_cipher)
         bruit_cipher_openssl_close(&agent->cipher);
     br_coalescer_fini(&agent->coalescer);
+    br_user_coalescer_fini(&agent->users);
     br_agent_memory_close(agent);
     br_options_release(&agent->options);
     br_syslog_close(&agent->syslog);
@@ -201,7 +204,9 @@ static int load_files(struct br_agent *agent)
 
 static int open_engine(struct br_agent *agent)
 {
-    static const struct bruit_module *const modules[] = {&bruit_status_module};
+    static const struct bruit_module *const modules[] = {&bruit_status_module, &bruit_event_module,
+                                                         &bruit_query_module, &bruit_conflict_module,
+                                                         &bruit_coord_module};
     struct br_options *options = &agent->options;
     struct bruit_config config;
     struct bruit_bytes keys[BR_KEYRING_KEYS_MAX];
@@ -228,6 +233,7 @@ static int open_engine(struct br_agent *agent)
     uv.on_event = on_event;
     uv.context = agent;
     br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "Bruit agent starting");
+    br_agent_news_init(agent);
     br_coalescer_init(&agent->coalescer, uv_hrtime(), on_coalesced, agent);
     error = br_agent_memory_open(agent, why);
     if (error != 0)
@@ -338,6 +344,7 @@ static void close_handles(struct br_agent *agent)
     close_handle((uv_handle_t *)&agent->terminate);
     close_handle((uv_handle_t *)&agent->hangup);
     close_handle((uv_handle_t *)&agent->coalesce_timer);
+    close_handle((uv_handle_t *)&agent->users_timer);
     close_handle((uv_handle_t *)&agent->leave_timer);
     close_handle((uv_handle_t *)&agent->linger_timer);
     close_handle((uv_handle_t *)&agent->retry_timer);
@@ -365,6 +372,7 @@ void br_agent_stop(struct br_agent *agent, int exit_code)
             br_log(&agent->log, BRUIT_TRACE_WARN, "serf", "Shutdown without a Leave");
         br_agent_memory_stop(agent);
         br_coalescer_flush(&agent->coalescer);
+        br_user_coalescer_flush(&agent->users);
     }
     br_agent_give_up_waits(agent);
     if (agent->rpc != NULL)
@@ -557,6 +565,6 @@ static void on_event(struct bruit_uv *uv, void *context, const struct bruit_even
     case BRUIT_EVENT_LEAVE_DONE: leave_done(agent, event->error); break;
     case BRUIT_EVENT_META_DONE: br_agent_meta_done(agent, ""); break;
     case BRUIT_EVENT_FORCE_LEAVE: br_agent_removal_done(agent, event->request, event->error); break;
-    default: break; /* the trace tells people of the rest */
+    default: br_agent_news(agent, event); break;
     }
 }

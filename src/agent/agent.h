@@ -12,6 +12,7 @@
 #define BR_AGENT_AGENT_H
 
 #include "agent/coalesce.h"
+#include "agent/coalesce_user.h"
 #include "agent/log.h"
 #include "agent/options.h"
 #include "agent/rpc.h"
@@ -58,9 +59,11 @@ struct br_agent {
     struct bruit_cipher cipher;
     bool has_cipher;
     struct br_coalescer coalescer;
+    struct br_user_coalescer users; /* user events that are being gathered */
 
     uv_signal_t interrupt, terminate, hangup;
     uv_timer_t coalesce_timer;
+    uv_timer_t users_timer;
     uv_timer_t leave_timer;  /* how long a leave asked for by a signal may take */
     uv_timer_t linger_timer; /* after leaving, how long we go on answering */
     uv_timer_t retry_timer;
@@ -116,6 +119,20 @@ void br_agent_rpc_join(struct br_agent *agent, struct br_rpc_call *call, const c
 
 /* Serf's text about a join that reached nobody: every failure on a line of its own. */
 void br_join_error(const struct bruit_uv_joined *joined, struct br_blob *out);
+
+/* ---- news.c ---- */
+
+/* Before the engine is there. */
+void br_agent_news_init(struct br_agent *agent);
+
+/* An event of the engine that is about user events, queries or our name. */
+void br_agent_news(struct br_agent *agent, const struct bruit_event *event);
+
+/* Answers a query that came to us; 0, or an error with Serf's sentence. Kick the driver afterwards. */
+int br_agent_respond(struct br_agent *agent, uint64_t handle, struct bruit_bytes payload, char why[BR_WHY_MAX]);
+
+/* Fills in what clients do with events, queries and coordinates. */
+void br_agent_news_backend(struct br_rpc_backend *backend);
 
 /* ---- backend.c ---- */
 

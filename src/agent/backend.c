@@ -10,7 +10,10 @@
 #include "agent/blob.h"
 #include "agent/tags.h"
 
+#include <bruit/coord.h>
+#include <bruit/event.h>
 #include <bruit/member.h>
+#include <bruit/query.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -226,9 +229,11 @@ static void write_runtime(struct br_blob *out)
 {
     struct utsname system;
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    begin_map(out, "runtime", 4);
+    begin_map(out, "runtime", 6);
     write_pair(out, "arch", uname(&system) == 0 ? architecture(system.machine) : "?");
     write_number(out, "cpu_count", processors > 0 ? (uint64_t)processors : 1);
+    write_number(out, "goroutines", 1); /* Go's words for threads, of which one does everything */
+    write_number(out, "max_procs", 1);
     write_pair(out, "os", "linux");
     write_pair(out, "version", "bruit " BRUIT_VERSION);
 }
@@ -245,29 +250,45 @@ static void write_tags(const struct br_agent *agent, struct br_blob *out)
     }
 }
 
-/* What exists in this version; event and query clocks, queues and coordinates do not. */
+static void write_serf(const struct br_agent *agent, struct br_blob *out)
+{
+    const struct bruit_engine *engine = bruit_uv_engine(agent->uv);
+    struct bruit_status_counts counts;
+    struct bruit_coord_stats coord = {.resets = 0};
+    struct bruit_stats stats;
+    bruit_status_counts(engine, &counts);
+    (void)bruit_coord_stats(engine, &coord);
+    bruit_stats_get(engine, &stats);
+    begin_map(out, "serf", 12);
+    write_number(out, "coordinate_resets", coord.resets);
+    write_pair(out, "encrypted", agent->options.key_size != 0 ? "true" : "false");
+    write_number(out, "event_queue", bruit_event_queued(engine));
+    write_number(out, "event_time", bruit_event_time(engine));
+    write_number(out, "failed", counts.failed);
+    write_number(out, "health_score", stats.health);
+    write_number(out, "intent_queue", bruit_status_queued(engine));
+    write_number(out, "left", counts.left);
+    write_number(out, "member_time", counts.member_time);
+    write_number(out, "members", counts.members);
+    write_number(out, "query_queue", bruit_query_queued(engine));
+    write_number(out, "query_time", bruit_query_time(engine));
+}
+
 static void stats(void *context, struct br_blob *out)
 {
     const struct br_agent *agent = context;
-    struct bruit_status_counts counts;
-    bruit_status_counts(bruit_uv_engine(agent->uv), &counts);
     br_rpc_write_map(out, 5);
     begin_map(out, "agent", 1);
     write_pair(out, "name", agent->options.name);
     begin_map(out, "event_handlers", 0);
     write_runtime(out);
-    begin_map(out, "serf", 5);
-    write_pair(out, "encrypted", agent->options.key_size != 0 ? "true" : "false");
-    write_number(out, "failed", counts.failed);
-    write_number(out, "left", counts.left);
-    write_number(out, "member_time", counts.member_time);
-    write_number(out, "members", counts.members);
+    write_serf(agent, out);
     write_tags(agent, out);
 }
 
 struct br_rpc_backend br_agent_backend(struct br_agent *agent)
 {
-    return (struct br_rpc_backend){
+    struct br_rpc_backend backend = {
         .context = agent,
         .next_member = next_member,
         .join = join,
@@ -276,4 +297,6 @@ struct br_rpc_backend br_agent_backend(struct br_agent *agent)
         .leave = leave,
         .stats = stats,
     };
+    br_agent_news_backend(&backend);
+    return backend;
 }

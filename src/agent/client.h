@@ -43,12 +43,26 @@ struct br_rpc {
     bool is_telling;     /* a line of the log is on its way to those who monitor */
 };
 
-/* A subscription to events or to the log: records carry its sequence number. */
+/* The longest filter of a stream, and how many queries a client may still respond to: it forgets the oldest. */
+#define BR_RPC_FILTER_MAX ((size_t)16 << 10)
+#define BR_RPC_ASKED_MAX 1024
+
+/* A subscription to events, to the answers to a query, or to the log: records carry its sequence number. */
 struct br_rpc_stream {
     struct br_list link;
     uint64_t seq;
-    uint32_t mask;    /* enum bruit_status_change bits that are wanted */
+    uint32_t mask;    /* enum bruit_status_change bits that are wanted, and of all user events and queries */
+    uint32_t query;   /* of a query: the engine's number for it */
+    struct br_blob named; /* the filter, when it names user events or queries */
     uint32_t waiting; /* records written and not yet with the kernel */
+};
+
+/* A query that a stream told of, and that may be responded to. */
+struct br_rpc_asked {
+    struct br_list link;
+    uint64_t id; /* as told: 1, 2, 3... for each client */
+    uint64_t handle;
+    bruit_time deadline;
 };
 
 struct br_client {
@@ -59,6 +73,10 @@ struct br_client {
     struct br_blob input;
     struct br_rpc_call *call; /* the command that is being carried out, or NULL */
     struct br_list streams;
+    struct br_list queries; /* of struct br_rpc_stream: what this client asked the cluster */
+    struct br_list asked;   /* of struct br_rpc_asked, the oldest first */
+    size_t asked_count;
+    uint64_t asked_last; /* the last id given */
     struct br_rpc_stream monitor;
     int monitor_level; /* 0: no monitor */
     bool has_shaken_hands;
@@ -97,6 +115,21 @@ void br_client_execute(struct br_client *client, const struct br_rpc_request *re
 void br_client_log_line(struct br_client *client, const struct br_log_line *line);
 void br_client_member_event(struct br_client *client, enum bruit_status_change change,
                             const struct bruit_status_member *members, size_t count);
+void br_client_user_event(struct br_client *client, const struct bruit_user_event *event);
+void br_client_query_event(struct br_client *client, const struct bruit_query *query);
 void br_client_forget_streams(struct br_client *client);
+void br_client_answer(struct br_client *client, uint64_t seq, const char *error);
+
+/* ---- question.c: what clients ask of the cluster, and answer it ---- */
+
+void br_client_send_event(struct br_client *client, const struct br_rpc_request *request);
+void br_client_query(struct br_client *client, const struct br_rpc_request *request);
+void br_client_respond(struct br_client *client, const struct br_rpc_request *request);
+void br_client_get_coordinate(struct br_client *client, const struct br_rpc_request *request);
+/* An answer to a query, or, NULL, its end. False: the query is not this client's. */
+bool br_client_query_answer(struct br_client *client, uint32_t query, const struct bruit_query_answer *answer);
+/* The id by which the client may respond to it; 0 without memory. */
+uint64_t br_client_remember(struct br_client *client, const struct bruit_query *query);
+void br_client_forget_queries(struct br_client *client);
 
 #endif

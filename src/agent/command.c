@@ -13,8 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define EVERY_CHANGE \
-    (BRUIT_MEMBER_JOIN | BRUIT_MEMBER_LEAVE | BRUIT_MEMBER_FAILED | BRUIT_MEMBER_UPDATE | BRUIT_MEMBER_REAP)
+/* Bits of a stream's mask beside the changes of members. */
+#define EVERY_USER (1u << 16)
+#define EVERY_QUERY (1u << 17)
+#define EVERY_EVENT                                                                                         \
+    (BRUIT_MEMBER_JOIN | BRUIT_MEMBER_LEAVE | BRUIT_MEMBER_FAILED | BRUIT_MEMBER_UPDATE | BRUIT_MEMBER_REAP | \
+     EVERY_USER | EVERY_QUERY)
 
 static void handshake(struct br_client *client, const struct br_rpc_request *request);
 static void authenticate(struct br_client *client, const struct br_rpc_request *request);
@@ -45,9 +49,13 @@ static const command_fn commands[BR_RPC_COMMANDS] = {
     [BR_RPC_TAGS] = tags,
     [BR_RPC_LEAVE] = leave,
     [BR_RPC_STATS] = stats,
+    [BR_RPC_EVENT] = br_client_send_event,
+    [BR_RPC_QUERY] = br_client_query,
+    [BR_RPC_RESPOND] = br_client_respond,
+    [BR_RPC_GET_COORDINATE] = br_client_get_coordinate,
 };
 
-static void answer(struct br_client *client, uint64_t seq, const char *error)
+void br_client_answer(struct br_client *client, uint64_t seq, const char *error)
 {
     struct br_blob out = BR_BLOB_EMPTY;
     br_rpc_write_header(&out, seq, error);
@@ -56,7 +64,7 @@ static void answer(struct br_client *client, uint64_t seq, const char *error)
 
 static void answer_and_close(struct br_client *client, uint64_t seq, const char *error)
 {
-    answer(client, seq, error);
+    br_client_answer(client, seq, error);
     br_client_close(client);
 }
 
@@ -72,7 +80,7 @@ void br_client_execute(struct br_client *client, const struct br_rpc_request *re
     if (!client->has_shaken_hands && command != BR_RPC_HANDSHAKE)
         answer_and_close(client, request->seq, "Handshake required");
     else if (needs_authentication(client) && command != BR_RPC_HANDSHAKE && command != BR_RPC_AUTH)
-        answer(client, request->seq, "Authentication required");
+        br_client_answer(client, request->seq, "Authentication required");
     else if (commands[command] == NULL)
         answer_and_close(client, request->seq, "Unsupported command");
     else
@@ -84,13 +92,13 @@ void br_client_execute(struct br_client *client, const struct br_rpc_request *re
 static void handshake(struct br_client *client, const struct br_rpc_request *request)
 {
     if (request->version != 1) {
-        answer(client, request->seq, "Unsupported IPC version");
+        br_client_answer(client, request->seq, "Unsupported IPC version");
     } else if (client->has_shaken_hands) {
-        answer(client, request->seq, "Handshake already performed");
+        br_client_answer(client, request->seq, "Handshake already performed");
     } else {
         client->has_shaken_hands = true;
         client->decoder.is_open = true;
-        answer(client, request->seq, "");
+        br_client_answer(client, request->seq, "");
     }
 }
 
@@ -108,9 +116,9 @@ static void authenticate(struct br_client *client, const struct br_rpc_request *
     const char *auth = client->rpc->options.auth;
     if (is_same_secret(request->auth_key, br_bytes_string(auth == NULL ? "" : auth))) {
         client->is_authenticated = true;
-        answer(client, request->seq, "");
+        br_client_answer(client, request->seq, "");
     } else {
-        answer(client, request->seq, "Invalid authentication token");
+        br_client_answer(client, request->seq, "Invalid authentication token");
     }
 }
 
@@ -243,39 +251,80 @@ static void answer_members(struct br_client *client, uint64_t seq, struct filter
 
 /* ------------------------------------------------------------------ streams */
 
-/*
- * The bits of one word of a filter; false when it is no event. User events and queries come with a later
- * version.
- */
-static bool parse_event(struct bruit_bytes word, uint32_t *mask)
+static bool begins_with(struct bruit_bytes word, const char *prefix, size_t size)
 {
-    if (br_bytes_equal(word, br_bytes_text("*"))) {
-        *mask |= EVERY_CHANGE;
-        return true;
-    }
-    for (uint32_t change = BRUIT_MEMBER_JOIN; change <= BRUIT_MEMBER_REAP; change <<= 1) {
-        if (br_bytes_equal(word, br_bytes_string(br_rpc_event_name((enum bruit_status_change)change)))) {
-            *mask |= change;
-            return true;
-        }
-    }
-    return br_bytes_equal(word, br_bytes_text("user")) || br_bytes_equal(word, br_bytes_text("query")) ||
-           (word.size >= 5 && memcmp(word.data, "user:", 5) == 0) ||
-           (word.size >= 6 && memcmp(word.data, "query:", 6) == 0);
+    return word.size >= size && memcmp(word.data, prefix, size) == 0;
 }
 
-static bool parse_filter(struct bruit_bytes text, uint32_t *mask)
+/* "user:deploy" and the like; without a name it means any. */
+static bool parse_named(struct bruit_bytes word, const char *prefix, uint32_t any, uint32_t *mask, bool *is_named)
 {
-    *mask = text.size == 0 ? EVERY_CHANGE : 0;
-    while (text.size > 0) {
-        const uint8_t *comma = memchr(text.data, ',', text.size);
-        size_t size = comma == NULL ? text.size : (size_t)(comma - text.data);
-        if (!parse_event(br_bytes(text.data, size), mask) || (comma != NULL && size + 1 == text.size))
-            return false;
-        size += comma != NULL;
-        text = br_bytes(text.data + size, text.size - size);
-    }
+    size_t size = strlen(prefix);
+    if (!begins_with(word, prefix, size))
+        return false;
+    if (word.size == size)
+        *mask |= any;
+    else
+        *is_named = true;
     return true;
+}
+
+/* The bits of one word of a filter; false when it is no event. */
+static bool parse_event(struct bruit_bytes word, uint32_t *mask, bool *is_named)
+{
+    uint32_t bits = br_bytes_equal(word, br_bytes_text("*"))       ? EVERY_EVENT
+                    : br_bytes_equal(word, br_bytes_text("user"))  ? EVERY_USER
+                    : br_bytes_equal(word, br_bytes_text("query")) ? EVERY_QUERY
+                                                                   : 0;
+    for (uint32_t change = BRUIT_MEMBER_JOIN; change <= BRUIT_MEMBER_REAP; change <<= 1)
+        if (br_bytes_equal(word, br_bytes_string(br_rpc_event_name((enum bruit_status_change)change))))
+            bits = change;
+    *mask |= bits;
+    return bits != 0 || parse_named(word, "user:", EVERY_USER, mask, is_named) ||
+           parse_named(word, "query:", EVERY_QUERY, mask, is_named);
+}
+
+/* The word before the next comma, taken from `text`. */
+static struct bruit_bytes next_word(struct bruit_bytes *text)
+{
+    const uint8_t *comma = memchr(text->data, ',', text->size);
+    size_t size = comma == NULL ? text->size : (size_t)(comma - text->data);
+    struct bruit_bytes word = br_bytes(text->data, size);
+    size += comma != NULL;
+    *text = br_bytes(text->data + size, text->size - size);
+    return word;
+}
+
+static bool parse_filter(struct bruit_bytes text, uint32_t *mask, bool *is_named)
+{
+    *mask = text.size == 0 ? EVERY_EVENT : 0;
+    if (text.size > BR_RPC_FILTER_MAX || (text.size > 0 && text.data[text.size - 1] == ','))
+        return false;
+    while (text.size > 0)
+        if (!parse_event(next_word(&text), mask, is_named))
+            return false;
+    return true;
+}
+
+/* Whether a stream wants the user events, or queries, of this name. */
+static bool wants(const struct br_rpc_stream *stream, uint32_t any, const char *prefix, struct bruit_bytes name)
+{
+    struct bruit_bytes text = br_blob_bytes(&stream->named);
+    size_t size = strlen(prefix);
+    if ((stream->mask & any) != 0)
+        return true;
+    while (text.size > 0) {
+        struct bruit_bytes word = next_word(&text);
+        if (begins_with(word, prefix, size) && br_bytes_equal(br_bytes(word.data + size, word.size - size), name))
+            return true;
+    }
+    return false;
+}
+
+static void free_stream(struct br_rpc_stream *stream)
+{
+    br_blob_release(&stream->named);
+    free(stream);
 }
 
 static struct br_rpc_stream *find_stream(struct br_client *client, uint64_t seq, size_t *count)
@@ -296,23 +345,26 @@ static void stream(struct br_client *client, const struct br_rpc_request *reques
 {
     uint32_t mask;
     size_t count;
+    bool is_named = false;
     if (find_stream(client, request->seq, &count) != NULL) {
-        answer(client, request->seq, "Stream with given sequence exists");
+        br_client_answer(client, request->seq, "Stream with given sequence exists");
         return;
     }
-    if (!parse_filter(request->type, &mask)) {
-        answer(client, request->seq, "Invalid event filter");
+    if (!parse_filter(request->type, &mask, &is_named)) {
+        br_client_answer(client, request->seq, "Invalid event filter");
         return;
     }
     struct br_rpc_stream *new = count >= BR_RPC_STREAMS_MAX ? NULL : calloc(1, sizeof *new);
     if (new == NULL) {
-        answer(client, request->seq, "Too many streams on one connection");
+        br_client_answer(client, request->seq, "Too many streams on one connection");
         return;
     }
     new->seq = request->seq;
     new->mask = mask;
+    if (is_named)
+        br_blob_add(&new->named, request->type);
     br_list_push_back(&client->streams, &new->link);
-    answer(client, request->seq, "");
+    br_client_answer(client, request->seq, "");
 }
 
 void br_client_member_event(struct br_client *client, enum bruit_status_change change,
@@ -328,6 +380,39 @@ void br_client_member_event(struct br_client *client, enum bruit_status_change c
         br_rpc_write_event(&out, change, count);
         for (size_t i = 0; i < count; i++)
             br_rpc_write_member(&out, &list[i]);
+        br_client_send(client, &out, to);
+        if (client->is_closing)
+            return;
+    }
+}
+
+void br_client_user_event(struct br_client *client, const struct bruit_user_event *event)
+{
+    BR_LIST_EACH_SAFE(link, &client->streams)
+    {
+        struct br_rpc_stream *to = BR_LIST_OF(link, struct br_rpc_stream, link);
+        struct br_blob out = BR_BLOB_EMPTY;
+        if (!wants(to, EVERY_USER, "user:", event->name) || !br_client_has_room(client, to))
+            continue;
+        br_rpc_write_header(&out, to->seq, "");
+        br_rpc_write_user(&out, event);
+        br_client_send(client, &out, to);
+        if (client->is_closing)
+            return;
+    }
+}
+
+/* Each stream has an id of its own for the query. */
+void br_client_query_event(struct br_client *client, const struct bruit_query *query)
+{
+    BR_LIST_EACH_SAFE(link, &client->streams)
+    {
+        struct br_rpc_stream *to = BR_LIST_OF(link, struct br_rpc_stream, link);
+        struct br_blob out = BR_BLOB_EMPTY;
+        if (!wants(to, EVERY_QUERY, "query:", query->name) || !br_client_has_room(client, to))
+            continue;
+        br_rpc_write_header(&out, to->seq, "");
+        br_rpc_write_asked(&out, query, br_client_remember(client, query));
         br_client_send(client, &out, to);
         if (client->is_closing)
             return;
@@ -357,11 +442,11 @@ static void monitor(struct br_client *client, const struct br_rpc_request *reque
         for (size_t i = 19; i < size && i < sizeof error; i++)
             if (error[i] >= 'a' && error[i] <= 'z')
                 error[i] = (char)(error[i] - 'a' + 'A');
-        answer(client, request->seq, error);
+        br_client_answer(client, request->seq, error);
         return;
     }
     if (client->monitor_level != 0) {
-        answer(client, request->seq, "Monitor already exists");
+        br_client_answer(client, request->seq, "Monitor already exists");
         return;
     }
     client->monitor_level = level;
@@ -388,18 +473,18 @@ static void stop(struct br_client *client, const struct br_rpc_request *request)
     struct br_rpc_stream *found = find_stream(client, request->stop, &count);
     if (found != NULL) {
         br_list_remove(&found->link);
-        free(found);
+        free_stream(found);
     }
     if (client->monitor.seq == request->stop)
         client->monitor_level = 0;
-    answer(client, request->seq, "");
+    br_client_answer(client, request->seq, "");
 }
 
 void br_client_forget_streams(struct br_client *client)
 {
     client->monitor_level = 0;
     for (struct br_list *link; (link = br_list_pop_front(&client->streams)) != NULL;)
-        free(BR_LIST_OF(link, struct br_rpc_stream, link));
+        free_stream(BR_LIST_OF(link, struct br_rpc_stream, link));
 }
 
 /* ------------------------------------------------------------------ commands that take their time */

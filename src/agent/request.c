@@ -29,6 +29,25 @@ static const struct br_mp_field tags_fields[] = {
 };
 static const struct br_mp_field stream_fields[] = {FIELD(BR_MP_TEXT, type, "Type", 0)};
 static const struct br_mp_field monitor_fields[] = {FIELD(BR_MP_TEXT, log_level, "LogLevel", 0)};
+static const struct br_mp_field event_fields[] = {
+    FIELD(BR_MP_FLAG, coalesce, "Coalesce", 2),
+    FIELD(BR_MP_TEXT, name, "Name", 0),
+    FIELD(BR_MP_BYTES, payload, "Payload", 1),
+};
+static const struct br_mp_field query_fields[] = {
+    FIELD(BR_MP_LIST, nodes, "FilterNodes", 0),
+    FIELD(BR_MP_PAIRS, tags, "FilterTags", 1),
+    FIELD(BR_MP_TEXT, name, "Name", 5),
+    FIELD(BR_MP_BYTES, payload, "Payload", 6),
+    FIELD(BR_MP_U8, relay_factor, "RelayFactor", 3),
+    FIELD(BR_MP_FLAG, ack, "RequestAck", 2),
+    FIELD(BR_MP_I64, timeout, "Timeout", 4),
+};
+static const struct br_mp_field respond_fields[] = {
+    FIELD(BR_MP_U64, id, "ID", 0),
+    FIELD(BR_MP_BYTES, payload, "Payload", 1),
+};
+static const struct br_mp_field get_coordinate_fields[] = {FIELD(BR_MP_TEXT, node, "Node", 0)};
 static const struct br_mp_field stop_fields[] = {FIELD(BR_MP_U64, stop, "Stop", 0)};
 
 struct command {
@@ -46,7 +65,7 @@ static const struct command commands[BR_RPC_COMMANDS] = {
     [BR_RPC_UNKNOWN] = {"?", NO_BODY},
     [BR_RPC_HANDSHAKE] = {"handshake", BODY(handshake_fields)},
     [BR_RPC_AUTH] = {"auth", BODY(auth_fields)},
-    [BR_RPC_EVENT] = {"event", SKIPPED_BODY},
+    [BR_RPC_EVENT] = {"event", BODY(event_fields)},
     [BR_RPC_FORCE_LEAVE] = {"force-leave", BODY(force_leave_fields)},
     [BR_RPC_JOIN] = {"join", BODY(join_fields)},
     [BR_RPC_MEMBERS] = {"members", NO_BODY},
@@ -56,14 +75,14 @@ static const struct command commands[BR_RPC_COMMANDS] = {
     [BR_RPC_STOP] = {"stop", BODY(stop_fields)},
     [BR_RPC_LEAVE] = {"leave", NO_BODY},
     [BR_RPC_TAGS] = {"tags", BODY(tags_fields)},
-    [BR_RPC_QUERY] = {"query", SKIPPED_BODY},
-    [BR_RPC_RESPOND] = {"respond", SKIPPED_BODY},
+    [BR_RPC_QUERY] = {"query", BODY(query_fields)},
+    [BR_RPC_RESPOND] = {"respond", BODY(respond_fields)},
     [BR_RPC_INSTALL_KEY] = {"install-key", SKIPPED_BODY},
     [BR_RPC_USE_KEY] = {"use-key", SKIPPED_BODY},
     [BR_RPC_REMOVE_KEY] = {"remove-key", SKIPPED_BODY},
     [BR_RPC_LIST_KEYS] = {"list-keys", NO_BODY},
     [BR_RPC_STATS] = {"stats", NO_BODY},
-    [BR_RPC_GET_COORDINATE] = {"get-coordinate", SKIPPED_BODY},
+    [BR_RPC_GET_COORDINATE] = {"get-coordinate", BODY(get_coordinate_fields)},
 };
 
 const char *br_rpc_command_name(enum br_rpc_command command)
@@ -174,7 +193,7 @@ static int decode_body(const struct br_rpc_decoder *decoder, struct bruit_bytes 
     else
         br_mp_read_struct(&r, command->fields, command->field_count, out);
     if (r.failed || !holds_texts(&out->existing, 1) || !holds_texts(&out->delete_tags, 1) ||
-        !holds_texts(&out->tags, 2))
+        !holds_texts(&out->nodes, 1) || !holds_texts(&out->tags, 2))
         return BRUIT_EFORMAT;
     return 0;
 }
@@ -334,4 +353,92 @@ void br_rpc_write_log(struct br_blob *out, struct bruit_bytes line)
     br_rpc_write_map(out, 1);
     write_key(out, "Log");
     br_rpc_write_text(out, line);
+}
+
+/* ------------------------------------------------------------------ events, queries, coordinates */
+
+/* All keys of such a record, its numbers, and the headers of its texts. */
+#define RECORD_FIXED 128
+
+static void write_payload(struct br_writer *w, struct bruit_bytes payload)
+{
+    br_mp_write_key(w, "Payload");
+    br_mp_write_bin(w, payload.size == 0 ? br_bytes(NULL, 0) : payload);
+}
+
+static void write_name(struct br_writer *w, struct bruit_bytes name)
+{
+    br_mp_write_key(w, "Name");
+    br_mp_write_str8(w, name);
+}
+
+void br_rpc_write_user(struct br_blob *out, const struct bruit_user_event *event)
+{
+    struct br_writer w = br_blob_writer(out, RECORD_FIXED + event->name.size + event->payload.size);
+    br_mp_write_map(&w, 5);
+    br_mp_write_key(&w, "Coalesce");
+    br_mp_write_bool(&w, event->coalesce);
+    br_mp_write_key(&w, "Event");
+    br_mp_write_key(&w, "user");
+    write_number(&w, "LTime", event->ltime);
+    write_name(&w, event->name);
+    write_payload(&w, event->payload);
+    br_blob_written(out, &w);
+}
+
+void br_rpc_write_asked(struct br_blob *out, const struct bruit_query *query, uint64_t id)
+{
+    struct br_writer w = br_blob_writer(out, RECORD_FIXED + query->name.size + query->payload.size);
+    br_mp_write_map(&w, 5);
+    br_mp_write_key(&w, "Event");
+    br_mp_write_key(&w, "query");
+    write_number(&w, "ID", id);
+    write_number(&w, "LTime", query->ltime);
+    write_name(&w, query->name);
+    write_payload(&w, query->payload);
+    br_blob_written(out, &w);
+}
+
+void br_rpc_write_answer(struct br_blob *out, const struct bruit_query_answer *answer)
+{
+    static const struct bruit_query_answer end = {.is_ack = false};
+    const struct bruit_query_answer *shown = answer == NULL ? &end : answer;
+    struct br_writer w = br_blob_writer(out, RECORD_FIXED + shown->from.size + shown->payload.size);
+    br_mp_write_map(&w, 3);
+    br_mp_write_key(&w, "From");
+    br_mp_write_str8(&w, shown->from);
+    write_payload(&w, shown->payload);
+    br_mp_write_key(&w, "Type");
+    br_mp_write_key(&w, answer == NULL ? "done" : answer->is_ack ? "ack" : "response");
+    br_blob_written(out, &w);
+}
+
+static void write_float(struct br_writer *w, const char *key, double value)
+{
+    br_mp_write_key(w, key);
+    br_mp_write_float(w, value);
+}
+
+/* As Go writes a coordinate that was never made: zeros, and a nil list. */
+void br_rpc_write_coordinate(struct br_blob *out, const struct bruit_coordinate *coordinate)
+{
+    static const struct bruit_coordinate none = {.error = 0};
+    const struct bruit_coordinate *c = coordinate == NULL ? &none : coordinate;
+    struct br_writer w = br_blob_writer(out, 2 * RECORD_FIXED);
+    br_mp_write_map(&w, 2);
+    br_mp_write_key(&w, "Coord");
+    br_mp_write_map(&w, 4);
+    write_float(&w, "Adjustment", c->adjustment);
+    write_float(&w, "Error", c->error);
+    write_float(&w, "Height", c->height);
+    br_mp_write_key(&w, "Vec");
+    if (coordinate == NULL)
+        br_mp_write_nil(&w);
+    else
+        br_mp_write_array(&w, BRUIT_COORD_DIMENSIONS);
+    for (size_t i = 0; i < BRUIT_COORD_DIMENSIONS && coordinate != NULL; i++)
+        br_mp_write_float(&w, c->vec[i]);
+    br_mp_write_key(&w, "Ok");
+    br_mp_write_bool(&w, coordinate != NULL);
+    br_blob_written(out, &w);
 }

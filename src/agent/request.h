@@ -13,6 +13,9 @@
 #include "agent/blob.h"
 #include "codec/msgpack.h"
 
+#include <bruit/coord.h>
+#include <bruit/event.h>
+#include <bruit/query.h>
 #include <bruit/status.h>
 
 /*
@@ -55,17 +58,24 @@ struct br_rpc_request {
     uint64_t seq;
     int64_t version;               /* handshake */
     struct bruit_bytes auth_key;   /* auth */
-    struct bruit_bytes node;       /* force-leave */
+    struct bruit_bytes node;       /* force-leave, get-coordinate */
     bool prune;                    /* force-leave */
     struct br_mp_list existing;    /* join: texts */
     bool replay;                   /* join */
-    struct bruit_bytes name;       /* members-filtered: patterns */
+    struct bruit_bytes name;       /* members-filtered: a pattern; event, query */
     struct bruit_bytes status;     /* members-filtered */
-    struct br_mp_list tags;        /* members-filtered, tags: pairs of texts */
+    struct br_mp_list tags;        /* members-filtered, tags, query: pairs of texts */
     struct br_mp_list delete_tags; /* tags: texts */
     struct bruit_bytes type;       /* stream */
     struct bruit_bytes log_level;  /* monitor */
     uint64_t stop;                 /* stop */
+    bool coalesce;                 /* event */
+    struct bruit_bytes payload;    /* event, query, respond */
+    struct br_mp_list nodes;       /* query: texts */
+    uint8_t relay_factor;          /* query */
+    bool ack;                      /* query */
+    int64_t timeout;               /* query: nanoseconds */
+    uint64_t id;                   /* respond */
 };
 
 struct br_rpc_decoder {
@@ -106,6 +116,13 @@ void br_rpc_write_member(struct br_blob *out, const struct bruit_status_member *
 /* The body of a member event, which `count` members follow. */
 void br_rpc_write_event(struct br_blob *out, enum bruit_status_change change, size_t count);
 void br_rpc_write_log(struct br_blob *out, struct bruit_bytes line);
+/* The body of a user event, and of a query whose answer is to carry `id`. */
+void br_rpc_write_user(struct br_blob *out, const struct bruit_user_event *event);
+void br_rpc_write_asked(struct br_blob *out, const struct bruit_query *query, uint64_t id);
+/* What became of a query: an answer to it, or, NULL, its end. */
+void br_rpc_write_answer(struct br_blob *out, const struct bruit_query_answer *answer);
+/* NULL: there is none. */
+void br_rpc_write_coordinate(struct br_blob *out, const struct bruit_coordinate *coordinate);
 /* A map of `count` pairs, which follow; and pieces of them. */
 void br_rpc_write_map(struct br_blob *out, size_t count);
 void br_rpc_write_text(struct br_blob *out, struct bruit_bytes text);

@@ -18,6 +18,7 @@ struct output {
     uint64_t seq; /* of the stream whose record this is */
     bool is_record;
     bool is_log; /* of the monitor */
+    uint32_t query; /* of a query, else 0 */
 };
 
 static void on_connection(uv_stream_t *listener, int status);
@@ -152,6 +153,25 @@ void br_rpc_member_event(struct br_rpc *rpc, enum bruit_status_change change,
     br_client_member_event(BR_LIST_OF(link, struct br_client, link), change, members, count);
 }
 
+void br_rpc_user_event(struct br_rpc *rpc, const struct bruit_user_event *event)
+{
+    BR_LIST_EACH_SAFE(link, &rpc->clients)
+    br_client_user_event(BR_LIST_OF(link, struct br_client, link), event);
+}
+
+void br_rpc_query_event(struct br_rpc *rpc, const struct bruit_query *query)
+{
+    BR_LIST_EACH_SAFE(link, &rpc->clients)
+    br_client_query_event(BR_LIST_OF(link, struct br_client, link), query);
+}
+
+void br_rpc_query_answer(struct br_rpc *rpc, uint32_t query, const struct bruit_query_answer *answer)
+{
+    BR_LIST_EACH_SAFE(link, &rpc->clients)
+    if (br_client_query_answer(BR_LIST_OF(link, struct br_client, link), query, answer))
+        return;
+}
+
 /* ------------------------------------------------------------------ clients come and go */
 
 static void on_client_closed(uv_handle_t *handle)
@@ -182,6 +202,7 @@ void br_client_close(struct br_client *client)
         client->call->client = NULL;
     client->call = NULL;
     br_client_forget_streams(client);
+    br_client_forget_queries(client);
     uv_close((uv_handle_t *)&client->tcp, on_client_closed);
 }
 
@@ -245,6 +266,8 @@ static void on_connection(uv_stream_t *listener, int status)
     br_rpc_decoder_init(&client->decoder);
     br_list_init(&client->link);
     br_list_init(&client->streams);
+    br_list_init(&client->queries);
+    br_list_init(&client->asked);
     br_list_push_back(&rpc->clients, &client->link);
     rpc->client_count++;
     rpc->handle_count++;
@@ -343,6 +366,7 @@ void br_client_send(struct br_client *client, struct br_blob *out, struct br_rpc
             *output = (struct output){.client = client, .bytes = *out, .is_record = stream != NULL};
             output->seq = stream == NULL ? 0 : stream->seq;
             output->is_log = stream == &client->monitor;
+            output->query = stream == NULL ? 0 : stream->query;
             if (stream != NULL)
                 stream->waiting++;
             if (uv_write(&output->request, (uv_stream_t *)&client->tcp, &buffer, 1, on_written) == 0)
@@ -380,10 +404,10 @@ static struct br_rpc_stream *find_stream(struct br_client *client, const struct 
         return NULL;
     if (output->is_log)
         return &client->monitor;
-    BR_LIST_EACH(link, &client->streams)
+    BR_LIST_EACH(link, output->query != 0 ? &client->queries : &client->streams)
     {
         struct br_rpc_stream *stream = BR_LIST_OF(link, struct br_rpc_stream, link);
-        if (stream->seq == output->seq)
+        if (stream->seq == output->seq && stream->query == output->query)
             return stream;
     }
     return NULL;

@@ -33,6 +33,17 @@ struct br_rpc_backend {
     void (*leave)(void *context, struct br_rpc_call *call);
     /* Appends the body of the answer. */
     void (*stats)(void *context, struct br_blob *out);
+    /* These return 0, or an error with the sentence to answer in `why`. */
+    int (*send_event)(void *context, const struct br_rpc_request *request, char why[BR_WHY_MAX]);
+    int (*query)(void *context, const struct br_rpc_request *request, uint32_t *query, char why[BR_WHY_MAX]);
+    int (*respond)(void *context, uint64_t handle, struct bruit_bytes payload, char why[BR_WHY_MAX]);
+    /* Nobody waits for the answers to a query any more. */
+    void (*end_query)(void *context, uint32_t query);
+    /* False: unknown. */
+    bool (*coordinate)(void *context, struct bruit_bytes node, struct bruit_coordinate *out);
+    bruit_time (*now)(void *context);
+    /* What was asked for may go out; it may report events at once. */
+    void (*kick)(void *context);
 };
 
 struct br_rpc_options {
@@ -73,6 +84,13 @@ void br_rpc_answer(struct br_rpc_call *call, const char *error, uint64_t joined)
 /* A member event, for the streams that want it. */
 void br_rpc_member_event(struct br_rpc *rpc, enum bruit_status_change change,
                          const struct bruit_status_member *members, size_t count);
+
+/* A user event, and a query, for the streams that want it. */
+void br_rpc_user_event(struct br_rpc *rpc, const struct bruit_user_event *event);
+void br_rpc_query_event(struct br_rpc *rpc, const struct bruit_query *query);
+
+/* An answer to a query that a client started, or, NULL, its end. */
+void br_rpc_query_answer(struct br_rpc *rpc, uint32_t query, const struct bruit_query_answer *answer);
 
 void br_rpc_stats_get(const struct br_rpc *rpc, struct br_rpc_stats *out);
 

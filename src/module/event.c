@@ -416,6 +416,12 @@ uint64_t bruit_event_time(const struct bruit_engine *engine)
     return e == NULL ? 0 : e->clock.time;
 }
 
+size_t bruit_event_queued(const struct bruit_engine *engine)
+{
+    const struct events *e = events_of(engine);
+    return e == NULL ? 0 : bruit_host_queued(e->host, ORDER);
+}
+
 void bruit_event_witness(struct bruit_engine *engine, uint64_t seen)
 {
     struct events *e = events_of(engine);

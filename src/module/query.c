@@ -1030,6 +1030,12 @@ uint64_t bruit_query_time(const struct bruit_engine *engine)
     return q == NULL ? 0 : q->clock.time;
 }
 
+size_t bruit_query_queued(const struct bruit_engine *engine)
+{
+    const struct queries *q = queries_of(engine);
+    return q == NULL ? 0 : bruit_host_queued(q->host, ORDER);
+}
+
 void bruit_query_witness(struct bruit_engine *engine, uint64_t seen)
 {
     struct queries *q = queries_of(engine);

@@ -878,6 +878,12 @@ void bruit_status_witness(struct bruit_engine *engine, uint64_t seen)
         br_lamport_witness(&s->clock, seen);
 }
 
+size_t bruit_status_queued(const struct bruit_engine *engine)
+{
+    const struct status *s = status_of(engine);
+    return s == NULL ? 0 : bruit_host_queued(s->host, 0);
+}
+
 void bruit_status_counts(const struct bruit_engine *engine, struct bruit_status_counts *out)
 {
     const struct status *s = status_of(engine);

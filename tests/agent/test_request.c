@@ -182,13 +182,52 @@ static void test_body_is_not_waited_for_before_the_handshake(void **state)
 static void test_body_of_a_later_command_is_skipped(void **state)
 {
     (void)state;
-    header("event", 6);
+    header("use-key", 6);
     br_mp_write_map(&w, 1);
     br_mp_write_key(&w, "Name");
     br_mp_write_array(&w, 1);
     br_mp_write_nil(&w);
     decode_all();
-    assert_int_equal(request.command, BR_RPC_EVENT);
+    assert_int_equal(request.command, BR_RPC_USE_KEY);
+}
+
+/* A query with all its fields, in another order than Serf's own command line has. */
+static void test_query_is_taken_apart(void **state)
+{
+    struct bruit_bytes text, value;
+    (void)state;
+    header("query", 7);
+    br_mp_write_map(&w, 7);
+    br_mp_write_key(&w, "Timeout");
+    br_mp_write_int(&w, -5);
+    br_mp_write_key(&w, "FilterTags");
+    br_mp_write_map(&w, 1);
+    br_mp_write_key(&w, "role");
+    br_mp_write_key(&w, "web.*");
+    br_mp_write_key(&w, "FilterNodes");
+    br_mp_write_array(&w, 1);
+    br_mp_write_key(&w, "beta");
+    br_mp_write_key(&w, "Name");
+    br_mp_write_key(&w, "uptime");
+    br_mp_write_key(&w, "Payload");
+    br_mp_write_bin(&w, br_bytes_text("p"));
+    br_mp_write_key(&w, "RelayFactor");
+    br_mp_write_uint(&w, 255);
+    br_mp_write_key(&w, "RequestAck");
+    br_mp_write_bool(&w, true);
+    decode_all();
+    assert_int_equal(request.command, BR_RPC_QUERY);
+    assert_int_equal(request.timeout, -5);
+    assert_true(br_bytes_equal(request.name, br_bytes_text("uptime")));
+    assert_true(br_bytes_equal(request.payload, br_bytes_text("p")));
+    assert_int_equal(request.relay_factor, 255);
+    assert_true(request.ack);
+    assert_true(br_rpc_next_text(&request.nodes, &text));
+    assert_true(br_bytes_equal(text, br_bytes_text("beta")));
+    assert_false(br_rpc_next_text(&request.nodes, &text));
+    assert_true(br_rpc_next_pair(&request.tags, &text, &value));
+    assert_true(br_bytes_equal(text, br_bytes_text("role")) && br_bytes_equal(value, br_bytes_text("web.*")));
+    assert_false(br_rpc_next_pair(&request.tags, &text, &value));
 }
 
 static int error_of(struct bruit_bytes input)
@@ -341,6 +380,7 @@ int main(void)
         cmocka_unit_test_setup(test_missing_and_nil_fields_are_zero, setup),
         cmocka_unit_test_setup(test_body_is_not_waited_for_before_the_handshake, setup),
         cmocka_unit_test_setup(test_body_of_a_later_command_is_skipped, setup),
+        cmocka_unit_test_setup(test_query_is_taken_apart, setup),
         cmocka_unit_test_setup(test_what_is_no_request_is_an_error, setup),
         cmocka_unit_test_setup(test_object_is_waited_for_up_to_one_mib, setup),
         cmocka_unit_test_setup(test_damaged_requests_do_no_harm, setup),

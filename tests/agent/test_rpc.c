@@ -34,6 +34,12 @@ struct fixture {
     char joined[256];         /* their addresses */
     bool answers_at_once;
     int sink; /* the log's console */
+    uint32_t query; /* the last one that was started, and what was asked of it */
+    bool wants_ack, wants_response;
+    unsigned ended; /* queries that nobody waits for any more */
+    const char *refusal; /* what the cluster answers instead of doing as it is told, or NULL */
+    uint64_t handle;     /* of the last query that was responded to */
+    bruit_time now;
 };
 
 static struct fixture f;
@@ -99,6 +105,74 @@ static void on_stats(void *context, struct br_blob *out)
     br_rpc_write_map(out, 0);
 }
 
+static int refuse(char why[BR_WHY_MAX])
+{
+    if (f.refusal == NULL)
+        return 0;
+    snprintf(why, BR_WHY_MAX, "%s", f.refusal);
+    return BRUIT_EINVAL;
+}
+
+static int on_send_event(void *context, const struct br_rpc_request *request, char why[BR_WHY_MAX])
+{
+    (void)context;
+    (void)request;
+    return refuse(why);
+}
+
+static int on_query(void *context, const struct br_rpc_request *request, uint32_t *query, char why[BR_WHY_MAX])
+{
+    (void)context;
+    *query = ++f.query;
+    f.wants_ack = request->ack;
+    f.wants_response = br_bytes_equal(request->name, br_bytes_text("qq"));
+    return refuse(why);
+}
+
+static int on_respond(void *context, uint64_t handle, struct bruit_bytes payload, char why[BR_WHY_MAX])
+{
+    (void)context;
+    (void)payload;
+    f.handle = handle;
+    return refuse(why);
+}
+
+static void on_end_query(void *context, uint32_t query)
+{
+    (void)context;
+    assert_true(query > 0 && query <= f.query);
+    f.ended++;
+}
+
+static bool on_coordinate(void *context, struct bruit_bytes node, struct bruit_coordinate *out)
+{
+    (void)context;
+    *out = (struct bruit_coordinate){.error = 1.5, .height = 1e-5};
+    return br_bytes_equal(node, br_bytes_text("ra"));
+}
+
+static bruit_time on_now(void *context)
+{
+    (void)context;
+    return f.now;
+}
+
+/* The whole life of a query at once, as a cluster of one would have it. */
+static void on_kick(void *context)
+{
+    static const struct bruit_query_answer ack = {.from = {(const uint8_t *)"ra", 2}, .is_ack = true};
+    static const struct bruit_query_answer response = {.from = {(const uint8_t *)"ra", 2},
+                                                       .payload = {(const uint8_t *)"my answer", 9}};
+    (void)context;
+    if (!f.answers_at_once)
+        return;
+    if (f.wants_ack)
+        br_rpc_query_answer(f.rpc, f.query, &ack);
+    if (f.wants_response)
+        br_rpc_query_answer(f.rpc, f.query, &response);
+    br_rpc_query_answer(f.rpc, f.query, NULL);
+}
+
 static struct bruit_status_member member(const char *name, uint8_t last, const char *meta, size_t meta_size)
 {
     return (struct bruit_status_member){
@@ -122,7 +196,14 @@ static void start(const char *auth)
                     .force_leave = on_force_leave,
                     .change_tags = on_change_tags,
                     .leave = on_leave,
-                    .stats = on_stats},
+                    .stats = on_stats,
+                    .send_event = on_send_event,
+                    .query = on_query,
+                    .respond = on_respond,
+                    .end_query = on_end_query,
+                    .coordinate = on_coordinate,
+                    .now = on_now,
+                    .kick = on_kick},
     };
     assert_int_equal(br_rpc_new(&f.rpc, &f.loop, &options, why), 0);
 }
@@ -345,6 +426,9 @@ static void test_recorded_conversations_get_the_same_answers(void **state)
         {"rpc-raw-stream-exists", false},
         {"rpc-raw-stream-invalid", false},
         {"rpc-raw-garbage", true},
+        {"rpc-raw-event-str-payload", false},
+        {"rpc-raw-get-coordinate", false},
+        {"rpc-raw-respond-unknown", false},
     };
     (void)state;
     start("");
@@ -375,6 +459,12 @@ static void test_recorded_command_line_gets_the_same_answers(void **state)
     replay("rpc-cli-tags", 3, false);
     replay("rpc-cli-force-leave-prune", 1 << 20, false);
     replay("rpc-cli-leave", 1 << 20, false);
+    replay("rpc-raw-query-same-prefix", 1 << 20, false);
+    replay("rpc-raw-query-same-prefix", 1, false);
+    replay("rpc-raw-query-conn-for-stream", 1 << 20, false);
+    replay("rpc-cli-event", 1 << 20, false);
+    replay("rpc-cli-event-no-payload", 1 << 20, false);
+    replay("rpc-cli-query-forbidden-name", 1 << 20, false);
 }
 
 /* ------------------------------------------------------------------ who may do what */
@@ -425,8 +515,7 @@ static void test_second_handshake_is_refused_and_harmless(void **state)
  */
 static void test_commands_of_later_versions_are_unsupported(void **state)
 {
-    static const char *const names[] = {"event",   "query",      "respond",   "install-key",
-                                        "use-key", "remove-key", "list-keys", "get-coordinate"};
+    static const char *const names[] = {"install-key", "use-key", "remove-key", "list-keys"};
     (void)state;
     start("");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -452,6 +541,160 @@ static void test_bad_pattern_ends_the_connection(void **state)
     assert_true(client.is_closed);
     assert_int_equal(client.got.size, 0);
     close_client(&client);
+}
+
+/* ------------------------------------------------------------------ events and queries */
+
+static void expect_body(struct client *client, const char *body, size_t size)
+{
+    size_t got;
+    assert_int_equal(br_mp_scan(br_blob_bytes(&client->got), &got), 0);
+    assert_int_equal(got, size);
+    assert_memory_equal(client->got.data, body, size);
+    br_blob_consume(&client->got, size);
+}
+
+static void tell_user(const char *name)
+{
+    struct bruit_user_event event = {.ltime = 5, .name = br_bytes_string(name), .payload = br_bytes_text("g")};
+    br_rpc_user_event(f.rpc, &event);
+}
+
+static void tell_query(const char *name, uint64_t handle, bruit_time deadline)
+{
+    struct bruit_query query = {.handle = handle, .ltime = 1, .deadline = deadline, .name = br_bytes_string(name)};
+    query.payload = br_bytes_text("pl");
+    br_rpc_query_event(f.rpc, &query);
+}
+
+#define USER_BODY(name) "\x85\xa8" "Coalesce\xc2\xa5" "Event\xa4user\xa5LTime\x05\xa4Name" name "\xa7Payload\xc4\x01g"
+#define QUERY_BODY(id) "\x85\xa5" "Event\xa5query\xa2ID" id "\xa5LTime\x01\xa4Name\xa2qq\xa7Payload\xc4\x02pl"
+#define BODY_OF(text) text, sizeof(text) - 1
+
+/* A filter that names events gets those and no others, each once though two of its words fit. */
+/* conformance: rpc 10 */
+static void test_stream_hears_of_the_events_that_it_names(void **state)
+{
+    (void)state;
+    start("");
+    struct client client = open_client(0);
+    handshake(&client);
+    command(&client, "stream", 5, "Type", "user:go,member-join,user:go,query:");
+    receive(&client);
+    expect_header(&client, 5, "");
+    tell_user("nogo");
+    tell_user("go");
+    tell_query("qq", 1, 100);
+    receive(&client);
+    expect_header(&client, 5, "");
+    expect_body(&client, BODY_OF(USER_BODY("\xa2go")));
+    expect_header(&client, 5, "");
+    expect_body(&client, BODY_OF(QUERY_BODY("\x01")));
+    assert_int_equal(client.got.size, 0);
+    close_client(&client);
+}
+
+static void respond(struct client *client, uint64_t seq, uint64_t id)
+{
+    struct br_blob out = BR_BLOB_EMPTY;
+    write_header(&out, "respond", seq);
+    struct br_writer w = br_blob_writer(&out, 32);
+    br_mp_write_map(&w, 2);
+    br_mp_write_key(&w, "ID");
+    br_mp_write_uint(&w, id);
+    br_mp_write_key(&w, "Payload");
+    br_mp_write_bin(&w, br_bytes_text("x"));
+    br_blob_written(&out, &w);
+    say(client, br_blob_bytes(&out));
+    br_blob_release(&out);
+    receive(client);
+}
+
+/*
+ * A query is told to two streams of one connection under two numbers; both lead to it until its deadline, what the
+ * cluster says against a response is passed on, and another connection knows neither number.
+ */
+/* conformance: rpc 12 */
+static void test_query_is_responded_to_by_the_number_it_was_told_with(void **state)
+{
+    (void)state;
+    start("");
+    struct client client = open_client(0), other = open_client(0);
+    handshake(&client);
+    handshake(&other);
+    command(&client, "stream", 5, "Type", "query");
+    command(&client, "stream", 6, "Type", "*");
+    receive(&client);
+    expect_header(&client, 5, "");
+    expect_header(&client, 6, "");
+    f.now = 10;
+    tell_query("qq", 77, 100);
+    receive(&client);
+    expect_header(&client, 5, "");
+    expect_body(&client, BODY_OF(QUERY_BODY("\x01")));
+    expect_header(&client, 6, "");
+    expect_body(&client, BODY_OF(QUERY_BODY("\x02")));
+    respond(&other, 3, 1);
+    expect_header(&other, 3, "No pending queries matching ID");
+    respond(&client, 7, 2);
+    expect_header(&client, 7, "");
+    assert_int_equal(f.handle, 77);
+    f.refusal = "failed to respond to key query: response already sent";
+    respond(&client, 8, 1);
+    expect_header(&client, 8, f.refusal);
+    f.now = 100;
+    respond(&client, 9, 1);
+    expect_header(&client, 9, "No pending queries matching ID");
+    close_client(&client);
+    close_client(&other);
+}
+
+/* Whoever goes away while his query runs is not written to, and the query is over. */
+static void test_query_ends_with_the_client_that_asked(void **state)
+{
+    static const struct bruit_query_answer ack = {.from = {(const uint8_t *)"ra", 2}, .is_ack = true};
+    (void)state;
+    start("");
+    struct client client = open_client(0), other = open_client(0);
+    handshake(&client);
+    handshake(&other);
+    command(&client, "query", 3, "Name", "up");
+    receive(&client);
+    expect_header(&client, 3, "");
+    br_rpc_query_answer(f.rpc, 1, &ack);
+    receive(&client);
+    expect_header(&client, 3, "");
+    (void)skip_body(&client);
+    assert_int_equal(f.ended, 0);
+    close_client(&client);
+    turn();
+    assert_int_equal(f.ended, 1);
+    br_rpc_query_answer(f.rpc, 1, &ack);
+    br_rpc_query_answer(f.rpc, 1, NULL);
+    receive(&other);
+    assert_int_equal(other.got.size, 0);
+    close_client(&other);
+}
+
+/* What the cluster says against an event or a query is the answer, and no records follow. */
+static void test_refused_event_and_query_are_answered_with_the_reason(void **state)
+{
+    (void)state;
+    start("");
+    struct client client = open_client(0);
+    handshake(&client);
+    f.refusal = "query exceeds limit of 1024 bytes";
+    command(&client, "query", 3, "Name", "up");
+    command(&client, "event", 4, "Name", "up");
+    receive(&client);
+    expect_header(&client, 3, f.refusal);
+    expect_header(&client, 4, f.refusal);
+    br_rpc_query_answer(f.rpc, 1, NULL);
+    receive(&client);
+    assert_int_equal(client.got.size, 0);
+    close_client(&client);
+    turn();
+    assert_int_equal(f.ended, 0);
 }
 
 /* ------------------------------------------------------------------ commands that take their time */
@@ -847,6 +1090,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_body_of_a_command_before_the_token_is_skipped, setup, teardown),
         cmocka_unit_test_setup_teardown(test_second_handshake_is_refused_and_harmless, setup, teardown),
         cmocka_unit_test_setup_teardown(test_commands_of_later_versions_are_unsupported, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stream_hears_of_the_events_that_it_names, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_query_is_responded_to_by_the_number_it_was_told_with, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_query_ends_with_the_client_that_asked, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_refused_event_and_query_are_answered_with_the_reason, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_pattern_ends_the_connection, setup, teardown),
         cmocka_unit_test_setup_teardown(test_later_commands_wait_for_the_one_that_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_client_may_leave_before_its_answer, setup, teardown),
