@@ -245,7 +245,8 @@ static int open_engine(struct br_agent *agent)
     }
     configure_modules(bruit_uv_engine(agent->uv), options);
     br_agent_memory_restore(agent);
-    return 0;
+    error = br_agent_set_handlers(agent, &options->scripts);
+    return error == 0 ? 0 : start_failed(agent, error, "out of memory");
 }
 
 static uint32_t size_limit(int64_t bytes)
@@ -375,6 +376,7 @@ void br_agent_stop(struct br_agent *agent, int exit_code)
         br_user_coalescer_flush(&agent->users);
     }
     br_agent_give_up_waits(agent);
+    br_agent_close_handlers(agent);
     if (agent->rpc != NULL)
         br_rpc_close(agent->rpc);
     agent->rpc = NULL;
@@ -444,7 +446,7 @@ static void leave_on_signal(struct br_agent *agent)
         (void)uv_timer_start(&agent->leave_timer, on_leave_timer, LEAVE_PATIENCE_MS, 0);
 }
 
-/* What a reload changes: the level, the tags, and what signals do (docs/wire/serf-agent.md section 4.3). */
+/* What a reload changes (docs/wire/serf-agent.md section 4.3): the level, the handlers, the tags, what signals do. */
 static void take_over(struct br_agent *agent, struct br_options *fresh)
 {
     char why[BR_WHY_MAX];
@@ -453,6 +455,8 @@ static void take_over(struct br_agent *agent, struct br_options *fresh)
         br_log_note(&agent->log, "%s", why);
     else
         agent->log.level = level;
+    if (br_agent_set_handlers(agent, &fresh->scripts) != 0)
+        br_log(&agent->log, BRUIT_TRACE_ERROR, "agent", "the event handlers stay as they were: out of memory");
     agent->options.leave_on_terminate = fresh->leave_on_terminate;
     agent->options.skip_leave_on_interrupt = fresh->skip_leave_on_interrupt;
     if (agent->options.tags_file != NULL) {
@@ -538,6 +542,7 @@ static void on_coalesced(void *context, enum bruit_status_change change,
     br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "Received event: %s", br_rpc_event_name(change));
     if (agent->rpc != NULL)
         br_rpc_member_event(agent->rpc, change, members, count);
+    br_agent_react_to_members(agent, change, members, count);
 }
 
 static void member_event(struct br_agent *agent, const struct bruit_event *event)

@@ -41,6 +41,7 @@ struct br_agent_wait {
 };
 
 struct br_agent_memory;
+struct br_handlers;
 
 struct br_agent {
     int argc; /* the command line, which a reload reads again */
@@ -69,8 +70,9 @@ struct br_agent {
     uv_timer_t retry_timer;
     uv_timer_t tags_timer; /* how long the news of changed tags may take */
     uv_timer_t memory_timer;
-    bool has_handles;      /* the eight above are initialised */
+    bool has_handles; /* the ten above are initialised */
 
+    struct br_handlers *handlers;   /* NULL: there are none, and were none */
     struct br_agent_memory *memory; /* NULL: there is no snapshot */
     int64_t retries;              /* failures of -retry-join so far */
     struct br_list tags_waits;    /* of struct br_agent_wait */
@@ -104,6 +106,20 @@ void br_agent_memory_close(struct br_agent *agent);
 
 /* Joins one after the other of those the snapshot knows, until one answers; in the background. */
 void br_agent_rejoin(struct br_agent *agent);
+
+/* ---- react.c ---- */
+
+/* Event handlers: these from now on. Returns 0 or BRUIT_ENOMEM. */
+int br_agent_set_handlers(struct br_agent *agent, const struct br_scripts *scripts);
+void br_agent_close_handlers(struct br_agent *agent);
+
+/* What happened, for the handlers that want it. Borrowed for the call. */
+void br_agent_react_to_members(struct br_agent *agent, enum bruit_status_change change,
+                               const struct bruit_status_member *members, size_t count);
+struct bruit_user_event;
+void br_agent_react_to_user_event(struct br_agent *agent, const struct bruit_user_event *event);
+struct bruit_query;
+void br_agent_react_to_query(struct br_agent *agent, const struct bruit_query *query);
 
 /* ---- join.c ---- */
 

@@ -274,13 +274,42 @@ static void write_serf(const struct br_agent *agent, struct br_blob *out)
     write_number(out, "query_time", bruit_query_time(engine));
 }
 
+/* EVENT:NAME to script, as it was at the start. In Serf's map the last of the same filter stays. */
+static bool is_last(const struct br_scripts *scripts, size_t index)
+{
+    const struct br_script *script = &scripts->items[index];
+    for (size_t i = index + 1; i < scripts->count; i++)
+        if (br_bytes_equal(script->event, scripts->items[i].event) &&
+            br_bytes_equal(script->name, scripts->items[i].name))
+            return false;
+    return true;
+}
+
+static void write_handlers(const struct br_scripts *scripts, struct br_blob *out)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < scripts->count; i++)
+        count += is_last(scripts, i);
+    begin_map(out, "event_handlers", count);
+    for (size_t i = 0; i < scripts->count; i++) {
+        struct br_blob filter = BR_BLOB_EMPTY;
+        if (!is_last(scripts, i))
+            continue;
+        br_blob_add(&filter, scripts->items[i].event);
+        br_blob_text(&filter, ":");
+        br_blob_add(&filter, scripts->items[i].name);
+        write_pair(out, br_blob_string(&filter), scripts->items[i].command);
+        br_blob_release(&filter);
+    }
+}
+
 static void stats(void *context, struct br_blob *out)
 {
     const struct br_agent *agent = context;
     br_rpc_write_map(out, 5);
     begin_map(out, "agent", 1);
     write_pair(out, "name", agent->options.name);
-    begin_map(out, "event_handlers", 0);
+    write_handlers(&agent->options.scripts, out);
     write_runtime(out);
     write_serf(agent, out);
     write_tags(agent, out);

@@ -28,6 +28,7 @@ static void tell_user(void *context, const struct bruit_user_event *event)
            br_log_shown(event->name, shown));
     if (agent->rpc != NULL)
         br_rpc_user_event(agent->rpc, event);
+    br_agent_react_to_user_event(agent, event);
 }
 
 static void on_users_timer(uv_timer_t *timer);
@@ -80,6 +81,7 @@ static void query_event(struct br_agent *agent, const struct bruit_event *event)
     br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "Received event: query: %s", br_log_shown(query.name, shown));
     if (agent->rpc != NULL)
         br_rpc_query_event(agent->rpc, &query);
+    br_agent_react_to_query(agent, &query);
 }
 
 static void query_answer(struct br_agent *agent, const struct bruit_event *event)

@@ -66,6 +66,8 @@ static const struct br_option table[] = {
          "A command for the shell to run at each event; may be repeated. [filters=]command, the "
          "filters of member-join, member-leave, member-failed, member-update, member-reap, "
          "user[:name] and query[:name], with commas."),
+    FLAG("handler-timeout", BR_FLAG_DURATION, handler_timeout, "10m", "10m", "handler_timeout",
+         "Kill an event handler that runs longer than this, and all that it started."),
     FLAG("iface", BR_FLAG_TEXT, iface, "name", NULL, "interface",
          "Bind to the address of this network interface; with -bind, check that the interface has "
          "that address."),
@@ -351,16 +353,13 @@ static int check_scripts(struct br_options *options, char *why)
 /* Serf's checks of mDNS, and keys whose feature does not exist yet: whoever writes one relies on it. */
 static int check_later(const struct br_options *options, char *why)
 {
-    const char *later = is_given(options->discover)         ? "discover"
-                        : options->event_handlers.count > 0 ? "event_handlers"
-                                                            : NULL;
     if (is_given(options->mdns_iface) && !is_given(options->discover)) {
         (void)snprintf(why, BR_WHY_MAX, "mDNS interface specified without enabling mDNS discovery");
         return BRUIT_EINVAL;
     }
-    if (later == NULL)
+    if (!is_given(options->discover))
         return 0;
-    (void)snprintf(why, BR_WHY_MAX, "'%s' is not in this version yet: leave it out", later);
+    (void)snprintf(why, BR_WHY_MAX, "'discover' is not in this version yet: leave it out");
     return BRUIT_ENOSYS;
 }
 

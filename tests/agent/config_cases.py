@@ -31,11 +31,8 @@ OTHERWISE = {
     "config-validate-names": ("==> mDNS interface specified without enabling mDNS discovery", 1,
                               "newer Serf has these keys, and so have we; the case was recorded with an older one"),
 }
-# Cases whose feature does not exist yet: they must be refused by name.
-NOT_YET = {
-    "config-handler-user-empty": "event_handlers", "config-dir-merge": "event_handlers",
-    "config-sighup-reload": "event_handlers",
-}
+# Cases whose feature does not exist yet, with its key: they must be refused by name.
+NOT_YET = {}
 # The words behind these are a library's (docs/wire/serf-agent.md section 3.2): ours has others.
 LIBRARY = ["Error decoding '@/a.json': invalid character", "Invalid network interface: ", "Syslog setup failed: "]
 # What the people who recorded did to the agent meanwhile, and where goroutines raced: the last are those of a retry

@@ -199,6 +199,7 @@ static void test_keys_of_16_24_and_32_bytes_are_taken(void **state)
 }
 
 /* An operator asks for intervals that would flood the network (docs/wire/serf-agent.md, item 13). */
+/* conformance: agent 13 */
 static void test_low_intervals_are_raised_with_a_warning(void **state)
 {
     (void)state;

@@ -220,6 +220,7 @@ static void test_an_address_in_use_is_told(void **state)
 
 /* ------------------------------------------------------------------ signals */
 
+/* conformance: agent 5 */
 static void test_interrupt_leaves_and_ends_with_0(void **state)
 {
     (void)state;
@@ -234,6 +235,7 @@ static void test_interrupt_leaves_and_ends_with_0(void **state)
     expect_end(process, 0);
 }
 
+/* conformance: agent 5 */
 static void test_second_signal_ends_the_patience(void **state)
 {
     (void)state;
@@ -245,6 +247,7 @@ static void test_second_signal_ends_the_patience(void **state)
     expect_end(process, 1);
 }
 
+/* conformance: agent 5 */
 static void test_terminate_ends_at_once_with_1(void **state)
 {
     (void)state;
@@ -256,6 +259,7 @@ static void test_terminate_ends_at_once_with_1(void **state)
     expect_end(process, 1);
 }
 
+/* conformance: agent 5 */
 static void test_what_signals_do_can_be_turned_round(void **state)
 {
     (void)state;
@@ -280,9 +284,41 @@ static void test_hangup_reloads_and_goes_on(void **state)
     expect_end(process, 1);
 }
 
+/*
+ * The file is changed in every way while the agent runs: level, tags, handlers and what signals do are taken over, the
+ * name is not. Then it is broken: all stays.
+ */
+/* conformance: agent 4, 7 */
+static void test_hangup_takes_over_four_things_and_nothing_else(void **state)
+{
+    char path[] = "/tmp/bruit-life-XXXXXX", flag[64];
+    int fd = mkstemp(path);
+    (void)state;
+    (void)snprintf(flag, sizeof flag, "-config-file=%s", path);
+    (void)dprintf(fd, "{\"node_name\": \"before\", \"tags\": {\"a\": \"1\"}}");
+    struct process *process = start(WORDS(flag));
+    await_running(process);
+    assert_int_equal(ftruncate(fd, 0), 0);
+    assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+    (void)dprintf(fd, "{\"node_name\": \"after\", \"tags\": {\"b\": \"2\"}, \"log_level\": \"debug\","
+                      "\"leave_on_terminate\": true, \"profile\": \"wan\","
+                      "\"event_handlers\": [\"member-update=echo $SERF_SELF_NAME has $SERF_TAG_A$SERF_TAG_B\"]}");
+    (void)kill(process->pid, SIGHUP);
+    expect(process, "EventMemberUpdate: before\n");
+    expect(process, "[DEBUG] agent: Event 'member-update' script output: before has 2\n");
+    assert_int_equal(ftruncate(fd, 1), 0);
+    (void)kill(process->pid, SIGHUP);
+    expect(process, "==> Failed to reload configs\n");
+    (void)kill(process->pid, SIGTERM);
+    expect_end(process, 0);
+    (void)close(fd);
+    (void)unlink(path);
+}
+
 /* ------------------------------------------------------------------ joining */
 
 /* Nobody is at the address: the reason is told, and the agent is gone without a goodbye. */
+/* conformance: agent 5 */
 static void test_failed_start_join_ends_with_1(void **state)
 {
     (void)state;
@@ -302,6 +338,7 @@ static unsigned count_of(const char *text, const char *what)
 }
 
 /* retry-max 1: two attempts, a second apart, and the end. */
+/* conformance: agent 5, 13 */
 static void test_retry_join_makes_one_attempt_more_than_its_maximum(void **state)
 {
     (void)state;
@@ -450,6 +487,7 @@ int main(void)
         cmocka_unit_test(test_terminate_ends_at_once_with_1),
         cmocka_unit_test(test_what_signals_do_can_be_turned_round),
         cmocka_unit_test(test_hangup_reloads_and_goes_on),
+        cmocka_unit_test(test_hangup_takes_over_four_things_and_nothing_else),
         cmocka_unit_test(test_failed_start_join_ends_with_1),
         cmocka_unit_test(test_retry_join_makes_one_attempt_more_than_its_maximum),
         cmocka_unit_test(test_two_agents_meet_and_part),
