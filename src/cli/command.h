@@ -59,6 +59,7 @@ int br_failed(struct br_session *session, const char *prefix);
 int br_misused(const struct br_command *command, const char *message);
 
 extern const struct br_command br_command_agent;
+extern const struct br_command br_command_event;
 extern const struct br_command br_command_force_leave;
 extern const struct br_command br_command_info;
 extern const struct br_command br_command_join;
@@ -66,6 +67,9 @@ extern const struct br_command br_command_keygen;
 extern const struct br_command br_command_leave;
 extern const struct br_command br_command_members;
 extern const struct br_command br_command_monitor;
+extern const struct br_command br_command_query;
+extern const struct br_command br_command_reachability;
+extern const struct br_command br_command_rtt;
 extern const struct br_command br_command_tags;
 extern const struct br_command br_command_version;
 

@@ -12,15 +12,11 @@
  * Sorted, as the help shows them. Those without a function are Serf's, and of features that are not there
  * yet.
  */
-static const struct br_command events = {.name = "event"};
 static const struct br_command keys = {.name = "keys"};
-static const struct br_command query = {.name = "query"};
-static const struct br_command reachability = {.name = "reachability"};
-static const struct br_command rtt = {.name = "rtt"};
 
 static const struct br_command *const commands[] = {
     &br_command_agent,
-    &events,
+    &br_command_event,
     &br_command_force_leave,
     &br_command_info,
     &br_command_join,
@@ -29,9 +25,9 @@ static const struct br_command *const commands[] = {
     &br_command_leave,
     &br_command_members,
     &br_command_monitor,
-    &query,
-    &reachability,
-    &rtt,
+    &br_command_query,
+    &br_command_reachability,
+    &br_command_rtt,
     &br_command_tags,
     &br_command_version,
 };

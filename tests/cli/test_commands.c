@@ -232,6 +232,98 @@ static void test_info_prints_sorted_sections(void **state)
     assert_non_null(strstr(serf, "\ntags:\n"));
 }
 
+/* Questions to the byte, and what Serf's command line printed of the answers. */
+static void test_event_query_and_rtt_ask_and_print_as_serf_does(void **state)
+{
+    static char long_payload[600 + 1];
+    static const struct {
+        const struct br_command *command;
+        const char *vector, *output;
+        int code;
+        char *words[8];
+    } rows[] = {
+        {&br_command_event, "rpc-cli-event", "Event 'deploy' dispatched! Coalescing enabled: true\n", 0,
+         {"deploy", "abc", NULL}},
+        {&br_command_event, "rpc-cli-event-no-payload", "Event 'nop' dispatched! Coalescing enabled: false\n", 0,
+         {"-coalesce=false", "nop", NULL}},
+        {&br_command_event, "rpc-cli-event-too-big",
+         "Error sending event: user event exceeds configured limit of 512 bytes before encoding\n", 1,
+         {"long", long_payload, NULL}},
+        {&br_command_query, "rpc-cli-query-forbidden-name",
+         "Error sending query: Queries cannot contain the '_serf_' prefix\n", 1, {"_serf_ping", "x", NULL}},
+        {&br_command_query, "rpc-cli-query-relay",
+         "Query 'ask' dispatched\nAck from 'va'\nAck from 'vb'\nAck from 'vd'\nAck from 'vc'\n"
+         "Total Acks: 4\nTotal Responses: 0\n", 0,
+         {"-timeout", "700ms", "-relay-factor", "2", "ask", "payload", NULL}},
+        {&br_command_query, "rpc-cli-query-responses",
+         "Query 'uptime' dispatched\nAck from 'alpha'\nResponse from 'alpha': up 5\nAck from 'beta'\n"
+         "Ack from 'gamma'\nResponse from 'beta': beta-up\nTotal Acks: 3\nTotal Responses: 2\n", 0,
+         {"-timeout=1s", "-relay-factor=1", "uptime", NULL}},
+        {&br_command_query, "rpc-cli-query-responses",
+         "{\n  \"Acks\": [\n    \"alpha\",\n    \"beta\",\n    \"gamma\"\n  ],\n"
+         "  \"Responses\": {\n    \"alpha\": \"up 5\\n\",\n    \"beta\": \"beta-up\\n\"\n  }\n}\n", 0,
+         {"-format=json", "-timeout=1s", "-relay-factor=1", "uptime", NULL}},
+        {&br_command_rtt, "rpc-cli-rtt", "Estimated vb <-> vd rtt: 0.401 ms\n", 0, {"vb", "vd", NULL}},
+    };
+    char output[16384];
+    memset(long_payload, 'x', sizeof long_payload - 1);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        load(rows[i].vector);
+        assert_int_equal(run(rows[i].command, output, (char **)rows[i].words), rows[i].code);
+        assert_string_equal(output, rows[i].output);
+        expect_same_questions();
+        (void)teardown(state);
+        (void)setup(state);
+    }
+}
+
+/* The recorded cluster had five live members, and four answered. */
+static void test_reachability_asks_and_prints_as_serf_does(void **state)
+{
+    char output[16384];
+    (void)state;
+    load("rpc-cli-reachability");
+    assert_int_equal(run(&br_command_reachability, output, WORDS("-verbose=false")), 1);
+    assert_string_equal(output, "Total members: 5, live members: 5\nStarting reachability test...\n"
+                                "Received less acks than live nodes! Missing acks from:\n\trec\n"
+                                "This could mean Serf gossip packets are being lost due to a misconfiguration or "
+                                "network issue.\n\nTroubleshooting tips:\n"
+                                "* Ensure that the bind addr:port is accessible by all other nodes\n"
+                                "* If an advertise address is set, ensure it routes to the bind address\n"
+                                "* Check that no nodes are behind a NAT\n"
+                                "* If nodes are behind firewalls or iptables, check that Serf traffic is permitted "
+                                "(UDP and TCP)\n"
+                                "* Verify networking equipment is functional\n");
+    expect_same_questions();
+}
+
+/* Two answer in one name, and one is not alive as far as the agent knows: both are told, and the exit code is 1. */
+static void test_reachability_tells_who_answers_and_should_not(void **state)
+{
+    static const char members[] = "\x81\xa7Members\x92\x82\xa4Name\xa1" "a\xa6Status\xa5" "alive"
+                                  "\x82\xa4Name\xa1" "b\xa6Status\xa6" "failed";
+    static const char answers[] = "\x82\xa5" "Error\xa0\xa3Seq\x03\x83\xa4" "From\xa1" "a\xa7Payload\xc0\xa4Type\xa3" "ack"
+                                  "\x82\xa5" "Error\xa0\xa3Seq\x03\x83\xa4" "From\xa1" "b\xa7Payload\xc0\xa4Type\xa3" "ack"
+                                  "\x82\xa5" "Error\xa0\xa3Seq\x03\x83\xa4" "From\xa1" "a\xa7Payload\xc0\xa4Type\xa3" "ack"
+                                  "\x82\xa5" "Error\xa0\xa3Seq\x03\x83\xa4" "From\xa0\xa7Payload\xc0\xa4Type\xa4" "done";
+    char output[16384];
+    (void)state;
+    for (uint8_t seq = 1; seq <= 3; seq++) {
+        br_blob_text(&server.replies, "\x82\xa5" "Error\xa0\xa3Seq");
+        br_blob_add(&server.replies, br_bytes(&seq, 1));
+        if (seq == 2)
+            br_blob_add(&server.replies, br_bytes(members, sizeof members - 1));
+    }
+    br_blob_add(&server.replies, br_bytes(answers, sizeof answers - 1));
+    assert_int_equal(run(&br_command_reachability, output, WORDS("-verbose=false")), 1);
+    assert_non_null(strstr(output, "Total members: 2, live members: 1\nStarting reachability test...\n"
+                                   "Duplicate response from 'a'\n"
+                                   "Duplicate responses means there is a misconfiguration. Verify that node "
+                                   "names are unique.\n"
+                                   "Received more acks than live nodes! Acks from non-live nodes:\n\tb\n"
+                                   "This could mean Serf is detecting false-failures"));
+}
+
 /*
  * The agent ends the conversation, or answers with something else: a sentence and exit code 1, whatever it
  * sent.
@@ -294,6 +386,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_members_asks_and_prints_as_serf_does, setup, teardown),
         cmocka_unit_test_setup_teardown(test_members_as_json_is_serfs_to_the_byte, setup, teardown),
         cmocka_unit_test_setup_teardown(test_info_prints_sorted_sections, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_event_query_and_rtt_ask_and_print_as_serf_does, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reachability_asks_and_prints_as_serf_does, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reachability_tells_who_answers_and_should_not, setup, teardown),
         cmocka_unit_test_setup_teardown(test_broken_answers_get_a_sentence, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refusal_at_the_door_is_told, setup, teardown),
     };
