@@ -1,0 +1,218 @@
+"""Events, queries and coordinates in a cluster of both kinds, and the commands about them against both."""
+import re
+import threading
+import time
+
+from support import Failure, Rpc, hold, interop, step, until
+
+KINDS = {"real": {"kind": "real"}, "ours": {"kind": "ours"}}
+
+
+class Ear:
+    """Hears an agent's user events and queries over RPC, and may answer the queries."""
+
+    def __init__(self, lab, agent, answer=None):
+        self.agent, self.answer = agent, answer
+        self.events, self.queries, self.refusals = [], [], []
+        self.rpc = Rpc(agent.rpc_address, agent.namespace, timeout=None)
+        self.sequence = self.rpc.sequence + 1
+        self.rpc.call("stream", {"Type": "user,query"})
+        lab.kept.append(self.rpc)
+        threading.Thread(target=self.listen, daemon=True).start()
+
+    def listen(self):
+        try:
+            while True:
+                self.take(self.rpc.read())
+        except (OSError, ConnectionError):
+            return
+
+    def take(self, header):
+        if header["Seq"] != self.sequence:
+            self.refusals += [header["Error"]] if header["Error"] else []
+            return
+        body = self.rpc.read()
+        row = body["LTime"], body["Name"], bytes(body["Payload"] or b"")
+        if body["Event"] == "user":
+            self.events.append(row)
+            return
+        self.queries.append(row)
+        if self.answer is not None:
+            self.rpc.send("respond", {"ID": body["ID"], "Payload": self.answer})
+
+
+def ask(agent, seconds_max=20, **body):
+    """Runs a query through an agent; returns who acked and (who, what) for each response, sorted."""
+    rpc = Rpc(agent.rpc_address, agent.namespace, timeout=seconds_max)
+    rpc.call("query", dict({"RequestAck": True, "FilterNodes": [], "FilterTags": {}, "Payload": b"",
+                            "RelayFactor": 0, "Timeout": 0}, **body))
+    acks, responses = [], []
+    while True:
+        rpc.read()
+        record = rpc.read()
+        if record["Type"] == "done":
+            rpc.close()
+            return sorted(acks), sorted(responses)
+        if record["Type"] == "ack":
+            acks.append(record["From"])
+        else:
+            responses.append((record["From"], bytes(record["Payload"])))
+
+
+# Who: six agents, three of each kind; each sends an event, one after the other. Every agent must deliver each of them
+# once, and with one Lamport time everywhere.
+@interop()
+def test_event_from_either_side_is_delivered_once_everywhere(lab):
+    lab.cluster()
+    ears = [Ear(lab, agent) for agent in lab.agents]
+    for number, agent in enumerate(lab.agents):
+        agent.rpc().call("event", {"Name": "news", "Payload": b"%d" % number, "Coalesce": False})
+        until(lambda: all(len(ear.events) > number for ear in ears), 15,
+              lambda: "event %d of %s at %s" % (number, agent, [str(ear.agent) for ear in ears
+                                                               if len(ear.events) <= number]))
+        step("event of %s is everywhere" % agent)
+    hold(3, lambda: None)
+    for ear in ears:
+        if sorted(ear.events) != sorted(ears[0].events) or len(ear.events) != len(lab.agents):
+            raise Failure("%s heard %s, and %s heard %s" % (ears[0].agent, ears[0].events, ear.agent, ear.events))
+    if len({ltime for ltime, _, _ in ears[0].events}) != len(lab.agents):
+        raise Failure("two events one after the other have one time: %s" % ears[0].events)
+
+
+# Who: a burst of five events of one name that may be coalesced, sent by either kind. Both kinds tell only the last.
+@interop(KINDS)
+def test_events_of_one_name_are_told_as_one(lab, kind):
+    lab.cluster(real=2, ours=2)
+    ears = [Ear(lab, agent) for agent in lab.agents]
+    sender = lab.of(kind)[0]
+    for number in range(5):
+        sender.rpc().call("event", {"Name": "burst", "Payload": b"%d" % number, "Coalesce": True})
+    until(lambda: all(ear.events for ear in ears), 15, "the burst has been told everywhere")
+    hold(2, lambda: None)
+    for ear in ears:
+        if [payload for _, _, payload in ear.events] != [b"4"]:
+            raise Failure("%s told %s" % (ear.agent, ear.events))
+
+
+# Who: somebody joins late, with and without a wish for the events of the past, through a member of either kind.
+@interop({"%s-of-%s%s" % (joiner, seed, "-replay" * replay): {"joiner": joiner, "seed": seed, "replay": replay}
+          for joiner in KINDS for seed in KINDS for replay in (False, True)})
+def test_joining_replays_old_events_when_asked_only(lab, joiner, seed, replay):
+    there = lab.agent(seed)
+    here = lab.agent(joiner, name="late")
+    there.rpc().call("event", {"Name": "past", "Payload": b"1", "Coalesce": False})
+    ear = Ear(lab, here)
+    here.rpc().call("join", {"Existing": [there.gossip_address], "Replay": replay}, has_answer=True)
+    lab.agree(what="joined")
+    there.rpc().call("event", {"Name": "now", "Payload": b"2", "Coalesce": False})
+    until(lambda: any(name == "now" for _, name, _ in ear.events), 15, "a new event arrives")
+    names = [name for _, name, _ in ear.events]
+    if names.count("past") != int(replay) or names.count("now") != 1:
+        raise Failure("%s, asked %s old events, told %s" % (here, "for" if replay else "for no", ear.events))
+
+
+# Who: an agent of either kind asks all six; everybody acks once and responds once with its own text, with a relay
+# factor of 2 while one of them is stopped, too. Filters by name and by tag let through whom they should.
+@interop(KINDS)
+def test_query_from_either_side_is_answered_by_all(lab, kind):
+    lab.cluster()
+    ears = [Ear(lab, agent, answer=agent.name.encode()) for agent in lab.agents]
+    asker = lab.of(kind)[0]
+    names = sorted(agent.name for agent in lab.agents)
+    everybody = names, [(name, name.encode()) for name in names]
+    expect(ask(asker, Name="who", Timeout=3 * 10**9), everybody, "all six")
+    expect(ask(asker, Name="some", Timeout=2 * 10**9, FilterNodes=["real-2", "ours-3", "nobody"]),
+           (["ours-3", "real-2"], [("ours-3", b"ours-3"), ("real-2", b"real-2")]), "two names")
+    of_kind = sorted(agent.name for agent in lab.of("real"))
+    expect(ask(asker, Name="kind", Timeout=2 * 10**9, FilterTags={"kind": "^re.l$"}),
+           (of_kind, [(name, name.encode()) for name in of_kind]), "a tag")
+    stopped = lab.of("ours" if kind == "real" else "real")[2]
+    stopped.pause()
+    left = [name for name in names if name != stopped.name]
+    expect(ask(asker, Name="relayed", Timeout=3 * 10**9, RelayFactor=2),
+           (left, [(name, name.encode()) for name in left]), "one is stopped")
+    stopped.resume()
+    if any(ear.refusals for ear in ears):
+        raise Failure("responses were refused: %s" % [ear.refusals for ear in ears])
+
+
+def expect(answers, wanted, what):
+    if answers != wanted:
+        raise Failure("%s: answered by %s\n    and not by %s" % (what, answers, wanted))
+    step("%s: %d acks, %d responses" % (what, len(answers[0]), len(answers[1])))
+
+
+# Who: four agents find their coordinates for a while; then `serf rtt` between the kinds must say the same of either
+# side within 20 %.
+@interop()
+def test_coordinates_of_the_kinds_agree(lab):
+    lab.cluster(real=2, ours=2)
+    pair = lab.of("real")[0], lab.of("ours")[0]
+
+    def estimates():
+        found = []
+        for agent in pair:
+            code, out, _ = lab.command("real", "rtt", "-rpc-addr=" + agent.rpc_text, pair[0].name, pair[1].name)
+            match = re.search(r"rtt: ([\d.]+) ms", out)
+            found += [float(match.group(1))] if code == 0 and match else []
+        return found
+
+    def agree():
+        found = estimates()
+        return len(found) == 2 and max(found) <= 1.2 * min(found) and found
+    hold(10, lambda: None)
+    step("estimates: %s" % until(agree, 30, lambda: "estimates that agree, not %s ms" % estimates()))
+
+
+ASKED = {
+    "event": ["event", "deploy", "v2"],
+    "event-alone": ["event", "-coalesce=false", "deploy"],
+    "event-too-long": ["event", "long", "x" * 600],
+    "event-too-long-encoded": ["event", "long", "x" * 490],
+    "query": ["query", "-timeout=500ms", "up", "p"],
+    "query-no-ack": ["query", "-timeout=300ms", "-no-ack", "up"],
+    "query-json-nobody": ["query", "-timeout=300ms", "-no-ack", "-format=json", "up"],
+    "query-json": ["query", "-timeout=500ms", "-node=real-2", "-format=json", "up"],
+    "query-nobody": ["query", "-timeout=300ms", "-node=nobody", "up"],
+    "query-bad-expression": ["query", "-timeout=300ms", "-tag=role=(", "up"],
+    "query-past": ["query", "-timeout=0s", "-node=nobody", "-no-ack", "up"],
+    "query-bad-format": ["query", "-format=xml", "up"],
+    "query-bad-tag": ["query", "-tag=x", "up"],
+    "query-bad-relay": ["query", "-relay-factor=256", "up"],
+    "query-reserved": ["query", "_serf_x", "up"],
+    "query-ping": ["query", "-timeout=500ms", "_serf_ping"],
+    "query-too-long": ["query", "long", "x" * 1100],
+    "reachability": ["reachability"],
+    "rtt-nobody": ["rtt", "nobody"],
+}
+
+
+# Who: the real command line and ours, each against an agent of either kind in one cluster. All four must print the
+# same, save the order in which members answer.
+@interop()
+def test_commands_print_the_same_of_both(lab):
+    lab.cluster(real=2, ours=2)
+    for case, words in ASKED.items():
+        answers = {}
+        for program in ("real", "ours"):
+            for agent in (lab.of("real")[0], lab.of("ours")[0]):
+                code, out, err = lab.command(program, words[0], "-rpc-addr=" + agent.rpc_text, *words[1:])
+                answers["%s asks %s" % (program, agent)] = code, sorted(out.split("\n")), err
+        if len({repr(answer) for answer in answers.values()}) != 1:
+            raise Failure("%s:\n%s" % (case, "\n".join("%s: %s" % row for row in answers.items())))
+        step("%s: the same" % case)
+
+
+# Who: one of two is stopped. Both command lines say so of both, in the same words, and fail.
+@interop()
+def test_reachability_names_who_does_not_answer(lab):
+    lab.cluster(real=2, ours=2)
+    lab.of("real")[1].pause()
+    answers = {}
+    for program in ("real", "ours"):
+        code, out, _ = lab.command(program, "reachability", "-rpc-addr=" + lab.of("ours")[0].rpc_text)
+        answers[program] = code, re.sub(r"\d+", "N", out.split("\n")[0]), out.split("\n")[1:]
+        time.sleep(0.1)
+    lab.of("real")[1].resume()
+    if answers["real"] != answers["ours"] or answers["real"][0] != 1 or "\treal-2" not in answers["real"][2]:
+        raise Failure("real: %s\n    ours: %s" % (answers["real"], answers["ours"]))
