@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -15,6 +16,9 @@
 
 /* Mistakes told of one file; who makes more has the wrong file. */
 #define MISTAKES_MAX 32
+
+/* How long a pipe in the place of a file may be silent. A stall of this length our peers forgive. */
+#define WRITER_PATIENCE_MS 1000
 
 struct reader {
     const struct br_option *options;
@@ -42,6 +46,13 @@ static int refuse_open(const char *path, int number, char why[BR_WHY_MAX])
     return number == ENOENT ? BRUIT_ENOENT : BRUIT_EIO;
 }
 
+/* A shell's <(command) is a pipe whose writer may take a moment. A reload must not wait for ever, though. */
+static bool wait_for_writer(int fd)
+{
+    struct pollfd pipe_end = {.fd = fd, .events = POLLIN};
+    return poll(&pipe_end, 1, WRITER_PATIENCE_MS) == 1;
+}
+
 int br_file_read(const char *path, struct br_blob *out, char why[BR_WHY_MAX])
 {
     /* Without waiting: the path may name a pipe that nobody writes to. */
@@ -54,6 +65,8 @@ int br_file_read(const char *path, struct br_blob *out, char why[BR_WHY_MAX])
         ssize_t size = place == NULL ? -1 : read(fd, place, 4096);
         if (size == 0)
             break;
+        if (size < 0 && place != NULL && errno == EAGAIN && wait_for_writer(fd))
+            continue;
         if (size < 0) {
             (void)snprintf(why, BR_WHY_MAX, "read %.300s: %s", path,
                            place == NULL     ? "out of memory"

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char why[BR_WHY_MAX];
@@ -205,6 +206,27 @@ static void test_hostile_files_are_bounded(void **state)
     assert_true(read_words(WORDS(flag_for("pipe"))) < 0); /* and without waiting for a writer */
 }
 
+/* `-config-file <(command)`: a pipe, whose writer takes a moment. */
+static void test_a_pipe_is_read_as_a_file(void **state)
+{
+    int ends[2];
+    char flag[64];
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    pid_t writer = fork();
+    if (writer == 0) {
+        (void)usleep(50000);
+        (void)!write(ends[1], "{\"node_name\": \"piped\"}", 22);
+        _exit(0);
+    }
+    (void)close(ends[1]);
+    (void)snprintf(flag, sizeof flag, "-config-file=/dev/fd/%d", ends[0]);
+    assert_int_equal(read_words(WORDS(flag)), 0);
+    assert_string_equal(options.node, "piped");
+    (void)close(ends[0]);
+    assert_int_equal(waitpid(writer, NULL, 0), writer);
+}
+
 /* The grammar of handlers: filters, names with colons, and the first '=' that ends the filters. */
 /* conformance: agent 10 */
 static void test_handlers_are_written_in_serfs_grammar(void **state)
@@ -242,6 +264,7 @@ int main(void)
         cmocka_unit_test(test_keys_without_effect_are_taken),
         cmocka_unit_test(test_mistakes_of_a_file_are_told_in_gos_words),
         cmocka_unit_test(test_hostile_files_are_bounded),
+        cmocka_unit_test(test_a_pipe_is_read_as_a_file),
         cmocka_unit_test(test_handlers_are_written_in_serfs_grammar),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
