@@ -1,0 +1,137 @@
+"""What an agent keeps in files, and what its handlers are told: either program goes on with what the other wrote."""
+import json
+import os
+import shutil
+import tempfile
+
+from support import Failure, hold, interop, random_key, step, until
+
+HANDOVERS = {"real-to-ours": {"kinds": ("real", "ours")}, "ours-to-real": {"kinds": ("ours", "real")},
+             "ours-to-ours": {"kinds": ("ours", "ours")}}
+OTHER = {"real": "ours", "ours": "real"}
+
+
+class Folder:
+    """A folder that goes when the test does."""
+
+    def __init__(self, lab):
+        self.path = tempfile.mkdtemp(prefix="bruit-interop-")
+        lab.kept.append(self)
+
+    def close(self):
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def file(self, name, text=None):
+        path = os.path.join(self.path, name)
+        if text is not None:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+        return path
+
+    def text(self, name):
+        path = self.file(name)
+        if not os.path.exists(path):
+            return ""
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+
+
+# Who: three agents with snapshots. The third is killed, and the other program takes its place with the file it left.
+# Nobody tells it whom to join: it must find back by itself.
+@interop(HANDOVERS)
+# conformance: serf 57
+def test_restart_from_the_snapshot_of_the_other_program_finds_back(lab, kinds):
+    folder = Folder(lab)
+    first = lab.agent("real")
+    lab.agent("ours", join=first)
+    wanderer = lab.agent(kinds[0], name="wanderer", join=first, flags=["-snapshot=" + folder.file("snap")])
+    lab.agree(what="all joined")
+    hold(1, lambda: None)
+    lab.agent("real", name="late", join=first)  # the real one writes what waits when there is more to write
+    until(lambda: "alive: " + first.name in folder.text("snap"), 15, lambda: "the snapshot: " + folder.text("snap"))
+    wanderer.kill()
+    lab.agree(what="the kill")
+    step("killed; its snapshot:\n" + folder.text("snap"))
+    wanderer.kind = kinds[1]
+    wanderer.start()
+    lab.agree(what="back again")
+
+
+# Who left on purpose stays away, unless it is told to come back.
+@interop(HANDOVERS)
+# conformance: serf 57
+def test_after_leaving_only_rejoin_finds_back(lab, kinds):
+    folder = Folder(lab)
+    first = lab.agent("real")
+    wanderer = lab.agent(kinds[0], name="wanderer", join=first, flags=["-snapshot=" + folder.file("snap")])
+    lab.agree(what="all joined")
+    wanderer.leave("signal")
+    lab.agree(what="the leave")
+    if "leave\n" not in folder.text("snap"):
+        raise Failure("no leave in the snapshot:\n" + folder.text("snap"))
+    left = folder.text("snap")
+    wanderer.kind = kinds[1]
+    wanderer.start()
+    wanderer.expected = "left"          # the others see nothing of it
+
+    def stays_alone():
+        if set(wanderer.members()) != {wanderer.name}:
+            raise Failure("%s came back: %s" % (wanderer, sorted(wanderer.members())))
+    hold(3, stays_alone)
+    wanderer.process.kill()
+    wanderer.process.wait()
+    folder.file("snap", left)
+    wanderer.flags.append("-rejoin")
+    wanderer.start()
+    lab.agree(what="back again with -rejoin")
+
+
+# A keyring of two keys: one agent of each kind, the primary of one being the second of the other.
+@interop()
+def test_keyring_and_tags_files_of_both_kinds_are_one_cluster(lab):
+    folder = Folder(lab)
+    keys = [random_key(32), random_key(32)]
+    ring = folder.file("one", json.dumps(keys)), folder.file("two", json.dumps(keys[::-1]))
+    tags = folder.file("tags", '{"kind": "tagged", "name": "x"}')
+    first = lab.agent("real", flags=["-keyring-file=" + ring[0]])
+    ours = lab.agent("ours", flags=["-keyring-file=" + ring[1], "-tags-file=" + tags], tags={}, join=first)
+    ours.tags = {"kind": "tagged", "name": "x"}
+    lab.agree(what="both joined")
+    ours.rpc().call("tags", {"Tags": {"kind": "changed"}, "DeleteTags": ["name"]})
+    ours.tags = {"kind": "changed"}
+    lab.agree(what="changed tags")
+    if folder.text("tags") != '{\n  "kind": "changed"\n}':
+        raise Failure("the tags file has " + folder.text("tags"))
+    ours.kill()
+    ours.kind, ours.tags = "real", {}
+    ours.start(join=first)
+    ours.tags = {"kind": "changed"}
+    lab.agree(what="the real program with our tags file")
+
+
+# The same handlers at an agent of each kind: a user event, a query and a join tell both the same.
+@interop()
+# conformance: agent 8, 9
+def test_handlers_of_both_kinds_are_told_the_same(lab):
+    folder = Folder(lab)
+    agents = []
+    for kind in ("real", "ours"):
+        out = folder.file(kind)
+        script = ("{ env | grep ^SERF_ | grep -v -e SELF_NAME -e RPC_ADDR | sort; cat; echo; } > %s.$SERF_EVENT.tmp; "
+                  "mv %s.$SERF_EVENT.tmp %s.$SERF_EVENT; printf reply-%%s $SERF_SELF_ROLE" % (out, out, out))
+        flags = ["-event-handler=user:deploy,query:ask,member-leave=" + script]
+        agents.append(lab.agent(kind, tags={"role": "web", "a-b.c": "x,y z"}, flags=flags,
+                                join=agents[0] if agents else None))
+    leaver = lab.agent("real", tags={"x": "1"}, join=agents[0])
+    lab.agree(what="all joined")
+    agents[0].rpc().call("event", {"Name": "deploy", "Payload": b"v2", "Coalesce": False})
+    agents[0].rpc().call("event", {"Name": "other", "Payload": b"v3", "Coalesce": False})
+    lab.command("real", "query", "-rpc-addr=" + leaver.rpc_text, "-timeout=2s", "ask", "what")
+    leaver.leave("signal")
+    for event in ("user", "query", "member-leave"):
+        until(lambda: all(folder.text("%s.%s" % (kind, event)) for kind in OTHER), 20,
+              lambda: "%s at %s" % (event, [kind for kind in OTHER if not folder.text("%s.%s" % (kind, event))]))
+        real, ours = folder.text("real." + event), folder.text("ours." + event)
+        if real != ours:
+            raise Failure("a handler of %s was told by the real agent:\n%s\nand by ours:\n%s" % (event, real, ours))
+        step("%s: both were told\n%s" % (event, ours))
