@@ -302,10 +302,11 @@ static void test_reachability_tells_who_answers_and_should_not(void **state)
 {
     static const char members[] = "\x81\xa7Members\x92\x82\xa4Name\xa1" "a\xa6Status\xa5" "alive"
                                   "\x82\xa4Name\xa1" "b\xa6Status\xa6" "failed";
-    static const char answers[] = "\x82\xa5" "Error\xa0\xa3Seq\x03\x83\xa4" "From\xa1" "a\xa7Payload\xc0\xa4Type\xa3" "ack"
-                                  "\x82\xa5" "Error\xa0\xa3Seq\x03\x83\xa4" "From\xa1" "b\xa7Payload\xc0\xa4Type\xa3" "ack"
-                                  "\x82\xa5" "Error\xa0\xa3Seq\x03\x83\xa4" "From\xa1" "a\xa7Payload\xc0\xa4Type\xa3" "ack"
-                                  "\x82\xa5" "Error\xa0\xa3Seq\x03\x83\xa4" "From\xa0\xa7Payload\xc0\xa4Type\xa4" "done";
+    static const char answers[] =
+        "\x82\xa5" "Error\xa0\xa3Seq\x03\x83\xa4" "From\xa1" "a\xa7Payload\xc0\xa4Type\xa3" "ack"
+        "\x82\xa5" "Error\xa0\xa3Seq\x03\x83\xa4" "From\xa1" "b\xa7Payload\xc0\xa4Type\xa3" "ack"
+        "\x82\xa5" "Error\xa0\xa3Seq\x03\x83\xa4" "From\xa1" "a\xa7Payload\xc0\xa4Type\xa3" "ack"
+        "\x82\xa5" "Error\xa0\xa3Seq\x03\x83\xa4" "From\xa0\xa7Payload\xc0\xa4Type\xa4" "done";
     char output[16384];
     (void)state;
     for (uint8_t seq = 1; seq <= 3; seq++) {
