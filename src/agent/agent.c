@@ -7,6 +7,7 @@
 #include <bruit/conflict.h>
 #include <bruit/coord.h>
 #include <bruit/event.h>
+#include <bruit/keys.h>
 #include <bruit/query.h>
 #include <bruit/status.h>
 
@@ -206,7 +207,7 @@ static int open_engine(struct br_agent *agent)
 {
     static const struct bruit_module *const modules[] = {&bruit_status_module, &bruit_event_module,
                                                          &bruit_query_module, &bruit_conflict_module,
-                                                         &bruit_coord_module};
+                                                         &bruit_coord_module, &bruit_keys_module};
     struct br_options *options = &agent->options;
     struct bruit_config config;
     struct bruit_bytes keys[BR_KEYRING_KEYS_MAX];
@@ -244,6 +245,7 @@ static int open_engine(struct br_agent *agent)
         return start_failed(agent, error, why);
     }
     configure_modules(bruit_uv_engine(agent->uv), options);
+    br_agent_keyring_init(agent);
     br_agent_memory_restore(agent);
     error = br_agent_set_handlers(agent, &options->scripts);
     return error == 0 ? 0 : start_failed(agent, error, "out of memory");
@@ -570,6 +572,8 @@ static void on_event(struct bruit_uv *uv, void *context, const struct bruit_even
     case BRUIT_EVENT_LEAVE_DONE: leave_done(agent, event->error); break;
     case BRUIT_EVENT_META_DONE: br_agent_meta_done(agent, ""); break;
     case BRUIT_EVENT_FORCE_LEAVE: br_agent_removal_done(agent, event->request, event->error); break;
+    case BRUIT_EVENT_KEYS_ANSWER:
+    case BRUIT_EVENT_KEYS_DONE: br_agent_keyring_event(agent, event); break;
     default: br_agent_news(agent, event); break;
     }
 }

@@ -42,6 +42,7 @@ struct br_agent_wait {
 
 struct br_agent_memory;
 struct br_handlers;
+struct br_agent_keys;
 
 struct br_agent {
     int argc; /* the command line, which a reload reads again */
@@ -78,6 +79,7 @@ struct br_agent {
     struct br_list tags_waits;    /* of struct br_agent_wait */
     struct br_list removal_waits; /* force-leave */
     struct br_rpc_call *leave_call;
+    struct br_agent_keys *keys; /* the key command that is under way, or NULL */
 };
 
 /* ---- agent.c ---- */
@@ -149,6 +151,21 @@ int br_agent_respond(struct br_agent *agent, uint64_t handle, struct bruit_bytes
 
 /* Fills in what clients do with events, queries and coordinates. */
 void br_agent_news_backend(struct br_rpc_backend *backend);
+
+/* ---- keyring.c ---- */
+
+/* Has the ring kept in the keyring file, if there is one. */
+void br_agent_keyring_init(struct br_agent *agent);
+
+/* An event of the engine that is about the keys of the cluster. */
+void br_agent_keyring_event(struct br_agent *agent, const struct bruit_event *event);
+
+/* Answers whoever waits: the agent stops. */
+void br_agent_keyring_give_up(struct br_agent *agent);
+
+/* The RPC's. */
+void br_agent_rpc_keys(void *context, struct br_rpc_call *call, enum br_rpc_command command,
+                       struct bruit_bytes key);
 
 /* ---- backend.c ---- */
 

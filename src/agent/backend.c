@@ -68,6 +68,7 @@ void br_agent_give_up_waits(struct br_agent *agent)
 {
     finish_all(&agent->tags_waits, "agent is shutting down");
     finish_all(&agent->removal_waits, "agent is shutting down");
+    br_agent_keyring_give_up(agent);
     if (agent->leave_call != NULL)
         br_rpc_answer(agent->leave_call, "agent is shutting down", 0);
     agent->leave_call = NULL;
@@ -324,6 +325,7 @@ struct br_rpc_backend br_agent_backend(struct br_agent *agent)
         .force_leave = force_leave,
         .change_tags = change_tags,
         .leave = leave,
+        .keys = br_agent_rpc_keys,
         .stats = stats,
     };
     br_agent_news_backend(&backend);

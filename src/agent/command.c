@@ -31,11 +31,11 @@ static void join(struct br_client *client, const struct br_rpc_request *request)
 static void force_leave(struct br_client *client, const struct br_rpc_request *request);
 static void tags(struct br_client *client, const struct br_rpc_request *request);
 static void leave(struct br_client *client, const struct br_rpc_request *request);
+static void keys(struct br_client *client, const struct br_rpc_request *request);
 static void stats(struct br_client *client, const struct br_rpc_request *request);
 
 typedef void (*command_fn)(struct br_client *client, const struct br_rpc_request *request);
 
-/* Commands of Serf's that are not here belong to features that this version does not have. */
 static const command_fn commands[BR_RPC_COMMANDS] = {
     [BR_RPC_HANDSHAKE] = handshake,
     [BR_RPC_AUTH] = authenticate,
@@ -49,6 +49,10 @@ static const command_fn commands[BR_RPC_COMMANDS] = {
     [BR_RPC_TAGS] = tags,
     [BR_RPC_LEAVE] = leave,
     [BR_RPC_STATS] = stats,
+    [BR_RPC_INSTALL_KEY] = keys,
+    [BR_RPC_USE_KEY] = keys,
+    [BR_RPC_REMOVE_KEY] = keys,
+    [BR_RPC_LIST_KEYS] = keys,
     [BR_RPC_EVENT] = br_client_send_event,
     [BR_RPC_QUERY] = br_client_query,
     [BR_RPC_RESPOND] = br_client_respond,
@@ -501,19 +505,44 @@ static struct br_rpc_call *begin_call(struct br_client *client, const struct br_
     return call;
 }
 
-void br_rpc_answer(struct br_rpc_call *call, const char *error, uint64_t joined)
+/* Frees the call, and goes on with what the client asked meanwhile. */
+static void finish(struct br_rpc_call *call, const char *error, struct br_blob *body)
 {
     struct br_client *client = call->client;
     struct br_blob out = BR_BLOB_EMPTY;
     if (client != NULL) {
         client->call = NULL;
         br_rpc_write_header(&out, call->seq, error);
-        if (call->command == BR_RPC_JOIN)
-            br_rpc_write_join(&out, joined);
+        br_blob_add(&out, br_blob_bytes(body));
+        out.failed |= body->failed;
         br_client_send(client, &out, NULL);
         br_client_resume(client);
     }
+    br_blob_release(body);
     free(call);
+}
+
+static bool is_about_keys(enum br_rpc_command command)
+{
+    return command == BR_RPC_INSTALL_KEY || command == BR_RPC_USE_KEY || command == BR_RPC_REMOVE_KEY ||
+           command == BR_RPC_LIST_KEYS;
+}
+
+void br_rpc_answer(struct br_rpc_call *call, const char *error, uint64_t joined)
+{
+    struct br_blob body = BR_BLOB_EMPTY;
+    if (call->command == BR_RPC_JOIN)
+        br_rpc_write_join(&body, joined);
+    else if (is_about_keys(call->command))
+        br_rpc_write_keys(&body, &(struct br_rpc_keys){.nodes = 0});
+    finish(call, error, &body);
+}
+
+void br_rpc_answer_keys(struct br_rpc_call *call, const char *error, const struct br_rpc_keys *keys)
+{
+    struct br_blob body = BR_BLOB_EMPTY;
+    br_rpc_write_keys(&body, keys);
+    finish(call, error, &body);
 }
 
 /* The names as C strings, one after the other in one piece of memory behind their pointers. */
@@ -575,6 +604,14 @@ static void leave(struct br_client *client, const struct br_rpc_request *request
     struct br_rpc_call *call = begin_call(client, request);
     if (call != NULL)
         backend->leave(backend->context, call);
+}
+
+static void keys(struct br_client *client, const struct br_rpc_request *request)
+{
+    const struct br_rpc_backend *backend = &client->rpc->options.backend;
+    struct br_rpc_call *call = begin_call(client, request);
+    if (call != NULL)
+        backend->keys(backend->context, call, request->command, request->key);
 }
 
 static void stats(struct br_client *client, const struct br_rpc_request *request)

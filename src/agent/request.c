@@ -48,18 +48,18 @@ static const struct br_mp_field respond_fields[] = {
     FIELD(BR_MP_BYTES, payload, "Payload", 1),
 };
 static const struct br_mp_field get_coordinate_fields[] = {FIELD(BR_MP_TEXT, node, "Node", 0)};
+static const struct br_mp_field key_fields[] = {FIELD(BR_MP_TEXT, key, "Key", 0)};
 static const struct br_mp_field stop_fields[] = {FIELD(BR_MP_U64, stop, "Stop", 0)};
 
 struct command {
     const char *name;
     bool has_body;
-    uint8_t field_count; /* 0 with a body: it is skipped */
+    uint8_t field_count;
     const struct br_mp_field *fields;
 };
 
 #define BODY(table) true, sizeof(table) / sizeof((table)[0]), table
 #define NO_BODY false, 0, NULL
-#define SKIPPED_BODY true, 0, NULL
 
 static const struct command commands[BR_RPC_COMMANDS] = {
     [BR_RPC_UNKNOWN] = {"?", NO_BODY},
@@ -77,9 +77,9 @@ static const struct command commands[BR_RPC_COMMANDS] = {
     [BR_RPC_TAGS] = {"tags", BODY(tags_fields)},
     [BR_RPC_QUERY] = {"query", BODY(query_fields)},
     [BR_RPC_RESPOND] = {"respond", BODY(respond_fields)},
-    [BR_RPC_INSTALL_KEY] = {"install-key", SKIPPED_BODY},
-    [BR_RPC_USE_KEY] = {"use-key", SKIPPED_BODY},
-    [BR_RPC_REMOVE_KEY] = {"remove-key", SKIPPED_BODY},
+    [BR_RPC_INSTALL_KEY] = {"install-key", BODY(key_fields)},
+    [BR_RPC_USE_KEY] = {"use-key", BODY(key_fields)},
+    [BR_RPC_REMOVE_KEY] = {"remove-key", BODY(key_fields)},
     [BR_RPC_LIST_KEYS] = {"list-keys", NO_BODY},
     [BR_RPC_STATS] = {"stats", NO_BODY},
     [BR_RPC_GET_COORDINATE] = {"get-coordinate", BODY(get_coordinate_fields)},
@@ -188,10 +188,7 @@ static int decode_body(const struct br_rpc_decoder *decoder, struct bruit_bytes 
     const struct command *command = &commands[decoder->command];
     struct br_reader r;
     br_reader_init(&r, object);
-    if (command->field_count == 0)
-        br_mp_skip(&r);
-    else
-        br_mp_read_struct(&r, command->fields, command->field_count, out);
+    br_mp_read_struct(&r, command->fields, command->field_count, out);
     if (r.failed || !holds_texts(&out->existing, 1) || !holds_texts(&out->delete_tags, 1) ||
         !holds_texts(&out->nodes, 1) || !holds_texts(&out->tags, 2))
         return BRUIT_EFORMAT;
@@ -252,7 +249,7 @@ static void write_array(struct br_blob *out, size_t count)
     br_blob_written(out, &w);
 }
 
-static void write_uint(struct br_blob *out, uint64_t value)
+void br_rpc_write_number(struct br_blob *out, uint64_t value)
 {
     struct br_writer w = br_blob_writer(out, VALUE_MAX);
     br_mp_write_uint(&w, value);
@@ -270,14 +267,14 @@ void br_rpc_write_header(struct br_blob *out, uint64_t seq, const char *error)
     write_key(out, "Error");
     br_rpc_write_text(out, br_bytes_string(error));
     write_key(out, "Seq");
-    write_uint(out, seq);
+    br_rpc_write_number(out, seq);
 }
 
 void br_rpc_write_join(struct br_blob *out, uint64_t joined)
 {
     br_rpc_write_map(out, 1);
     write_key(out, "Num");
-    write_uint(out, joined);
+    br_rpc_write_number(out, joined);
 }
 
 void br_rpc_write_members(struct br_blob *out, size_t count)
@@ -410,6 +407,26 @@ void br_rpc_write_answer(struct br_blob *out, const struct bruit_query_answer *a
     write_payload(&w, shown->payload);
     br_mp_write_key(&w, "Type");
     br_mp_write_key(&w, answer == NULL ? "done" : answer->is_ack ? "ack" : "response");
+    br_blob_written(out, &w);
+}
+
+void br_rpc_write_keys(struct br_blob *out, const struct br_rpc_keys *keys)
+{
+    struct br_writer w = br_blob_writer(out, RECORD_FIXED + keys->keys.size + keys->messages.size);
+    br_mp_write_map(&w, 5);
+    br_mp_write_key(&w, "Keys");
+    if (keys->keys.size == 0)
+        br_mp_write_nil(&w);
+    else
+        br_write_bytes(&w, keys->keys);
+    br_mp_write_key(&w, "Messages");
+    if (keys->messages.size == 0)
+        br_mp_write_map(&w, 0);
+    else
+        br_write_bytes(&w, keys->messages);
+    write_number(&w, "NumErr", keys->errors);
+    write_number(&w, "NumNodes", keys->nodes);
+    write_number(&w, "NumResp", keys->responses);
     br_blob_written(out, &w);
 }
 

@@ -76,6 +76,7 @@ struct br_rpc_request {
     bool ack;                      /* query */
     int64_t timeout;               /* query: nanoseconds */
     uint64_t id;                   /* respond */
+    struct bruit_bytes key;        /* install-key, use-key, remove-key */
 };
 
 struct br_rpc_decoder {
@@ -121,11 +122,18 @@ void br_rpc_write_user(struct br_blob *out, const struct bruit_user_event *event
 void br_rpc_write_asked(struct br_blob *out, const struct bruit_query *query, uint64_t id);
 /* What became of a query: an answer to it, or, NULL, its end. */
 void br_rpc_write_answer(struct br_blob *out, const struct bruit_query_answer *answer);
+/* What became of a key command; the two maps are encoded, empty for none. */
+struct br_rpc_keys {
+    struct bruit_bytes keys, messages;
+    uint64_t errors, nodes, responses;
+};
+void br_rpc_write_keys(struct br_blob *out, const struct br_rpc_keys *keys);
 /* NULL: there is none. */
 void br_rpc_write_coordinate(struct br_blob *out, const struct bruit_coordinate *coordinate);
 /* A map of `count` pairs, which follow; and pieces of them. */
 void br_rpc_write_map(struct br_blob *out, size_t count);
 void br_rpc_write_text(struct br_blob *out, struct bruit_bytes text);
+void br_rpc_write_number(struct br_blob *out, uint64_t number);
 
 /* "member-join", "member-leave", ... */
 const char *br_rpc_event_name(enum bruit_status_change change);

@@ -31,6 +31,8 @@ struct br_rpc_backend {
     void (*force_leave)(void *context, struct br_rpc_call *call, struct bruit_bytes node, bool prune);
     void (*change_tags)(void *context, struct br_rpc_call *call, const struct br_rpc_request *request);
     void (*leave)(void *context, struct br_rpc_call *call);
+    /* `command` is one of the four about keys. */
+    void (*keys)(void *context, struct br_rpc_call *call, enum br_rpc_command command, struct bruit_bytes key);
     /* Appends the body of the answer. */
     void (*stats)(void *context, struct br_blob *out);
     /* These return 0, or an error with the sentence to answer in `why`. */
@@ -80,6 +82,9 @@ struct bruit_addr br_rpc_bound(const struct br_rpc *rpc);
 
 /* Answers a command: "" or the error, and for a join how many addresses worked. Frees `call`. */
 void br_rpc_answer(struct br_rpc_call *call, const char *error, uint64_t joined);
+
+/* Answers a command about keys. Frees `call`. */
+void br_rpc_answer_keys(struct br_rpc_call *call, const char *error, const struct br_rpc_keys *keys);
 
 /* A member event, for the streams that want it. */
 void br_rpc_member_event(struct br_rpc *rpc, enum bruit_status_change change,

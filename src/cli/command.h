@@ -64,6 +64,7 @@ extern const struct br_command br_command_force_leave;
 extern const struct br_command br_command_info;
 extern const struct br_command br_command_join;
 extern const struct br_command br_command_keygen;
+extern const struct br_command br_command_keys;
 extern const struct br_command br_command_leave;
 extern const struct br_command br_command_members;
 extern const struct br_command br_command_monitor;

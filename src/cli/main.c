@@ -8,12 +8,7 @@
 
 #include <stdio.h>
 
-/*
- * Sorted, as the help shows them. Those without a function are Serf's, and of features that are not there
- * yet.
- */
-static const struct br_command keys = {.name = "keys"};
-
+/* Sorted, as the help shows them. */
 static const struct br_command *const commands[] = {
     &br_command_agent,
     &br_command_event,
@@ -21,7 +16,7 @@ static const struct br_command *const commands[] = {
     &br_command_info,
     &br_command_join,
     &br_command_keygen,
-    &keys,
+    &br_command_keys,
     &br_command_leave,
     &br_command_members,
     &br_command_monitor,

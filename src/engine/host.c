@@ -123,6 +123,16 @@ size_t bruit_host_answer_room(struct bruit_host *host, uint64_t question)
     return carrier->answer_room == NULL ? 0 : carrier->answer_room(carrier->self, question);
 }
 
+int br_host_key(struct bruit_host *host, enum br_key_change change, struct bruit_bytes key)
+{
+    switch (change) {
+    case BR_KEY_ADD: return bruit_key_add(host->engine, key);
+    case BR_KEY_USE: return bruit_key_use(host->engine, key);
+    case BR_KEY_REMOVE: return bruit_key_remove(host->engine, key);
+    }
+    return BRUIT_EINVAL;
+}
+
 /* ---- services ---- */
 
 bruit_time bruit_host_now(const struct bruit_host *host)

@@ -39,6 +39,10 @@ void br_host_carry(struct bruit_host *host, const struct br_carrier *carrier);
 bool br_host_question(struct bruit_host *host, const struct bruit_question *question);
 void br_host_answered(struct bruit_host *host, uint32_t asker, const struct bruit_answer *answer);
 
+/* The keyring, as the requests of <bruit/engine.h> change it. 0, or what they return. */
+enum br_key_change { BR_KEY_ADD, BR_KEY_USE, BR_KEY_REMOVE };
+int br_host_key(struct bruit_host *host, enum br_key_change change, struct bruit_bytes key);
+
 /* Begins an input of the engine: for the functions by which a program talks to a module. */
 void br_host_input(struct bruit_host *host, bruit_time now);
 

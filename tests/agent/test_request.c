@@ -178,19 +178,6 @@ static void test_body_is_not_waited_for_before_the_handshake(void **state)
     assert_int_equal(decode(&consumed), BR_MP_MORE);
 }
 
-/* Bodies of commands that are not carried out are skipped, whatever they hold. */
-static void test_body_of_a_later_command_is_skipped(void **state)
-{
-    (void)state;
-    header("use-key", 6);
-    br_mp_write_map(&w, 1);
-    br_mp_write_key(&w, "Name");
-    br_mp_write_array(&w, 1);
-    br_mp_write_nil(&w);
-    decode_all();
-    assert_int_equal(request.command, BR_RPC_USE_KEY);
-}
-
 /* A query with all its fields, in another order than Serf's own command line has. */
 static void test_query_is_taken_apart(void **state)
 {
@@ -379,7 +366,6 @@ int main(void)
         cmocka_unit_test_setup(test_header_may_be_an_array, setup),
         cmocka_unit_test_setup(test_missing_and_nil_fields_are_zero, setup),
         cmocka_unit_test_setup(test_body_is_not_waited_for_before_the_handshake, setup),
-        cmocka_unit_test_setup(test_body_of_a_later_command_is_skipped, setup),
         cmocka_unit_test_setup(test_query_is_taken_apart, setup),
         cmocka_unit_test_setup(test_what_is_no_request_is_an_error, setup),
         cmocka_unit_test_setup(test_object_is_waited_for_up_to_one_mib, setup),

@@ -263,6 +263,29 @@ static void test_event_query_and_rtt_ask_and_print_as_serf_does(void **state)
          "{\n  \"Acks\": [\n    \"alpha\",\n    \"beta\",\n    \"gamma\"\n  ],\n"
          "  \"Responses\": {\n    \"alpha\": \"up 5\\n\",\n    \"beta\": \"beta-up\\n\"\n  }\n}\n", 0,
          {"-format=json", "-timeout=1s", "-relay-factor=1", "uptime", NULL}},
+        {&br_command_keys, "rpc-cli-keys-install",
+         "==> Installing key on all members...\n==> Successfully installed key!\n", 0,
+         {"-install=gXQJloeiZiH04s3XzAOz2s7bP7liJVsar9Azyr6DFTA=", NULL}},
+        {&br_command_keys, "rpc-cli-keys-list",
+         "==> Asking all members for installed keys...\n==> Keys gathered, listing cluster keys...\n\n"
+         "qBlAjOUBDKLgnvWaw9ifX/hZXQK1JOYb+K+olKldWU8=  [3/3]\n"
+         "gXQJloeiZiH04s3XzAOz2s7bP7liJVsar9Azyr6DFTA=  [3/3]\n", 0,
+         {"-list", NULL}},
+        {&br_command_keys, "rpc-cli-keys-list-no-encryption",
+         "==> Asking all members for installed keys...\n"
+         "failed:  va  Keyring is empty (encryption not enabled)\n"
+         "failed:  vd  Keyring is empty (encryption not enabled)\n"
+         "failed:  vc  Keyring is empty (encryption not enabled)\n"
+         "failed:  vb  Keyring is empty (encryption not enabled)\n\n"
+         "Failed to gather member keys: 4/5 nodes reported failure\n", 1,
+         {"-list", NULL}},
+        {&br_command_keys, "rpc-cli-keys-use-missing",
+         "==> Changing primary key on all members...\n"
+         "failed:  ka  Requested key is not in the keyring\n"
+         "failed:  kb  Requested key is not in the keyring\n"
+         "failed:  kc  Requested key is not in the keyring\n\n"
+         "Error changing primary key: 3/3 nodes reported failure\n", 1,
+         {"-use=sQJTdkyLIz+zdULiNAHHtFDlpvl1HztaAU9vZ+i8mZ0=", NULL}},
         {&br_command_rtt, "rpc-cli-rtt", "Estimated vb <-> vd rtt: 0.401 ms\n", 0, {"vb", "vd", NULL}},
     };
     char output[16384];
