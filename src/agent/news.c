@@ -91,13 +91,6 @@ static void query_answer(struct br_agent *agent, const struct bruit_event *event
         br_rpc_query_answer(agent->rpc, event->request, &answer);
 }
 
-/* Others go on under our name: to say goodbye would take it away from them. */
-static void name_lost(struct br_agent *agent)
-{
-    br_log(&agent->log, BRUIT_TRACE_ERROR, "serf", "minority in name conflict resolution, quitting");
-    br_agent_stop(agent, 0);
-}
-
 void br_agent_news(struct br_agent *agent, const struct bruit_event *event)
 {
     switch (event->type) {
@@ -109,7 +102,8 @@ void br_agent_news(struct br_agent *agent, const struct bruit_event *event)
         if (agent->rpc != NULL)
             br_rpc_query_answer(agent->rpc, event->request, NULL);
         break;
-    case BRUIT_EVENT_NAME_LOST: name_lost(agent); break;
+    /* Others go on under our name: to say goodbye would take it away from them. */
+    case BRUIT_EVENT_NAME_LOST: br_agent_stop(agent, 0); break;
     default: break; /* the trace tells people of the rest */
     }
 }

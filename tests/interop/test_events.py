@@ -216,3 +216,18 @@ def test_reachability_names_who_does_not_answer(lab):
     lab.of("real")[1].resume()
     if answers["real"] != answers["ours"] or answers["real"][0] != 1 or "\treal-2" not in answers["real"][2]:
         raise Failure("real: %s\n    ours: %s" % (answers["real"], answers["ours"]))
+
+
+# Who: a newcomer of either kind with a name that is taken. The cluster says so, it ends by itself with exit code 0, and
+# nobody takes the one who had the name first for failed or left.
+@interop(KINDS)
+def test_newcomer_with_a_taken_name_ends_without_leaving(lab, kind):
+    lab.cluster(real=2, ours=2)
+    since = lab.watcher.reports[-1].time
+    newcomer = lab.agent(kind, name="real-1", join=lab.of("ours")[1], wait=False)
+    lab.agents.remove(newcomer)
+    until(lambda: not newcomer.is_running, 15, "the newcomer ends")
+    if newcomer.process.returncode != 0:
+        raise Failure("%s ended with exit code %d" % (newcomer, newcomer.process.returncode))
+    lab.agree(what="as before")
+    lab.nobody_reported(("failed", "leave"), since)
