@@ -48,6 +48,12 @@ RELOADS = {
 }
 
 
+def free_port(family, address):
+    with socket.socket(family) as probe:
+        probe.bind((address, 0))
+        return probe.getsockname()[1]
+
+
 class Case:
     def __init__(self, vector, index, bruit, folder):
         self.name, self.vector, self.bruit = vector["name"], vector, bruit
@@ -59,11 +65,13 @@ class Case:
     def words(self):
         words = [re.sub(r"\b127\.0\.(4|10)\.", self.net, word).replace("@", self.folder)
                  for word in self.vector["args"]]
-        if "-iface" in words:  # the case binds 127.0.0.1:7946, which others on this machine may use
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                self.port = probe.getsockname()[1]
+        # These cases bind 127.0.0.1:7946 and [::1]:7946, which others on this machine may use.
+        if "-iface" in words:
+            self.port = free_port(socket.AF_INET, "127.0.0.1")
             words += ["-bind", "0.0.0.0:%d" % self.port]
+        if "[::1]:7946" in words:
+            self.port = free_port(socket.AF_INET6, "::1")
+            words[words.index("[::1]:7946")] = "[::1]:%d" % self.port
         return words
 
     def read(self):
