@@ -84,6 +84,8 @@ int main(int argc, char **argv)
     if (asks_for(argc, argv, "-h", "-help", "--help"))
         return show_help(command);
     if (command == NULL) {
+        if (at < argc)
+            (void)fprintf(stderr, "bruit: there is no command '%s'.\n\n", argv[at]);
         print_help();
         return 127;
     }
