@@ -2,6 +2,7 @@
 import base64
 import json
 import os
+import re
 
 from support import Failure, Rpc, interop, random_key, step, until
 from test_events import Ear
@@ -14,7 +15,13 @@ REMOVED = "==> Removing key on all members...\n==> Successfully removed key!\n"
 
 
 def keys(lab, program, agent, *words):
-    code, out, err = lab.command(program, "keys", "-rpc-addr=" + agent.rpc_text, *words)
+    """Exit code and output. Gossip misses a member now and then, nothing in the protocol repairs that for a query, and
+    every key command may be given twice: whoever heard from too few asks again."""
+    for _ in range(5):
+        code, out, err = lab.command(program, "keys", "-rpc-addr=" + agent.rpc_text, *words)
+        count = re.search(r"(\d+)/(\d+) nodes reported", out + err)
+        if count is None or count.group(1) == count.group(2):
+            break
     return code, out + err
 
 
