@@ -139,7 +139,7 @@ def test_query_from_either_side_is_answered_by_all(lab, kind):
 def expect(asker, wanted, what, **body):
     """Gossip with random targets now and then misses somebody, and nothing repairs a query: such a one is asked again.
     Nobody may answer twice, or answer who was not asked."""
-    for _ in range(3):
+    for _ in range(6):
         acks, responses = ask(asker, **body)
         if (acks, responses) == wanted:
             step("%s: %d acks, %d responses" % (what, len(acks), len(responses)))
