@@ -210,6 +210,7 @@ static void want_round(struct br_gossip *g, bool was_waiting, bool fresh, bruit_
 {
     if (g->core->config.gossip_interval == 0)
         return;
+    g->has_news |= fresh;
     if (!was_waiting) {
         g->next_round = BRUIT_NEVER; /* of an earlier time */
         g->next_eager = false;
@@ -347,20 +348,25 @@ int br_gossip_dead(struct br_gossip *g, uint32_t name, uint32_t incarnation, str
 struct round {
     const struct br_core *core;
     bruit_time now;
-    const uint32_t *chosen; /* already */
-    uint32_t chosen_count;
+    const uint32_t *excluded; /* slots that are not picked: chosen already, or told in the last round */
+    uint32_t excluded_count;
 };
+
+static bool is_among(const uint32_t *slots, uint32_t count, uint32_t slot)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (slots[i] == slot)
+            return true;
+    return false;
+}
 
 /* Alive, suspect, or dead for not too long: it may live after all, and should hear what is said of it. */
 static bool fits_gossip(const void *context, uint32_t slot)
 {
     const struct round *round = context;
     const struct br_view *view = &round->core->view;
-    if (slot == round->core->self)
+    if (slot == round->core->self || is_among(round->excluded, round->excluded_count, slot))
         return false;
-    for (uint32_t i = 0; i < round->chosen_count; i++)
-        if (round->chosen[i] == slot)
-            return false;
     if (view->state[slot] == BRUIT_DEAD)
         return br_time_since(view->since[slot], round->now) <= round->core->config.gossip_to_the_dead;
     return br_view_is_live(view, slot);
@@ -432,18 +438,43 @@ uint32_t br_gossip_successor(struct br_gossip *g)
     return g->successors[0];
 }
 
-/* At least one target stays random: a successor may be dead without anybody knowing. */
-static uint32_t choose_successors(struct br_gossip *g, uint32_t fan_out, bool is_eager)
+/*
+ * Puts the successor that this round tells into `slots`: 1, or 0 if there is none. News goes to the nearest. A round that
+ * has only what was told already begins with one that the last round left out, the farther first: the nearest may be
+ * dead without anybody knowing.
+ */
+static uint32_t choose_successor(struct br_gossip *g, uint32_t *slots)
 {
-    uint32_t most = is_eager ? 1 : BR_GOSSIP_SUCCESSORS;
-    uint32_t count = 0;
     if (br_gossip_successor(g) == 0)
         return 0;
-    while (count < most && count + 1 < fan_out && g->successors[count] != 0) {
-        g->targets[count] = g->successors[count];
-        count++;
+    slots[0] = g->successors[0];
+    if (g->has_news)
+        return 1;
+    for (unsigned i = BR_GOSSIP_SUCCESSORS; i-- > 0;) {
+        slots[0] = g->successors[i];
+        if (slots[0] != 0 && !is_among(g->told, g->told_count, slots[0]))
+            return 1;
     }
-    return count;
+    return 0;
+}
+
+/*
+ * Writes the targets of a round: a successor, then members at random of whom none was told in the last round, so that
+ * the few transmissions of a small cluster reach different members. At least one stays random.
+ */
+static uint32_t choose_targets(struct br_gossip *g, uint32_t fan_out, bruit_time now)
+{
+    const struct br_view *view = &g->core->view;
+    uint32_t slots[2 * BR_PICK_MAX];
+    uint32_t count = fan_out > 1 ? choose_successor(g, slots) : 0;
+    memcpy(slots + count, g->told, g->told_count * sizeof slots[0]);
+    struct round round = {g->core, now, slots, count + g->told_count};
+    memcpy(g->targets, slots, count * sizeof slots[0]);
+    count += br_pick(view, &g->rng, fan_out - count, fits_gossip, &round, g->targets + count);
+    if (count != 0)
+        return count;
+    round.excluded_count = 0; /* everybody was told: once more, for what was lost */
+    return br_pick(view, &g->rng, fan_out, fits_gossip, &round, g->targets);
 }
 
 void br_gossip_tick(struct br_gossip *g, bruit_time now)
@@ -452,13 +483,11 @@ void br_gossip_tick(struct br_gossip *g, bruit_time now)
         return;
     const struct br_core *core = g->core;
     uint32_t fan_out = core->config.gossip_nodes < BR_PICK_MAX ? core->config.gossip_nodes : BR_PICK_MAX;
-    uint32_t chosen = choose_successors(g, fan_out, g->next_eager);
-    struct round round = {core, now, g->targets, chosen};
-    g->target_count =
-        chosen + br_pick(&core->view, &g->rng, fan_out - chosen, fits_gossip, &round, g->targets + chosen);
+    g->target_count = choose_targets(g, fan_out, now);
     g->target_next = 0;
+    g->told_count = 0;
     g->round_eager = g->next_eager;
-    g->next_eager = false;
+    g->next_eager = g->has_news = false;
     g->next_round = has_company(core) ? next_on_grid(g, now) : BRUIT_NEVER;
 }
 
@@ -469,6 +498,7 @@ bool br_gossip_next(struct br_gossip *g, struct br_send *send)
         uint32_t slot = g->targets[g->target_next++];
         if (!br_view_is_known(view, slot) || view->state[slot] == BRUIT_LEFT)
             continue;
+        g->told[g->told_count++] = slot;
         *send = (struct br_send){.kind = BR_SEND_GOSSIP, .to = br_core_addr(g->core, slot), .slot = slot};
         return true;
     }

@@ -26,7 +26,7 @@
 #define BR_GOSSIP_JITTER (20 * BRUIT_MILLISECOND)
 /* Modules' news are single messages that somebody waits for: seven hops at 2 ms reach 50 members in some 20 ms. */
 #define BR_GOSSIP_JITTER_MODULES (4 * BRUIT_MILLISECOND)
-/* Successors on the ring that are told: one in an eager round, all in one on the grid. */
+/* Successors on the ring that are told: the nearest of news, then by turns of what is repeated. */
 #define BR_GOSSIP_SUCCESSORS 2
 /* Eager rounds may cost this many bytes a second, saved up to the burst: some 8 full rounds a second at fan-out 3. */
 #define BR_GOSSIP_EAGER_RATE 32768
@@ -68,6 +68,8 @@ struct br_gossip {
     uint32_t targets[BR_PICK_MAX];
     uint32_t target_count;
     uint32_t target_next;
+    uint32_t told[BR_PICK_MAX]; /* in the last round */
+    uint32_t told_count;
     uint32_t successors[BR_GOSSIP_SUCCESSORS]; /* slots, 0: none; as long as the view is the same */
     uint64_t ring_checksum;                    /* of the view they were found in */
     uint32_t limit;                            /* of transmissions, among `limit_members` */
@@ -75,6 +77,7 @@ struct br_gossip {
     bool eager;        /* on by default; may be changed at any time */
     bool next_eager;   /* the next round is off the grid */
     bool round_eager;  /* the round at hand is */
+    bool has_news;     /* something came in since the last round */
     bool modules_wait; /* something of the modules waits too: br_gossip_wake() */
 };
 

@@ -655,31 +655,60 @@ static uint32_t next_on_ring(const struct test_core *t, uint32_t slot)
     return next;
 }
 
+static bool shares_a_slot(const uint32_t *a, const uint32_t *b, uint32_t count)
+{
+    for (uint32_t i = 0; i < count * count; i++)
+        if (a[i / count] == b[i % count])
+            return true;
+    return false;
+}
+
 /*
- * Random targets alone would miss somebody sooner or later: the first target of each round is our successor on the
- * ring, of a round on the grid also its successor; the last is always random. Who dies is no successor any more.
+ * Random targets alone would miss somebody sooner or later: news goes to our successor on the ring first, what the
+ * grid repeats goes to its successor, then in turn; the last target is always random. Who dies is no successor any more.
  */
-static void test_each_round_begins_with_our_successors(void **state)
+static void test_each_round_begins_with_one_of_our_successors(void **state)
 {
     (void)state;
     for (uint64_t seed = 0; seed < 20; seed++) {
         struct fixture f;
-        uint32_t slots[BR_PICK_MAX];
+        uint32_t slots[3][BR_PICK_MAX];
         bruit_time now;
         start_with(&f, 30, seed);
         uint32_t first = next_on_ring(&f.t, f.t.core.self);
         uint32_t second = next_on_ring(&f.t, first);
         tell_alive(&f, 1, 2, NOW);
-        assert_int_equal(round_targets(&f, slots, &now), 3);
-        assert_int_equal(slots[0], first);
-        assert_true(slots[1] != first && slots[2] != first && slots[1] != slots[2]);
-        assert_int_equal(round_targets(&f, slots, &now), 3);
-        assert_int_equal(slots[0], first);
-        assert_int_equal(slots[1], second);
-        assert_true(slots[2] != first && slots[2] != second);
+        assert_int_equal(round_targets(&f, slots[0], &now), 3);
+        assert_int_equal(slots[0][0], first);
+        assert_true(slots[0][1] != first && slots[0][2] != first && slots[0][1] != slots[0][2]);
+        bool by_chance = slots[0][1] == second || slots[0][2] == second;
+        assert_int_equal(round_targets(&f, slots[1], &now), 3);
+        assert_true(by_chance || slots[1][0] == second);
+        assert_int_equal(round_targets(&f, slots[2], &now), 3);
+        assert_true(slots[2][0] == (by_chance && slots[1][0] != second ? second : first));
+        assert_false(shares_a_slot(slots[0], slots[1], 3) || shares_a_slot(slots[1], slots[2], 3));
         test_core_believe(&f.t, first, BRUIT_DEAD, 1);
-        assert_int_equal(round_targets(&f, slots, &now), 3);
-        assert_int_equal(slots[0], second);
+        tell_alive(&f, 1, 3, now);
+        assert_int_equal(round_targets(&f, slots[0], &now), 3);
+        assert_int_equal(slots[0][0], second);
+        finish(&f);
+    }
+}
+
+/* Among six, a message is sent four times: the four of the five others that get it are different ones. */
+static void test_a_small_cluster_is_not_told_twice(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        struct fixture f;
+        uint32_t slots[2][BR_PICK_MAX];
+        bruit_time now;
+        start_with(&f, 6, seed);
+        tell_alive(&f, 1, 2, NOW);
+        assert_int_equal(round_targets(&f, slots[0], &now), 3);
+        assert_in_range(round_targets(&f, slots[1], &now), 1, 2);
+        for (int i = 0; i < 3; i++)
+            assert_int_not_equal(slots[0][i], slots[1][0]);
         finish(&f);
     }
 }
@@ -711,7 +740,7 @@ static void test_news_does_not_wait_for_the_grid(void **state)
     (void)state;
     for (uint64_t seed = 0; seed < 100; seed++) {
         struct fixture f;
-        start_with(&f, 5, seed);
+        start_with(&f, 10, seed);
         tell_alive(&f, 1, 2, NOW);
         bruit_time now, first = br_gossip_deadline(&f.g);
         assert_true(first >= NOW && first < NOW + 20 * MS);
@@ -892,7 +921,8 @@ int main(void)
         cmocka_unit_test(test_goes_on_after_leaving),
         cmocka_unit_test(test_a_plan_ends_with_its_news),
         cmocka_unit_test(test_holds_rounds_for_modules),
-        cmocka_unit_test(test_each_round_begins_with_our_successors),
+        cmocka_unit_test(test_each_round_begins_with_one_of_our_successors),
+        cmocka_unit_test(test_a_small_cluster_is_not_told_twice),
         cmocka_unit_test(test_the_last_target_is_random),
         cmocka_unit_test(test_news_does_not_wait_for_the_grid),
         cmocka_unit_test(test_a_storm_falls_back_to_the_grid),
