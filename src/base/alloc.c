@@ -75,6 +75,24 @@ void br_alloc_free(struct br_alloc *a, void *p, size_t size)
     a->in_use -= size;
 }
 
+void br_alloc_charge(struct br_alloc *a, size_t size)
+{
+    a->in_use += size;
+    if (a->in_use > a->peak)
+        a->peak = a->in_use;
+}
+
+void br_alloc_discharge(struct br_alloc *a, size_t size)
+{
+    BR_ASSERT(size <= a->in_use);
+    a->in_use -= size;
+}
+
+bool br_alloc_has_room(const struct br_alloc *a, size_t size)
+{
+    return a->in_use <= a->max && size <= a->max - a->in_use;
+}
+
 static void *library_resize(void *context, void *old, size_t old_size, size_t new_size)
 {
     (void)context;

@@ -32,6 +32,14 @@ void *br_alloc_new(struct br_alloc *a, size_t size);
 /* `count` zeroed items of `item_size`, or NULL (an overflow included). */
 void *br_alloc_array(struct br_alloc *a, size_t count, size_t item_size);
 
+/*
+ * Counts memory that others hold for us, or no longer do. br_alloc_has_room() says whether that much more would be
+ * given.
+ */
+void br_alloc_charge(struct br_alloc *a, size_t size);
+void br_alloc_discharge(struct br_alloc *a, size_t size);
+bool br_alloc_has_room(const struct br_alloc *a, size_t size);
+
 /* Gives `size` bytes back. NULL is fine. */
 void br_alloc_free(struct br_alloc *a, void *p, size_t size);
 

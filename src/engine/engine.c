@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "codec/addr.h"
+#include "engine/shared.h"
 
 #include <string.h>
 
@@ -141,6 +142,12 @@ static int init_engine(struct bruit_engine *engine, const struct bruit_config *c
 int bruit_engine_new(struct bruit_engine **out, const struct bruit_config *config,
                      const struct bruit_env *env, bruit_time now)
 {
+    return br_engine_new(out, config, env, NULL, now);
+}
+
+int br_engine_new(struct bruit_engine **out, const struct bruit_config *config, const struct bruit_env *env,
+                  struct br_roster *shared, bruit_time now)
+{
     if (bruit_config_check(config) != NULL || env->struct_size != sizeof *env)
         return BRUIT_EINVAL;
     struct br_alloc alloc;
@@ -155,7 +162,7 @@ int bruit_engine_new(struct bruit_engine **out, const struct bruit_config *confi
     engine->core.tracer.now = now;
     int status = copy_config(engine, config);
     br_roster_init(&engine->own_roster, &engine->core.alloc, config->seed);
-    engine->core.roster = &engine->own_roster;
+    engine->core.roster = shared != NULL ? shared : &engine->own_roster;
     br_view_init(&engine->core.view, &engine->core.alloc, engine->core.roster);
     init_wire(engine);
     init_machines(engine, now);

@@ -258,3 +258,13 @@ void br_roster_drop(struct br_roster *roster, uint32_t record)
     record_number_free(roster, record);
     br_roster_name_drop(roster, name);
 }
+
+/* Of a full table: see table.h. */
+#define TABLE_COST 10
+
+size_t br_roster_cost(const struct br_roster *roster, uint32_t record)
+{
+    const struct br_record *entry = &roster->records[record];
+    return br_fragment_total(entry->fragment) + sizeof *entry + sizeof(struct br_roster_name) +
+           roster->names[entry->name].text_size + TABLE_COST;
+}

@@ -42,6 +42,7 @@ struct br_roster {
     uint32_t record_capacity;
     uint32_t record_free;
     uint8_t key[16]; /* of the hash: what the network sends must not choose the table's slots */
+    bool is_shared;  /* among engines, each of which is charged for what it holds: br_roster_cost() */
 };
 
 /* `seed` keys the hash. `alloc` must outlive the roster. */
@@ -64,6 +65,9 @@ struct bruit_bytes br_roster_name_text(const struct br_roster *roster, uint32_t 
 uint32_t br_roster_intern(struct br_roster *roster, const struct br_alive *identity);
 void br_roster_hold(struct br_roster *roster, uint32_t record);
 void br_roster_drop(struct br_roster *roster, uint32_t record);
+
+/* What a record with its name costs an engine that has a roster of its own, in bytes, tables included; about. */
+size_t br_roster_cost(const struct br_roster *roster, uint32_t record);
 
 static inline const struct br_fragment *br_roster_fragment(const struct br_roster *roster, uint32_t record)
 {

@@ -29,10 +29,25 @@ void br_view_init(struct br_view *view, struct br_alloc *alloc, struct br_roster
     act(news);           \
     act(order)
 
+/* A record of a shared roster counts as if it were in one of our own. */
+static void charge(struct br_view *view, uint32_t record)
+{
+    if (view->roster->is_shared)
+        br_alloc_charge(view->alloc, br_roster_cost(view->roster, record));
+}
+
+static void discharge(struct br_view *view, uint32_t record)
+{
+    if (view->roster->is_shared && record != 0)
+        br_alloc_discharge(view->alloc, br_roster_cost(view->roster, record));
+}
+
 void br_view_fini(struct br_view *view)
 {
-    for (uint32_t slot = 1; slot < view->used; slot++)
+    for (uint32_t slot = 1; slot < view->used; slot++) {
+        discharge(view, view->record[slot]);
         br_roster_drop(view->roster, view->record[slot]);
+    }
 #define FREE(array) br_alloc_free(view->alloc, view->array, view->capacity * sizeof *view->array)
     SLOT_ARRAYS(FREE);
 #undef FREE
@@ -81,12 +96,8 @@ static int reserve_slot(struct br_view *view)
     return grow_slots(view, grown < CAPACITY_MIN ? CAPACITY_MIN : grown);
 }
 
-/* The name index follows the roster's numbers, which in a shared roster may be far above our own count. */
-static int reserve_name(struct br_view *view, uint32_t name)
+static int grow_names(struct br_view *view, uint32_t grown)
 {
-    if (name < view->slot_of_size)
-        return 0;
-    uint32_t grown = name + name / 2 < CAPACITY_MIN ? CAPACITY_MIN : name + name / 2;
     uint32_t *slot_of = br_alloc_resize(view->alloc, view->slot_of, view->slot_of_size * sizeof *slot_of,
                                         grown * sizeof *slot_of);
     if (slot_of == NULL)
@@ -95,6 +106,14 @@ static int reserve_name(struct br_view *view, uint32_t name)
     view->slot_of = slot_of;
     view->slot_of_size = grown;
     return 0;
+}
+
+/* The name index follows the roster's numbers, which in a shared roster may be far above our own count. */
+static int reserve_name(struct br_view *view, uint32_t name)
+{
+    if (name < view->slot_of_size)
+        return 0;
+    return grow_names(view, name + name / 2 < CAPACITY_MIN ? CAPACITY_MIN : name + name / 2);
 }
 
 /* ---- members ---- */
@@ -115,6 +134,8 @@ static uint32_t take_slot(struct br_view *view)
 
 int br_view_reserve(struct br_view *view, uint32_t record)
 {
+    if (view->roster->is_shared && !br_alloc_has_room(view->alloc, br_roster_cost(view->roster, record)))
+        return BRUIT_ENOMEM;
     int status = reserve_slot(view);
     return status == 0 ? reserve_name(view, br_roster_name_of(view->roster, record)) : status;
 }
@@ -138,13 +159,57 @@ uint32_t br_view_add(struct br_view *view, uint32_t record)
     view->order[view->count++] = slot;
     view->state_count[BRUIT_DEAD]++;
     view->checksum ^= br_view_digest(view, slot);
+    charge(view, record);
     return slot;
+}
+
+static int reserve_all(struct br_view *view, const uint32_t *records, uint32_t count)
+{
+    uint32_t highest = 0;
+    size_t cost = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t name = br_roster_name_of(view->roster, records[i]);
+        highest = name > highest ? name : highest;
+        cost += br_roster_cost(view->roster, records[i]);
+    }
+    if (view->roster->is_shared && !br_alloc_has_room(view->alloc, cost))
+        return BRUIT_ENOMEM;
+    uint32_t wanted = view->used + count;
+    int status = wanted <= view->capacity ? 0 : grow_slots(view, wanted);
+    return status == 0 && highest >= view->slot_of_size ? grow_names(view, highest + 1) : status;
+}
+
+int br_view_add_all(struct br_view *view, const uint32_t *records, const uint32_t *incarnations, uint32_t count,
+                    bruit_time now)
+{
+    int status = reserve_all(view, records, count);
+    for (uint32_t i = 0; i < count && status == 0; i++) {
+        uint32_t slot = view->used++;
+        view->record[slot] = records[i];
+        view->incarnation[slot] = incarnations[i];
+        view->since[slot] = now;
+        view->state[slot] = BRUIT_ALIVE;
+        view->suspicion[slot] = 0;
+        view->news[slot] = 0;
+        view->dirty_next[slot] = NOWHERE;
+        view->slot_of[br_roster_name_of(view->roster, records[i])] = slot;
+        view->place[slot] = view->count;
+        view->order[view->count++] = slot;
+        view->checksum ^= br_view_digest(view, slot);
+        br_roster_hold(view->roster, records[i]);
+        charge(view, records[i]);
+    }
+    if (status == 0)
+        view->state_count[BRUIT_ALIVE] += count;
+    return status;
 }
 
 void br_view_identify(struct br_view *view, uint32_t slot, uint32_t record)
 {
     BR_ASSERT(br_roster_name_of(view->roster, record) == br_roster_name_of(view->roster, view->record[slot]));
     view->checksum ^= br_view_digest(view, slot);
+    discharge(view, view->record[slot]);
+    charge(view, record);
     br_roster_drop(view->roster, view->record[slot]);
     view->record[slot] = record;
     view->checksum ^= br_view_digest(view, slot);
@@ -186,6 +251,7 @@ void br_view_remove(struct br_view *view, uint32_t slot)
 void br_view_release(struct br_view *view, uint32_t slot)
 {
     BR_ASSERT(view->place[slot] == NOWHERE && view->dirty_next[slot] == NOWHERE);
+    discharge(view, view->record[slot]);
     br_roster_drop(view->roster, view->record[slot]);
     view->record[slot] = 0;
     view->place[slot] = view->free;

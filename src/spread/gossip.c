@@ -143,6 +143,15 @@ static void free_entry(struct br_gossip *g, uint32_t index)
     g->free = index;
 }
 
+void br_gossip_forget(struct br_gossip *g)
+{
+    for (uint32_t index; (index = br_queue_drop_worst(&g->queue)) != 0;)
+        free_entry(g, index);
+    g->target_count = g->target_next = 0;
+    if (!g->modules_wait)
+        g->next_round = BRUIT_NEVER;
+}
+
 uint32_t br_gossip_watch(struct br_gossip *g, uint32_t name)
 {
     uint32_t index = find_rumour(g, name);

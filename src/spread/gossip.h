@@ -100,6 +100,9 @@ int br_gossip_refute(struct br_gossip *g, uint32_t record, uint32_t incarnation,
 /* The next `extra` of the calls above need no memory but for the names of new accusers: 0, or BRUIT_ENOMEM. */
 int br_gossip_reserve(struct br_gossip *g, uint32_t extra);
 
+/* Nothing waits to be told any more; watches end. For a host that lets everybody know everything. */
+void br_gossip_forget(struct br_gossip *g);
+
 /*
  * Watches the rumour that waits about `name`: the number returned comes out of br_gossip_next_done() once it was told
  * as often as it will be, or was displaced. 0 when there is none, or no memory.

@@ -1,0 +1,54 @@
+/*
+ * Many engines in one process: see shared.h.
+ */
+#include "engine/shared.h"
+
+/* As if they had come one by one, each to a random place (claim.c). */
+static void shuffle(struct bruit_engine *engine)
+{
+    struct br_view *view = &engine->core.view;
+    br_rng_shuffle(&engine->rng, view->order, view->count);
+    for (uint32_t place = 0; place < view->count; place++)
+        view->place[view->order[place]] = place;
+}
+
+static void tell_modules(struct bruit_engine *engine, uint32_t from)
+{
+    for (uint32_t slot = from; slot < engine->core.view.used && engine->host_count > 0; slot++)
+        br_hosts_told(engine, slot, BRUIT_CHANGE_JOINED);
+}
+
+static int add(struct bruit_engine *engine, const uint32_t *records, const uint32_t *incarnations, uint32_t count)
+{
+    struct br_view *view = &engine->core.view;
+    uint32_t from = view->used;
+    int status = br_view_add_all(view, records, incarnations, count, engine->core.now);
+    if (status != 0)
+        return status;
+    shuffle(engine);
+    br_gossip_forget(&engine->gossip);
+    tell_modules(engine, from);
+    return 0;
+}
+
+int br_engine_preload(struct bruit_engine *engine, const uint32_t *records, const uint32_t *incarnations,
+                      uint32_t count)
+{
+    const struct br_core *core = &engine->core;
+    struct br_alloc *alloc = &engine->core.alloc;
+    uint32_t *fresh = br_alloc_array(alloc, 2 * (size_t)count + 1, sizeof *fresh);
+    uint32_t known = 0;
+    if (fresh == NULL)
+        return BRUIT_ENOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        if (br_view_find(&core->view, br_roster_name_of(core->roster, records[i])) != 0) {
+            known++;
+            continue;
+        }
+        fresh[i - known] = records[i];
+        fresh[count + i - known] = incarnations[i];
+    }
+    int status = add(engine, fresh, fresh + count, count - known);
+    br_alloc_free(alloc, fresh, (2 * (size_t)count + 1) * sizeof *fresh);
+    return status;
+}
