@@ -83,13 +83,26 @@ static void save_up(struct br_sync *sync, bruit_time now)
     sync->saved_at = now;
 }
 
+/* The next of a walk through all members, in the order of our probe round, which is ours alone: nobody comes twice in a
+ * burst. */
+static uint32_t next_partner(struct br_sync *sync)
+{
+    const struct br_view *view = &sync->core->view;
+    for (uint32_t i = 0; i < view->count; i++) {
+        uint32_t slot = view->order[sync->walk++ % view->count];
+        if (is_partner(sync->core, slot))
+            return slot;
+    }
+    return 0;
+}
+
 static uint32_t early_partner(struct br_sync *sync)
 {
     uint32_t doubted = sync->doubted;
     sync->doubted = 0;
     if (doubted != 0 && br_view_is_known(&sync->core->view, doubted) && is_partner(sync->core, doubted))
         return doubted;
-    return partner(sync);
+    return next_partner(sync);
 }
 
 /* Both directions: our state there, and about as much back. */
