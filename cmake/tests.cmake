@@ -33,12 +33,13 @@ set(BRUIT_TEST_LINK_detect br-detect br-member br-codec br-cipher br-base)
 set(BRUIT_TEST_LINK_spread br-spread br-member br-codec br-cipher br-base)
 set(BRUIT_TEST_LINK_module br-module br-member br-codec br-cipher br-base)
 set(BRUIT_TEST_LINK_engine br-engine br-cipher)
+set(BRUIT_TEST_LINK_sim br-sim br-engine br-cipher)
 set(BRUIT_TEST_LINK_uv br-uv br-engine br-cipher)
 # The status module calls the engine that hosts it. A test that needs the module alone must take the engine first.
 set(BRUIT_HOSTED -Wl,-u,bruit_engine_new)
 set(BRUIT_TEST_LINK_agent ${BRUIT_HOSTED} br-agent br-uv br-engine br-cipher)
 set(BRUIT_TEST_LINK_cli ${BRUIT_HOSTED} br-cli br-agent br-uv br-engine br-cipher)
-set(BRUIT_TEST_LAYERS base codec cipher member detect spread module engine uv agent cli)
+set(BRUIT_TEST_LAYERS base codec cipher member detect spread module engine sim uv agent cli)
 
 foreach(layer IN LISTS BRUIT_TEST_LAYERS)
     file(GLOB tests CONFIGURE_DEPENDS tests/${layer}/test_*.c)
@@ -135,8 +136,8 @@ if(NOT BRUIT_FUZZ)
         get_filename_component(name ${source} NAME_WE)
         add_executable(bench-${name} ${source})
         target_include_directories(bench-${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/include)
-        target_link_libraries(bench-${name} PRIVATE bruit-test-flags br-support br-uv br-engine br-cipher
-            PkgConfig::JANSSON PkgConfig::MSGPACK m)
+        target_link_libraries(bench-${name} PRIVATE bruit-test-flags br-support br-sim br-uv br-engine
+            br-cipher PkgConfig::JANSSON PkgConfig::MSGPACK m)
         set_target_properties(bench-${name} PROPERTIES OUTPUT_NAME ${name}
             RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/bench)
     endforeach()

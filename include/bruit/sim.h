@@ -59,8 +59,8 @@ struct bruit_trace_record; /* <bruit/trace.h> */
 
 /* How the part of the latency that varies is distributed. */
 enum bruit_sim_shape {
-    BRUIT_SIM_UNIFORM, /* between 0 and `jitter` */
-    BRUIT_SIM_LOGNORMAL, /* median `jitter`, sigma 1: one in 10 is above 3.6 medians; cut at 23 medians */
+    BRUIT_SIM_UNIFORM,   /* between 0 and `jitter` */
+    BRUIT_SIM_LOGNORMAL, /* median `jitter`, sigma 1: one in 10 is above 3.6 medians */
 };
 
 /*
@@ -167,6 +167,8 @@ struct bruit_sim_config {
 
     /* All engines probe at the same instants, as the SWIM paper reckons. Default: their phases are drawn. */
     bool in_step;
+    /* Or NULL: the engines' cipher, needed with keys. With several shards it must bear several threads. */
+    const struct bruit_cipher *cipher;
     bool keep_events;    /* bruit_sim_next_event() tells them */
     uint64_t memory_max; /* of the whole world, in bytes; see bruit_sim_memory_needed(). 0: no limit */
 
@@ -249,6 +251,8 @@ BRUIT_API int bruit_sim_leave(struct bruit_sim *sim, uint32_t node, bruit_time t
 BRUIT_API struct bruit_engine *bruit_sim_engine(const struct bruit_sim *sim, uint32_t node);
 /* What its clock shows: the time for requests on its engine. */
 BRUIT_API bruit_time bruit_sim_clock(const struct bruit_sim *sim, uint32_t node);
+/* True time where `node` is: what bruit_sim_now() is outside of callbacks, and in them with one shard. */
+BRUIT_API bruit_time bruit_sim_time(const struct bruit_sim *sim, uint32_t node);
 /*
  * After requests made directly on its engine, except from within on_event and on_alarm: sends what they
  * produced.

@@ -1,0 +1,145 @@
+/*
+ * Memory: of packets, in pools that never shrink, and of engines, counted for the world as a whole.
+ *
+ * A packet is freed into the pool of the shard in which it arrives. Traffic goes both ways, so the pools stay level.
+ */
+#include "sim/sim.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Pings and acks fit the first; a packet of gossip the third; the last takes any default datagram. */
+static const uint32_t class_sizes[BR_SIM_PACKET_CLASSES] = {96, 288, 800, 1536};
+
+/* How many packets of a class are made at once. */
+#define BATCH 64
+
+static uint8_t class_of(size_t size)
+{
+    uint8_t class = 0;
+    while (class < BR_SIM_PACKET_CLASSES && size > class_sizes[class])
+        class ++;
+    return class;
+}
+
+static struct br_sim_packet *packet_alone(struct br_sim_shard *shard, uint8_t class, size_t size)
+{
+    struct br_sim_packet *packet = malloc(sizeof *packet + size);
+    if (packet == NULL)
+        shard->is_short_of_memory = true;
+    else
+        packet->size_class = class;
+    return packet;
+}
+
+struct br_sim_packet *br_sim_packet_new(struct br_sim_shard *shard, size_t size)
+{
+    uint8_t class = class_of(size);
+    struct br_sim_packet *packet;
+    if (class < BR_SIM_PACKET_CLASSES && shard->pool[class] != NULL) {
+        packet = shard->pool[class];
+        shard->pool[class] = packet->next;
+    } else {
+        packet = packet_alone(shard, class, class < BR_SIM_PACKET_CLASSES ? class_sizes[class] : size);
+        if (packet == NULL)
+            return NULL;
+    }
+    uint8_t kept = packet->size_class;
+    *packet = (struct br_sim_packet){.size = (uint32_t)size, .size_class = kept};
+    return packet;
+}
+
+void br_sim_packet_free(struct br_sim_shard *shard, struct br_sim_packet *packet)
+{
+    if (packet->size_class == BR_SIM_PACKET_CLASSES) {
+        free(packet);
+        return;
+    }
+    packet->next = shard->pool[packet->size_class];
+    shard->pool[packet->size_class] = packet;
+}
+
+void br_sim_packets_fini(struct br_sim_shard *shard)
+{
+    for (int class = 0; class < BR_SIM_PACKET_CLASSES; class ++)
+        for (struct br_sim_packet *packet; (packet = shard->pool[class]) != NULL;) {
+            shard->pool[class] = packet->next;
+            free(packet);
+        }
+}
+
+/* ---- on its way ---- */
+
+static int push_box(struct br_sim_box *box, const struct br_sim_item *item)
+{
+    if (box->count == box->capacity) {
+        size_t wanted = box->capacity == 0 ? 64 : 2 * box->capacity;
+        struct br_sim_item *items = realloc(box->items, wanted * sizeof *items);
+        if (items == NULL)
+            return BRUIT_ENOMEM;
+        box->items = items;
+        box->capacity = wanted;
+    }
+    box->items[box->count++] = *item;
+    return 0;
+}
+
+void br_sim_launch(struct br_sim_node *sender, struct br_sim_packet *packet, uint32_t to, bruit_time at)
+{
+    struct bruit_sim *sim = sender->sim;
+    struct br_sim_shard *shard = sender->shard;
+    struct br_sim_item item = {at, (uint64_t)sender->index << 44 | sender->order++, packet};
+    struct br_sim_shard *other = &sim->shards[to % sim->shard_count];
+    int status;
+    if (other == shard || !sim->is_running) {
+        status = br_sim_queue_push(&other->queue, item);
+    } else {
+        status = push_box(&shard->outbox[sim->parity][other->index], &item);
+        if (at < shard->outbox_min[sim->parity])
+            shard->outbox_min[sim->parity] = at;
+    }
+    if (status != 0) {
+        shard->is_short_of_memory = true;
+        br_sim_packet_free(shard, packet);
+        return;
+    }
+    shard->in_flight++;
+}
+
+/* ---- of engines ---- */
+
+/* Large blocks come from the system one by one, and cost a fault for each of their pages, so that pages are large
+ * where the system has such. */
+static void *resize(struct br_sim_shard *shard, void *old, size_t old_size, size_t new_size)
+{
+    int poison = shard->sim->config.poison;
+    if (new_size == 0) {
+        if (poison != 0 && old != NULL)
+            memset(old, poison, old_size);
+        free(old);
+        shard->held -= old_size;
+        return NULL;
+    }
+    void *memory = realloc(old, new_size);
+    if (memory == NULL)
+        return NULL;
+    if (poison != 0 && new_size > old_size)
+        memset((uint8_t *)memory + old_size, poison, new_size - old_size);
+    shard->held += new_size - old_size;
+    return memory;
+}
+
+void *br_sim_shard_resize(void *context, void *old, size_t old_size, size_t new_size)
+{
+    return resize(context, old, old == NULL ? 0 : old_size, new_size);
+}
+
+void *br_sim_node_resize(void *context, void *old, size_t old_size, size_t new_size)
+{
+    struct br_sim_node *node = context;
+    if (old == NULL)
+        old_size = 0;
+    if (node->fail_memory != 0 && new_size > old_size && br_sim_chance(&node->fail_rng, node->fail_memory))
+        return NULL;
+    return resize(node->shard, old, old_size, new_size);
+}
