@@ -108,6 +108,7 @@ struct bruit_engine {
     bruit_time lossy_until;   /* somebody did not answer a ping lately: packets get lost, it seems */
     bool is_repairing;        /* merging a state that is no part of a join */
     bruit_time stalled_until; /* when the last stall was noticed: the gap before it was given back */
+    bruit_time quiet_until;   /* that a key is missing is told to people once a minute at most */
 
     enum br_leave_stage leave_stage;
     bruit_time leave_timeout; /* of each stage */
@@ -120,6 +121,9 @@ struct bruit_engine {
 void br_engine_input(struct bruit_engine *engine, bruit_time now);
 /* The first half of it, which pulls need, too. A stall is noticed here. */
 void br_engine_pass_time(struct bruit_engine *engine, bruit_time now);
+/* Counts what was dropped of a packet, or of a stream, from `from`, and tells people what they should know of it. */
+void br_engine_drop(struct bruit_engine *engine, const struct bruit_addr *from, bool is_stream,
+                    enum bruit_drop reason);
 
 /* ---- claim.c ---- */
 

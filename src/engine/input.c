@@ -8,6 +8,9 @@
 #include "base/time.h"
 #include "engine/engine.h"
 
+/* A member without the right key gets and sends what cannot be read all the time: people hear of it so rarely. */
+#define KEYS_QUIET (60 * BRUIT_SECOND)
+
 /* ---- time passes ---- */
 
 /*
@@ -158,16 +161,31 @@ static int take_leaf(void *context, enum br_message_type type, struct bruit_byte
     }
 }
 
+void br_engine_drop(struct bruit_engine *engine, const struct bruit_addr *from, bool is_stream,
+                    enum bruit_drop reason)
+{
+    const struct br_tracer *tracer = &engine->core.tracer;
+    const char *text = bruit_drop_text(reason);
+    bool is_foreign = reason == BRUIT_DROP_FOREIGN_HTTP || reason == BRUIT_DROP_FOREIGN_TLS;
+    br_core_drop(&engine->core, reason);
+    if (is_foreign && is_stream)
+        BR_TRACE(tracer, foreign_stream, .from = *from, .reason = text);
+    else if (is_foreign)
+        BR_TRACE(tracer, foreign_packet, .from = *from, .reason = text);
+    else if (is_stream)
+        BR_TRACE(tracer, stream_dropped, .from = *from, .reason = text);
+    else
+        BR_TRACE(tracer, packet_dropped, .from = *from, .reason = text);
+    if (reason == BRUIT_DROP_UNDECRYPTABLE && engine->core.now >= engine->quiet_until) {
+        engine->quiet_until = br_time_add(engine->core.now, KEYS_QUIET);
+        BR_TRACE(tracer, key_missing, .from = *from, .reason = text);
+    }
+}
+
 static void take_drop(void *context, enum bruit_drop reason)
 {
     struct bruit_engine *engine = context;
-    br_core_drop(&engine->core, reason);
-    if (reason == BRUIT_DROP_FOREIGN_HTTP || reason == BRUIT_DROP_FOREIGN_TLS)
-        BR_TRACE(&engine->core.tracer, foreign_packet, .from = *engine->packet_from,
-                 .reason = bruit_drop_text(reason));
-    else
-        BR_TRACE(&engine->core.tracer, packet_dropped, .from = *engine->packet_from,
-                 .reason = bruit_drop_text(reason));
+    br_engine_drop(engine, engine->packet_from, false, reason);
 }
 
 int bruit_recv_datagram(struct bruit_engine *engine, const struct bruit_addr *from, struct bruit_bytes packet,

@@ -129,15 +129,8 @@ static void fail_stream(struct bruit_engine *engine, struct br_stream *stream, i
 static void drop_stream(struct bruit_engine *engine, struct br_stream *stream, enum bruit_drop reason,
                         int error)
 {
-    bool foreign = reason == BRUIT_DROP_FOREIGN_HTTP || reason == BRUIT_DROP_FOREIGN_TLS;
-    br_core_drop(&engine->core, reason);
-    if (foreign)
-        BR_TRACE(&engine->core.tracer, foreign_stream, .from = stream->peer,
-                 .reason = bruit_drop_text(reason));
-    else
-        BR_TRACE(&engine->core.tracer, stream_dropped, .from = stream->peer,
-                 .reason = bruit_drop_text(reason));
-    fail_stream(engine, stream, error);
+    br_engine_drop(engine, &stream->peer, true, reason);
+    end_stream(engine, stream, error, br_bytes_string(bruit_drop_text(reason)));
 }
 
 /* ---- saying something ---- */
@@ -409,8 +402,7 @@ static void refuse(struct bruit_engine *engine, struct br_stream *stream)
         drop_stream(engine, stream, reason, BRUIT_EFORMAT);
         return;
     }
-    br_core_drop(&engine->core, reason);
-    BR_TRACE(&engine->core.tracer, stream_dropped, .from = stream->peer, .reason = bruit_drop_text(reason));
+    br_engine_drop(engine, &stream->peer, true, reason);
     start_half(engine, stream, BR_STREAM_ANSWERING);
     if (br_frame_write_error(&engine->wire, &engine->scratch, reason, &stream->out) != 0)
         fail_stream(engine, stream, BRUIT_ENOMEM);

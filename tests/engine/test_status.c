@@ -322,9 +322,36 @@ static void test_a_member_that_leaves_is_left_to_everybody(void **state)
         assert_int_equal(events(w, a, "n4", BRUIT_MEMBER_FAILED), 0);
         assert_int_equal(events(w, a, "n4", BRUIT_MEMBER_LEAVE), 1);
     }
+    world_run(w, S); /* they knew before all that it owed them was sent */
     const struct world_event *done = world_last_event(w, 4, BRUIT_EVENT_LEAVE_DONE);
     assert_non_null(done);
     assert_int_equal(done->error, 0);
+    world_free(w);
+}
+
+/*
+ * Nobody can be told, since there is no gossip and no probing: the intent is waited for until the broadcast timeout,
+ * then the goodbye, and then it is over, one way or another.
+ */
+/* conformance: serf 63 */
+static void test_a_leave_that_nobody_hears_takes_two_timeouts(void **state)
+{
+    (void)state;
+    struct world *w = world_new(26);
+    w->config.modules = modules;
+    w->config.module_count = 1;
+    w->config.gossip_interval = 0;
+    w->config.probe_interval = 0;
+    world_cluster(w, 2);
+    assert_true(world_wait_all_alive(w, 5 * S));
+    bruit_time asked = w->now;
+    world_leave(w, 1, 5 * S);
+    assert_int_equal(status_of(w, 1, "n1"), BRUIT_STATUS_LEAVING);
+    world_run_until(w, asked + 10 * S - 1);
+    assert_null(world_last_event(w, 1, BRUIT_EVENT_LEAVE_DONE));
+    world_run_until(w, asked + 10 * S);
+    assert_non_null(world_last_event(w, 1, BRUIT_EVENT_LEAVE_DONE));
+    assert_int_equal(world_last_event(w, 1, BRUIT_EVENT_LEAVE_DONE)->error, BRUIT_ETIMEOUT);
     world_free(w);
 }
 
@@ -836,6 +863,7 @@ int main(void)
         cmocka_unit_test(test_a_sync_witnesses_the_clock_less_one),
         cmocka_unit_test(test_only_an_announced_leave_is_a_leave),
         cmocka_unit_test(test_a_member_that_leaves_is_left_to_everybody),
+        cmocka_unit_test(test_a_leave_that_nobody_hears_takes_two_timeouts),
         cmocka_unit_test(test_an_early_leave_intent_awaits_its_member),
         cmocka_unit_test(test_the_newest_intent_is_kept_for_five_minutes),
         cmocka_unit_test(test_a_newer_join_intent_ends_leaving),
