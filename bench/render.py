@@ -163,6 +163,20 @@ def converge(results):
         + source(results, "converge-50", "converge-100")
 
 
+def events(results):
+    rows = []
+    for name in ("events-50", "events-100"):
+        for kind, of in results.get(name, {}).get("kinds", {}).items():
+            cost = of["packets"]
+            rows.append([results[name]["n"], {"mixed": "half Serf, half bruit"}.get(kind, kind),
+                         spread(of["half_s"], 1e3), spread(of["all_s"], 1e3),
+                         number(1e3 * of["p99_s"], 3) if of["p99_s"] else "-", of["late"], of["never"],
+                         number(cost.get("udp"), 3), number(cost.get("udp_bytes"), 3), of["events"]])
+    return table(["agents", "of", "half have it, ms", "all have it, ms", "99 %, ms", "later than 250 ms",
+                  "later than 45 s", "packets an event", "bytes an event", "n"], rows) \
+        + source(results, "events-50", "events-100")
+
+
 def idle(results):
     rows = []
     rest = results.get("rest-50", {})
@@ -280,12 +294,32 @@ def _cluster_targets(rows, results):
                                  "reached" if max(each) < 10 else "**missed**"])
                 else:
                     _target(rows, what, limit, max(each), " s")
+    _event_targets(rows, results)
     windows = results.get("rest-50", {}).get("kinds", {}).get("bruit", {}).get("idle")
     if windows:
         _target(rows, "agent at rest among 50: RSS minus shared", 1.5,
                 pooled([w["private_kib"] for w in windows])["median"] / 1024, " MiB")
         _target(rows, "agent at rest among 50: CPU", 0.03, 100 * pooled([w["cpu"] for w in windows])["median"],
                 " % of a core")
+
+
+def _event_targets(rows, results):
+    """Asked for at 50 agents; in a mixed cluster and in packets no more than Serf's own."""
+    for n in (50, 100):
+        kinds = results.get("events-%d" % n, {}).get("kinds", {})
+        theirs = kinds.get("serf")
+        for kind in ("bruit", "mixed") if theirs else ():
+            if kind not in kinds:
+                continue
+            of, what = kinds[kind], "a user event on all %d agents%s" % (
+                n, ", half of them Serf's" if kind == "mixed" else "")
+            limit = 50 if kind == "bruit" and n == 50 else 1e3 * theirs["all_s"]["median"]
+            _target(rows, "%s, median of %d" % (what, of["events"]), limit, 1e3 * of["all_s"]["median"], " ms", 3)
+            if kind == "bruit" and n == 50:
+                worst = 45e3 if of["never"] else 1e3 * of["all_s"]["max"]
+                _target(rows, "%s, slowest of %d" % (what, of["events"]), 250, worst, " ms", 3)
+            if of["packets"] and theirs["packets"]:
+                _target(rows, "packets of %s" % what, theirs["packets"]["udp"], of["packets"]["udp"], "", 3)
 
 
 def targets(results):
@@ -319,7 +353,7 @@ def program(results):
             "are keys." % (round(p["bytes"] / 1024), ", ".join("`%s`" % name for name in p["libraries"])))
 
 
-TABLES = {f.__name__: f for f in (packets, agents, limits, pushpull, converge, idle, kill, stopped, memory, targets,
+TABLES = {f.__name__: f for f in (packets, agents, limits, pushpull, converge, events, idle, kill, stopped, memory, targets,
                                   machine, program)}
 
 

@@ -26,6 +26,13 @@ static double now_s(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+static double cpu_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 static double resident_gib(void)
 {
     struct rusage usage;
@@ -36,6 +43,7 @@ static double resident_gib(void)
 struct result {
     double make;
     double run;
+    double cpu; /* of run */
     double end;
     struct bruit_sim_stats stats;
     uint64_t hash;
@@ -55,9 +63,10 @@ static struct result measure(uint32_t nodes, uint32_t shards, bruit_time duratio
         fprintf(stderr, "sim: %s\n", sim == NULL ? why : "no memory");
         exit(1);
     }
-    double made = now_s();
+    double made = now_s(), cpu = cpu_s();
     bruit_sim_run(sim, duration);
     double done = now_s();
+    result.cpu = cpu_s() - cpu;
     bruit_sim_stats_get(sim, &result.stats);
     result.hash = bruit_sim_hash(sim);
     double looked = now_s();
@@ -72,12 +81,11 @@ static void print(const char *name, uint32_t nodes, uint32_t shards, bruit_time 
                   const struct result *r)
 {
     double seconds = (double)duration / 1e9;
-    printf("%-9s %6u nodes %u shard%s %5.0f s: %7.3f s (%.0f times real time), make %.2f s, free %.2f s, "
-           "%.2f M events, %.2f M events/s/core, %.2f GiB, hash %016llx\n",
-           name, (unsigned)nodes, (unsigned)shards, shards == 1 ? " " : "s", seconds, r->run,
+    printf("%-9s %6u nodes %u shard%s %5.0f s: %7.3f s, CPU %.3f s (%.0f times real time), make %.2f s, "
+           "free %.2f s, %.2f M events, %.2f M events/s of CPU, %.2f GiB, hash %016llx\n",
+           name, (unsigned)nodes, (unsigned)shards, shards == 1 ? " " : "s", seconds, r->run, r->cpu,
            seconds / r->run, r->make, r->end, (double)r->stats.events / 1e6,
-           (double)r->stats.events / 1e6 / r->run / (double)shards, resident_gib(),
-           (unsigned long long)r->hash);
+           (double)r->stats.events / 1e6 / r->cpu, resident_gib(), (unsigned long long)r->hash);
     fflush(stdout);
 }
 
