@@ -3,6 +3,9 @@
  */
 #include "engine/shared.h"
 
+#include "base/num.h"
+#include "base/time.h"
+
 /* As if they had come one by one, each to a random place (claim.c). */
 static void shuffle(struct bruit_engine *engine)
 {
@@ -12,13 +15,25 @@ static void shuffle(struct bruit_engine *engine)
         view->place[view->order[place]] = place;
 }
 
+/* Somewhere in the interval that so many members have, as after a long time, and not one short interval from now. */
+static void schedule_sync(struct bruit_engine *engine)
+{
+    const struct br_core *core = &engine->core;
+    bruit_time interval = core->config.push_pull_interval;
+    if (interval == 0)
+        return;
+    interval = br_num_push_pull_scale(interval, core->view.count);
+    engine->sync.periodic_at = br_time_add(core->now, br_rng_time_below(&engine->sync.rng, interval));
+}
+
 static void tell_modules(struct bruit_engine *engine, uint32_t from)
 {
     for (uint32_t slot = from; slot < engine->core.view.used && engine->host_count > 0; slot++)
         br_hosts_told(engine, slot, BRUIT_CHANGE_JOINED);
 }
 
-static int add(struct bruit_engine *engine, const uint32_t *records, const uint32_t *incarnations, uint32_t count)
+static int add(struct bruit_engine *engine, const uint32_t *records, const uint32_t *incarnations,
+               uint32_t count)
 {
     struct br_view *view = &engine->core.view;
     uint32_t from = view->used;
@@ -27,6 +42,7 @@ static int add(struct bruit_engine *engine, const uint32_t *records, const uint3
         return status;
     shuffle(engine);
     br_gossip_forget(&engine->gossip);
+    schedule_sync(engine);
     tell_modules(engine, from);
     return 0;
 }
