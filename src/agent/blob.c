@@ -45,6 +45,15 @@ void br_blob_add(struct br_blob *blob, struct bruit_bytes bytes)
     blob->size += bytes.size;
 }
 
+void br_blob_trim(struct br_blob *blob)
+{
+    uint8_t *data = blob->size == 0 ? NULL : realloc(blob->data, blob->size);
+    if (data == NULL)
+        return; /* it is as large as it was */
+    blob->data = data;
+    blob->capacity = blob->size;
+}
+
 void br_blob_text(struct br_blob *blob, const char *text)
 {
     br_blob_add(blob, br_bytes_string(text));

@@ -32,6 +32,9 @@ void br_blob_printf(struct br_blob *blob, const char *format, ...) __attribute__
 /* Takes away the first `size` bytes. */
 void br_blob_consume(struct br_blob *blob, size_t size);
 
+/* Gives back the room that is not used: for what is to wait. */
+void br_blob_trim(struct br_blob *blob);
+
 /* The text so far, ended by a zero that does not count; "" when memory ran out. */
 const char *br_blob_string(struct br_blob *blob);
 

@@ -23,6 +23,19 @@
 #define BR_RPC_OUTPUT_PAUSE ((size_t)4 << 20)
 #define BR_RPC_OUTPUT_MAX ((size_t)64 << 20)
 
+/*
+ * Bytes that all clients together may make us hold, with what stands around them: unread requests, answers, records.
+ * At half of it no more records are kept; beyond it whoever needs more is cut off. Room for an answer of the size
+ * above and as much again; 200 clients that do not read 512 records each hold some 80 MB.
+ */
+#define BR_RPC_HELD_MAX ((size_t)192 << 20)
+
+/*
+ * How long the commands of all clients may run before everything else has its turn: far below the 500 ms in which a
+ * probe wants its ack, and long enough for thousands of plain commands. One command may take longer (see below).
+ */
+#define BR_RPC_TURN (20 * BRUIT_MILLISECOND)
+
 /* Members (patterns on tags) that a filter may ask for, and names that one join may have. */
 #define BR_RPC_FILTERS_MAX 64
 #define BR_RPC_JOIN_MAX 1024
@@ -39,8 +52,13 @@ struct br_rpc {
     struct br_list clients;
     size_t client_count;
     struct br_rpc_stats stats;
-    size_t handle_count; /* the listener and the clients that are not closed yet; the last one frees */
-    bool is_telling;     /* a line of the log is on its way to those who monitor */
+    size_t
+        handle_count; /* the listener, the timer, and the clients that are not closed yet; the last one frees */
+    size_t held;      /* bytes, by all clients */
+    uv_timer_t turn_timer;
+    struct br_list turns; /* of struct br_client: those whose commands wait for the next turn */
+    uint64_t turn;        /* the loop's clock, ms */
+    bruit_time spent;     /* on commands in this turn */
 };
 
 /* The longest filter of a stream, and how many queries a client may still respond to: it forgets the oldest. */
@@ -51,10 +69,10 @@ struct br_rpc {
 struct br_rpc_stream {
     struct br_list link;
     uint64_t seq;
-    uint32_t mask;    /* enum bruit_status_change bits that are wanted, and of all user events and queries */
-    uint32_t query;   /* of a query: the engine's number for it */
+    uint32_t mask;  /* enum bruit_status_change bits that are wanted, and of all user events and queries */
+    uint32_t query; /* of a query: the engine's number for it */
     struct br_blob named; /* the filter, when it names user events or queries */
-    uint32_t waiting; /* records written and not yet with the kernel */
+    uint32_t waiting;     /* records written and not yet with the kernel */
 };
 
 /* A query that a stream told of, and that may be responded to. */
@@ -68,9 +86,13 @@ struct br_rpc_asked {
 struct br_client {
     uv_tcp_t tcp;
     struct br_list link;
+    struct br_list turn; /* in br_rpc.turns, or in no list */
     struct br_rpc *rpc;
+    struct bruit_addr peer;
     struct br_rpc_decoder decoder;
     struct br_blob input;
+    size_t input_held; /* bytes of it that count in br_rpc.held */
+    uv_shutdown_t shutdown;
     struct br_rpc_call *call; /* the command that is being carried out, or NULL */
     struct br_list streams;
     struct br_list queries; /* of struct br_rpc_stream: what this client asked the cluster */
@@ -83,7 +105,12 @@ struct br_client {
     bool is_authenticated;
     bool is_reading;
     bool is_taking; /* commands are being carried out, up the stack */
+    bool is_ending; /* it was told the last thing, and may read that */
     bool is_closing;
+    bool is_dropping;     /* records, and the log was told */
+    uint64_t dropped;     /* records, since then */
+    uint64_t quiet_until; /* the loop's clock, ms: before, the log is not told again */
+    size_t thrown_away;   /* bytes that came after the end */
 };
 
 struct br_rpc_call {
@@ -97,17 +124,43 @@ struct br_rpc_call {
 /* Sends what is in `out` and leaves it empty. `stream` NULL: an answer; else a record of that stream. */
 void br_client_send(struct br_client *client, struct br_blob *out, struct br_rpc_stream *stream);
 
-/* Whether a record of this stream may be sent now; counts it as dropped if not. */
-bool br_client_has_room(struct br_client *client, const struct br_rpc_stream *stream);
-
 /* Ends it because of something it did: counted under `counter`, and logged. */
 void br_client_cut_off(struct br_client *client, uint64_t *counter, const char *reason);
 
 /* Ends the connection. The client stays readable until the loop turns. */
 void br_client_close(struct br_client *client);
 
-/* After a call was answered: goes on with the commands that came meanwhile. */
+/*
+ * Ends it after an answer: no more is taken from the client or sent to it, but what waits goes out. To close at once
+ * would lose that, and what the kernel holds too if something of the client's was not read.
+ */
+void br_client_finish(struct br_client *client);
+
+/* After a call was answered, or a turn has come: goes on with the commands that came meanwhile. */
 void br_client_resume(struct br_client *client);
+
+/* ---- flow.c: how much ---- */
+
+/* Whether another command may be carried out in this turn of the loop; if not, br_client_resume will be called. */
+bool br_client_may_go_on(struct br_client *client);
+void br_client_spend(struct br_client *client, bruit_time elapsed);
+void br_client_wait_for_turn(struct br_client *client);
+
+/* Whether that many bytes more may be held for it; and that they are, or are not any more. */
+bool br_client_can_hold(const struct br_client *client, size_t size);
+void br_client_hold(struct br_client *client, size_t size);
+void br_client_let_go(struct br_client *client, size_t size);
+
+bool br_client_is_output_full(const struct br_client *client);
+
+/* Whether a record of this stream may be sent now; counts it as dropped if not. */
+bool br_client_has_room(struct br_client *client, const struct br_rpc_stream *stream);
+
+/* Tells the log when records of the client began to be dropped; to be called after records were sent. */
+void br_client_tell_dropping(struct br_client *client);
+/* The same when it has read all that waited, and when it goes away. */
+void br_client_has_read(struct br_client *client);
+void br_client_is_gone(struct br_client *client);
 
 /* ---- command.c: meaning ---- */
 
@@ -127,7 +180,8 @@ void br_client_query(struct br_client *client, const struct br_rpc_request *requ
 void br_client_respond(struct br_client *client, const struct br_rpc_request *request);
 void br_client_get_coordinate(struct br_client *client, const struct br_rpc_request *request);
 /* An answer to a query, or, NULL, its end. False: the query is not this client's. */
-bool br_client_query_answer(struct br_client *client, uint32_t query, const struct bruit_query_answer *answer);
+bool br_client_query_answer(struct br_client *client, uint32_t query,
+                            const struct bruit_query_answer *answer);
 /* The id by which the client may respond to it; 0 without memory. */
 uint64_t br_client_remember(struct br_client *client, const struct bruit_query *query);
 void br_client_forget_queries(struct br_client *client);

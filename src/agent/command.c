@@ -16,9 +16,9 @@
 /* Bits of a stream's mask beside the changes of members. */
 #define EVERY_USER (1u << 16)
 #define EVERY_QUERY (1u << 17)
-#define EVERY_EVENT                                                                                         \
-    (BRUIT_MEMBER_JOIN | BRUIT_MEMBER_LEAVE | BRUIT_MEMBER_FAILED | BRUIT_MEMBER_UPDATE | BRUIT_MEMBER_REAP | \
-     EVERY_USER | EVERY_QUERY)
+#define EVERY_EVENT                                                                       \
+    (BRUIT_MEMBER_JOIN | BRUIT_MEMBER_LEAVE | BRUIT_MEMBER_FAILED | BRUIT_MEMBER_UPDATE | \
+     BRUIT_MEMBER_REAP | EVERY_USER | EVERY_QUERY)
 
 static void handshake(struct br_client *client, const struct br_rpc_request *request);
 static void authenticate(struct br_client *client, const struct br_rpc_request *request);
@@ -69,7 +69,7 @@ void br_client_answer(struct br_client *client, uint64_t seq, const char *error)
 static void answer_and_close(struct br_client *client, uint64_t seq, const char *error)
 {
     br_client_answer(client, seq, error);
-    br_client_close(client);
+    br_client_finish(client);
 }
 
 static bool needs_authentication(const struct br_client *client)
@@ -261,7 +261,8 @@ static bool begins_with(struct bruit_bytes word, const char *prefix, size_t size
 }
 
 /* "user:deploy" and the like; without a name it means any. */
-static bool parse_named(struct bruit_bytes word, const char *prefix, uint32_t any, uint32_t *mask, bool *is_named)
+static bool parse_named(struct bruit_bytes word, const char *prefix, uint32_t any, uint32_t *mask,
+                        bool *is_named)
 {
     size_t size = strlen(prefix);
     if (!begins_with(word, prefix, size))
@@ -311,7 +312,8 @@ static bool parse_filter(struct bruit_bytes text, uint32_t *mask, bool *is_named
 }
 
 /* Whether a stream wants the user events, or queries, of this name. */
-static bool wants(const struct br_rpc_stream *stream, uint32_t any, const char *prefix, struct bruit_bytes name)
+static bool wants(const struct br_rpc_stream *stream, uint32_t any, const char *prefix,
+                  struct bruit_bytes name)
 {
     struct bruit_bytes text = br_blob_bytes(&stream->named);
     size_t size = strlen(prefix);
@@ -319,7 +321,8 @@ static bool wants(const struct br_rpc_stream *stream, uint32_t any, const char *
         return true;
     while (text.size > 0) {
         struct bruit_bytes word = next_word(&text);
-        if (begins_with(word, prefix, size) && br_bytes_equal(br_bytes(word.data + size, word.size - size), name))
+        if (begins_with(word, prefix, size) &&
+            br_bytes_equal(br_bytes(word.data + size, word.size - size), name))
             return true;
     }
     return false;

@@ -20,9 +20,9 @@
 
 /*
  * The largest object a client may send. Real ones have a few hundred bytes; a join of 1,024 long names, the
- * most that is accepted, still fits.
+ * most that is accepted, still fits, and a text of 1 MiB is refused in words.
  */
-#define BR_RPC_OBJECT_MAX (1u << 20)
+#define BR_RPC_OBJECT_MAX ((1u << 20) + 4096)
 
 enum br_rpc_command {
     BR_RPC_UNKNOWN,

@@ -10,14 +10,21 @@
 /* How much is asked of the kernel at once. A command has some hundred bytes. */
 #define READ_SIZE 4096
 
+/*
+ * What the kernel may hold for a client that does not read; it doubles the number. Left to itself it takes megabytes on
+ * loopback, which nobody counts. A client that pauses for some seconds among hundreds of events a second loses none.
+ */
+#define KERNEL_BUFFER (128 << 10)
+
 /* Output that the kernel did not take at once. */
 struct output {
     uv_write_t request;
     struct br_client *client;
     struct br_blob bytes;
+    size_t size;  /* that the client holds with it */
     uint64_t seq; /* of the stream whose record this is */
     bool is_record;
-    bool is_log; /* of the monitor */
+    bool is_log;    /* of the monitor */
     uint32_t query; /* of a query, else 0 */
 };
 
@@ -26,6 +33,7 @@ static void on_log_line(void *context, const struct br_log_line *line);
 static void take_commands(struct br_client *client);
 static void on_written(uv_write_t *request, int status);
 static struct br_rpc_stream *find_stream(struct br_client *client, const struct output *output);
+static void note_input(struct br_client *client);
 
 /* ------------------------------------------------------------------ listening */
 
@@ -76,9 +84,17 @@ static void drop_handle(struct br_rpc *rpc)
         free(rpc);
 }
 
-static void on_listener_closed(uv_handle_t *handle)
+static void on_own_handle_closed(uv_handle_t *handle)
 {
     drop_handle(handle->data);
+}
+
+static void close_own_handles(struct br_rpc *rpc)
+{
+    if (uv_is_closing((uv_handle_t *)&rpc->listener))
+        return;
+    uv_close((uv_handle_t *)&rpc->turn_timer, on_own_handle_closed);
+    uv_close((uv_handle_t *)&rpc->listener, on_own_handle_closed);
 }
 
 int br_rpc_new(struct br_rpc **out, uv_loop_t *loop, const struct br_rpc_options *options,
@@ -91,10 +107,13 @@ int br_rpc_new(struct br_rpc **out, uv_loop_t *loop, const struct br_rpc_options
         (void)snprintf(why, BR_WHY_MAX, "out of memory");
         return BRUIT_ENOMEM;
     }
+    (void)uv_timer_init(loop, &rpc->turn_timer);
     rpc->listener.data = rpc;
-    rpc->handle_count = 1;
+    rpc->turn_timer.data = rpc;
+    rpc->handle_count = 2;
     rpc->options = *options;
     br_list_init(&rpc->clients);
+    br_list_init(&rpc->turns);
     to_sockaddr(&options->bind, &bind);
     int error = uv_tcp_bind(&rpc->listener, (const struct sockaddr *)&bind, 0);
     if (error == 0)
@@ -103,7 +122,7 @@ int br_rpc_new(struct br_rpc **out, uv_loop_t *loop, const struct br_rpc_options
         char text[BRUIT_ADDR_TEXT_MAX];
         br_addr_format(&options->bind, text);
         (void)snprintf(why, BR_WHY_MAX, "listen tcp %s: bind: %s", text, system_text(error));
-        uv_close((uv_handle_t *)&rpc->listener, on_listener_closed);
+        close_own_handles(rpc);
         return error == UV_EADDRINUSE ? BRUIT_EEXIST : BRUIT_EIO;
     }
     if (options->log != NULL) {
@@ -129,47 +148,68 @@ void br_rpc_close(struct br_rpc *rpc)
         rpc->options.log->listener = NULL;
     BR_LIST_EACH_SAFE(link, &rpc->clients)
     br_client_close(BR_LIST_OF(link, struct br_client, link));
-    /* Clients were asked to close before it, so their callbacks come first and still find the server. */
-    if (!uv_is_closing((uv_handle_t *)&rpc->listener))
-        uv_close((uv_handle_t *)&rpc->listener, on_listener_closed);
+    close_own_handles(rpc);
 }
 
 void br_rpc_stats_get(const struct br_rpc *rpc, struct br_rpc_stats *out)
 {
     *out = rpc->stats;
+    out->clients = rpc->client_count;
+    out->held = rpc->held;
+}
+
+static struct br_client *client_of(struct br_list *link)
+{
+    return BR_LIST_OF(link, struct br_client, link);
 }
 
 static void on_log_line(void *context, const struct br_log_line *line)
 {
     struct br_rpc *rpc = context;
     BR_LIST_EACH_SAFE(link, &rpc->clients)
-    br_client_log_line(BR_LIST_OF(link, struct br_client, link), line);
+    {
+        br_client_log_line(client_of(link), line);
+        br_client_tell_dropping(client_of(link));
+    }
 }
 
 void br_rpc_member_event(struct br_rpc *rpc, enum bruit_status_change change,
                          const struct bruit_status_member *members, size_t count)
 {
     BR_LIST_EACH_SAFE(link, &rpc->clients)
-    br_client_member_event(BR_LIST_OF(link, struct br_client, link), change, members, count);
+    {
+        br_client_member_event(client_of(link), change, members, count);
+        br_client_tell_dropping(client_of(link));
+    }
 }
 
 void br_rpc_user_event(struct br_rpc *rpc, const struct bruit_user_event *event)
 {
     BR_LIST_EACH_SAFE(link, &rpc->clients)
-    br_client_user_event(BR_LIST_OF(link, struct br_client, link), event);
+    {
+        br_client_user_event(client_of(link), event);
+        br_client_tell_dropping(client_of(link));
+    }
 }
 
 void br_rpc_query_event(struct br_rpc *rpc, const struct bruit_query *query)
 {
     BR_LIST_EACH_SAFE(link, &rpc->clients)
-    br_client_query_event(BR_LIST_OF(link, struct br_client, link), query);
+    {
+        br_client_query_event(client_of(link), query);
+        br_client_tell_dropping(client_of(link));
+    }
 }
 
 void br_rpc_query_answer(struct br_rpc *rpc, uint32_t query, const struct bruit_query_answer *answer)
 {
     BR_LIST_EACH_SAFE(link, &rpc->clients)
-    if (br_client_query_answer(BR_LIST_OF(link, struct br_client, link), query, answer))
-        return;
+    {
+        bool is_its = br_client_query_answer(client_of(link), query, answer);
+        br_client_tell_dropping(client_of(link));
+        if (is_its)
+            return;
+    }
 }
 
 /* ------------------------------------------------------------------ clients come and go */
@@ -180,6 +220,7 @@ static void on_client_closed(uv_handle_t *handle)
     struct br_rpc *rpc = client->rpc;
     br_list_remove(&client->link);
     rpc->client_count--;
+    br_client_let_go(client, client->input_held);
     br_blob_release(&client->input);
     free(client);
     drop_handle(rpc);
@@ -187,10 +228,15 @@ static void on_client_closed(uv_handle_t *handle)
 
 void br_client_cut_off(struct br_client *client, uint64_t *counter, const char *reason)
 {
+    char text[BRUIT_ADDR_TEXT_MAX];
+    if (client->is_closing)
+        return;
     (*counter)++;
-    if (client->rpc->options.log != NULL && !client->is_closing)
-        br_log(client->rpc->options.log, BRUIT_TRACE_ERROR, "agent.ipc", "Closed a client: %s", reason);
-    br_client_close(client);
+    br_addr_format(&client->peer, text);
+    br_client_close(client); /* before the log, which the client may monitor */
+    if (client->rpc->options.log != NULL)
+        br_log(client->rpc->options.log, BRUIT_TRACE_ERROR, "agent.ipc", "Closed client %s: %s", text,
+               reason);
 }
 
 void br_client_close(struct br_client *client)
@@ -203,7 +249,34 @@ void br_client_close(struct br_client *client)
     client->call = NULL;
     br_client_forget_streams(client);
     br_client_forget_queries(client);
+    br_client_is_gone(client);
     uv_close((uv_handle_t *)&client->tcp, on_client_closed);
+}
+
+static void on_shutdown(uv_shutdown_t *request, int status)
+{
+    struct br_client *client = request->handle->data;
+    if (status != 0)
+        br_client_close(client);
+}
+
+void br_client_finish(struct br_client *client)
+{
+    if (client->is_closing || client->is_ending)
+        return;
+    client->is_ending = true;
+    br_client_forget_streams(client);
+    br_client_forget_queries(client);
+    if (uv_shutdown(&client->shutdown, (uv_stream_t *)&client->tcp, on_shutdown) != 0)
+        br_client_close(client);
+}
+
+/* It was told the last thing, and either sees that, or goes on sending as long as there is something to say. */
+static void throw_away(struct br_client *client, size_t size)
+{
+    client->thrown_away += size;
+    if (client->thrown_away > 2 * (size_t)BR_RPC_OBJECT_MAX)
+        br_client_close(client);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
@@ -223,6 +296,14 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
         return;
     }
     client->input.size += (size_t)size;
+    note_input(client);
+    if (!br_client_can_hold(client, 0)) {
+        br_client_cut_off(client, &client->rpc->stats.cut_too_big,
+                          "the requests of all clients take too much memory");
+        return;
+    }
+    if (client->is_ending)
+        throw_away(client, (size_t)size);
     take_commands(client);
 }
 
@@ -239,14 +320,15 @@ static void stop_reading(struct br_client *client)
     client->is_reading = false;
 }
 
-static void log_accepted(struct br_rpc *rpc, struct br_client *client)
+static void note_peer(struct br_client *client)
 {
+    const struct br_rpc *rpc = client->rpc;
     struct sockaddr_storage name;
     int size = sizeof name;
     char text[BRUIT_ADDR_TEXT_MAX] = "?";
     if (uv_tcp_getpeername(&client->tcp, (struct sockaddr *)&name, &size) == 0) {
-        struct bruit_addr addr = from_sockaddr(&name);
-        br_addr_format(&addr, text);
+        client->peer = from_sockaddr(&name);
+        br_addr_format(&client->peer, text);
     }
     if (rpc->options.log != NULL)
         br_log(rpc->options.log, BRUIT_TRACE_INFO, "agent.ipc", "Accepted client: %s", text);
@@ -265,6 +347,7 @@ static void on_connection(uv_stream_t *listener, int status)
     client->rpc = rpc;
     br_rpc_decoder_init(&client->decoder);
     br_list_init(&client->link);
+    br_list_init(&client->turn);
     br_list_init(&client->streams);
     br_list_init(&client->queries);
     br_list_init(&client->asked);
@@ -278,51 +361,82 @@ static void on_connection(uv_stream_t *listener, int status)
     }
     rpc->stats.accepted++;
     (void)uv_tcp_nodelay(&client->tcp, 1);
-    log_accepted(rpc, client);
+    (void)uv_send_buffer_size((uv_handle_t *)&client->tcp, &(int){KERNEL_BUFFER});
+    note_peer(client);
     start_reading(client);
 }
 
 /* ------------------------------------------------------------------ input */
 
-static bool is_output_full(const struct br_client *client)
+static void note_input(struct br_client *client)
 {
-    return uv_stream_get_write_queue_size((const uv_stream_t *)&client->tcp) > BR_RPC_OUTPUT_PAUSE;
+    br_client_let_go(client, client->input_held);
+    client->input_held = client->input.capacity;
+    br_client_hold(client, client->input_held);
 }
 
-/* One command after the other, until there is none, or one that takes its time, or too much output waits. */
+/* Carries out one command, on the account of its turn. */
+static void execute(struct br_client *client, const struct br_rpc_request *request)
+{
+    uint64_t start = uv_hrtime();
+    br_client_execute(client, request);
+    br_client_spend(client, uv_hrtime() - start);
+}
+
+/* Whether another command of this client may be taken at all, now or after others had their turn. */
+static bool is_listening(const struct br_client *client)
+{
+    return !client->is_closing && client->call == NULL && !br_client_is_output_full(client);
+}
+
+/* Decodes the next request in `unread`; false when there is none now, or never will be. */
+static bool next_request(struct br_client *client, struct bruit_bytes unread, size_t *consumed,
+                         struct br_rpc_request *request)
+{
+    struct br_rpc_stats *stats = &client->rpc->stats;
+    *consumed = 0;
+    if (unread.size == 0)
+        return false;
+    int step = br_rpc_decode(&client->decoder, unread, consumed, request);
+    if (step == BRUIT_ETOOBIG)
+        br_client_cut_off(client, &stats->cut_too_big, "a request larger than 1 MiB");
+    else if (step < 0)
+        br_client_cut_off(client, &stats->cut_malformed, "failed to decode a request");
+    return step == 0;
+}
+
+/*
+ * One command after the other, until there is none, or one that takes its time, or too much output waits, or others
+ * must have their turn.
+ */
 static void take_commands(struct br_client *client)
 {
-    size_t done = 0;
+    size_t done = 0, before = client->input.size, consumed = 1;
+    bool has_turn = true, is_more = true;
     client->is_taking = true;
-    while (!client->is_closing && client->call == NULL && !is_output_full(client)) {
+    while (is_more && is_listening(client) && !client->is_ending &&
+           (has_turn = br_client_may_go_on(client))) {
         struct br_rpc_request request;
-        size_t consumed;
         /* Nothing may be added to the null pointer of an empty blob, not even 0. */
         const uint8_t *start = done == 0 ? client->input.data : client->input.data + done;
-        struct bruit_bytes unread = br_bytes(start, client->input.size - done);
-        int step =
-            unread.size == 0 ? BR_MP_MORE : br_rpc_decode(&client->decoder, unread, &consumed, &request);
-        if (step == BRUIT_ETOOBIG)
-            br_client_cut_off(client, &client->rpc->stats.cut_too_big, "a request larger than 1 MiB");
-        else if (step < 0)
-            br_client_cut_off(client, &client->rpc->stats.cut_malformed, "failed to decode a request");
-        if (step < 0)
-            break;
-        done += unread.size == 0 ? 0 : consumed;
-        if (step == BR_MP_MORE)
-            break;
-        br_client_execute(client, &request);
+        is_more = next_request(client, br_bytes(start, before - done), &consumed, &request);
+        done += consumed;
+        if (is_more)
+            execute(client, &request);
     }
     client->is_taking = false;
     if (client->is_closing)
         return;
-    br_blob_consume(&client->input, done);
+    br_blob_consume(&client->input, client->is_ending ? before : done);
     if (client->input.size == 0)
         br_blob_release(&client->input);
-    if (client->call != NULL || is_output_full(client))
-        stop_reading(client);
-    else
+    note_input(client);
+    if (!has_turn && client->input.size > 0)
+        br_client_wait_for_turn(client);
+    if (is_listening(client) && br_list_is_empty(&client->turn))
         start_reading(client);
+    else
+        stop_reading(client);
 }
 
 void br_client_resume(struct br_client *client)
@@ -332,14 +446,6 @@ void br_client_resume(struct br_client *client)
 }
 
 /* ------------------------------------------------------------------ output */
-
-bool br_client_has_room(struct br_client *client, const struct br_rpc_stream *stream)
-{
-    if (!client->is_closing && stream->waiting < BR_RPC_RECORDS_MAX && !is_output_full(client))
-        return true;
-    client->rpc->stats.records_dropped++;
-    return false;
-}
 
 /* What the kernel takes at once needs no memory to wait in. */
 static bool send_at_once(struct br_client *client, struct br_blob *out)
@@ -353,30 +459,40 @@ static bool send_at_once(struct br_client *client, struct br_blob *out)
     return out->size == 0;
 }
 
+/* What the kernel did not take waits with the stream. */
+static void send_later(struct br_client *client, struct br_blob *out, struct br_rpc_stream *stream)
+{
+    struct output *output = calloc(1, sizeof *output);
+    br_blob_trim(out);
+    uv_buf_t buffer = uv_buf_init((char *)out->data, (unsigned)out->size);
+    if (output == NULL || !br_client_can_hold(client, sizeof *output + out->capacity)) {
+        free(output);
+        br_client_cut_off(client, &client->rpc->stats.cut_output,
+                          "what it does not read takes too much memory");
+        return;
+    }
+    *output = (struct output){.client = client, .bytes = *out, .is_record = stream != NULL};
+    output->size = sizeof *output + out->capacity;
+    output->seq = stream == NULL ? 0 : stream->seq;
+    output->is_log = stream == &client->monitor;
+    output->query = stream == NULL ? 0 : stream->query;
+    if (uv_write(&output->request, (uv_stream_t *)&client->tcp, &buffer, 1, on_written) != 0) {
+        free(output);
+        br_client_close(client);
+        return;
+    }
+    *out = BR_BLOB_EMPTY; /* it waits with `output` now */
+    br_client_hold(client, output->size);
+    if (stream != NULL)
+        stream->waiting++;
+}
+
 void br_client_send(struct br_client *client, struct br_blob *out, struct br_rpc_stream *stream)
 {
-    if (out->failed || out->size > BR_RPC_OUTPUT_MAX) {
+    if (out->failed || out->size > BR_RPC_OUTPUT_MAX)
         br_client_cut_off(client, &client->rpc->stats.cut_output, "an answer that is too large to hold");
-    } else if (!client->is_closing && !send_at_once(client, out)) {
-        struct output *output = calloc(1, sizeof *output);
-        uv_buf_t buffer = uv_buf_init((char *)out->data, (unsigned)out->size);
-        if (output == NULL) {
-            br_client_cut_off(client, &client->rpc->stats.cut_output, "out of memory");
-        } else {
-            *output = (struct output){.client = client, .bytes = *out, .is_record = stream != NULL};
-            output->seq = stream == NULL ? 0 : stream->seq;
-            output->is_log = stream == &client->monitor;
-            output->query = stream == NULL ? 0 : stream->query;
-            if (stream != NULL)
-                stream->waiting++;
-            if (uv_write(&output->request, (uv_stream_t *)&client->tcp, &buffer, 1, on_written) == 0)
-                *out = BR_BLOB_EMPTY; /* it waits with `output` now */
-            else {
-                free(output);
-                br_client_close(client);
-            }
-        }
-    }
+    else if (!client->is_closing && !client->is_ending && !send_at_once(client, out))
+        send_later(client, out, stream);
     br_blob_release(out);
 }
 
@@ -387,13 +503,17 @@ static void on_written(uv_write_t *request, int status)
     struct br_rpc_stream *stream = find_stream(client, output);
     if (stream != NULL && stream->waiting > 0)
         stream->waiting--;
+    br_client_let_go(client, output->size);
     br_blob_release(&output->bytes);
     free(output);
     if (client->is_closing)
         return;
-    if (status != 0)
+    if (status != 0) {
         br_client_close(client);
-    else if (!client->is_reading && client->call == NULL)
+        return;
+    }
+    br_client_has_read(client);
+    if (!client->is_reading && client->call == NULL)
         br_client_resume(client);
 }
 

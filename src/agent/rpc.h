@@ -5,7 +5,8 @@
  * A TCP listener on the agent's loop. It knows connections, sequence numbers and who may do what; what
  * there is to tell and what a command does, it asks of its backend. A client at rest holds no buffer. One
  * that sends nonsense is cut off; one that does not read is not read from either, and its event records
- * are dropped and counted: no client can stop the agent, or make it hold more than a few megabytes.
+ * are dropped and counted: no client can stop the agent, and all of them together cannot make it hold more than
+ * BR_RPC_HELD_MAX (client.h).
  */
 #ifndef BR_AGENT_RPC_H
 #define BR_AGENT_RPC_H
@@ -32,7 +33,8 @@ struct br_rpc_backend {
     void (*change_tags)(void *context, struct br_rpc_call *call, const struct br_rpc_request *request);
     void (*leave)(void *context, struct br_rpc_call *call);
     /* `command` is one of the four about keys. */
-    void (*keys)(void *context, struct br_rpc_call *call, enum br_rpc_command command, struct bruit_bytes key);
+    void (*keys)(void *context, struct br_rpc_call *call, enum br_rpc_command command,
+                 struct bruit_bytes key);
     /* Appends the body of the answer. */
     void (*stats)(void *context, struct br_blob *out);
     /* These return 0, or an error with the sentence to answer in `why`. */
@@ -61,8 +63,10 @@ struct br_rpc_stats {
     uint64_t refused;         /* beyond the number of clients that may be there at once */
     uint64_t cut_malformed;   /* cut off: sent what cannot be decoded */
     uint64_t cut_too_big;     /* cut off: a request beyond the limits */
-    uint64_t cut_output;      /* cut off: an answer too large to hold for it */
-    uint64_t records_dropped; /* of streams and monitors, since the client did not read */
+    uint64_t cut_output;      /* cut off: too much to hold for it */
+    uint64_t records_dropped; /* of streams, monitors and queries, since the client did not read */
+    size_t clients;           /* now */
+    size_t held;              /* now: bytes of requests that are not whole, and of what clients do not read */
 };
 
 struct br_rpc;

@@ -53,6 +53,7 @@ static void decode_all(void)
 }
 
 /* A filter with its keys in an order of its own and one that nobody knows. */
+/* conformance: rpc 5 */
 static void test_body_is_read_in_any_order_of_its_keys(void **state)
 {
     struct bruit_bytes key, value;
@@ -76,6 +77,7 @@ static void test_body_is_read_in_any_order_of_its_keys(void **state)
 }
 
 /* A client on a slow line: the request arrives byte by byte, and the decoder lets go of each object once. */
+/* conformance: rpc 7 */
 static void test_request_may_come_byte_by_byte(void **state)
 {
     size_t done = 0;
@@ -111,6 +113,7 @@ static void test_request_may_come_byte_by_byte(void **state)
 }
 
 /* Serf keeps one header for a connection: what a later one leaves out is still there. */
+/* conformance: rpc 5 */
 static void test_header_inherits_what_it_leaves_out(void **state)
 {
     size_t consumed;
@@ -132,6 +135,7 @@ static void test_header_inherits_what_it_leaves_out(void **state)
     assert_int_equal(request.seq, 9);
 }
 
+/* conformance: rpc 5 */
 static void test_header_may_be_an_array(void **state)
 {
     (void)state;
@@ -144,6 +148,7 @@ static void test_header_may_be_an_array(void **state)
 }
 
 /* A missing field is zero, a nil list or map is empty, and text may come as bytes. */
+/* conformance: rpc 5 */
 static void test_missing_and_nil_fields_are_zero(void **state)
 {
     (void)state;
@@ -226,6 +231,7 @@ static int error_of(struct bruit_bytes input)
 }
 
 /* A browser, a TLS client, numbers, a body whose parts have other types: all end the connection. */
+/* conformance: rpc 6 */
 static void test_what_is_no_request_is_an_error(void **state)
 {
     (void)state;
@@ -271,6 +277,7 @@ static void test_object_is_waited_for_up_to_one_mib(void **state)
 }
 
 /* Random damage to a real request: an answer, a wait or a refusal, and never a read out of bounds. */
+/* conformance: rpc 6 */
 static void test_damaged_requests_do_no_harm(void **state)
 {
     unsigned seed = 20260102;
@@ -299,6 +306,7 @@ static void test_damaged_requests_do_no_harm(void **state)
 }
 
 /* A member as Serf writes it, byte for byte (vector rpc-cli-members: alpha's first record has this form). */
+/* conformance: rpc 8 */
 static void test_member_is_written_as_serf_writes_it(void **state)
 {
     static const char expected[] = "\x8b\xa4"
