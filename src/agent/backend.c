@@ -15,6 +15,7 @@
 #include <bruit/member.h>
 #include <bruit/query.h>
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/utsname.h>
@@ -226,6 +227,18 @@ static const char *architecture(const char *machine)
     return strcmp(machine, "x86_64") == 0 ? "amd64" : strcmp(machine, "aarch64") == 0 ? "arm64" : machine;
 }
 
+/* Of this process, as the kernel lists them. */
+static uint64_t threads(void)
+{
+    uint64_t count = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    for (struct dirent *entry; tasks != NULL && (entry = readdir(tasks)) != NULL;)
+        count += entry->d_name[0] != '.';
+    if (tasks != NULL)
+        (void)closedir(tasks);
+    return count == 0 ? 1 : count;
+}
+
 static void write_runtime(struct br_blob *out)
 {
     struct utsname system;
@@ -233,7 +246,8 @@ static void write_runtime(struct br_blob *out)
     begin_map(out, "runtime", 6);
     write_pair(out, "arch", uname(&system) == 0 ? architecture(system.machine) : "?");
     write_number(out, "cpu_count", processors > 0 ? (uint64_t)processors : 1);
-    write_number(out, "goroutines", 1); /* Go's words for threads, of which one does everything */
+    write_number(out, "goroutines",
+                 threads()); /* Go's word for what comes nearest; one of them does everything */
     write_number(out, "max_procs", 1);
     write_pair(out, "os", "linux");
     write_pair(out, "version", "bruit " BRUIT_VERSION);
@@ -304,13 +318,38 @@ static void write_handlers(const struct br_scripts *scripts, struct br_blob *out
     }
 }
 
+/* Whether there is something to say of the RPC that Serf has no words for. */
+static bool has_losses(const struct br_rpc_stats *rpc)
+{
+    return rpc->refused + rpc->cut_malformed + rpc->cut_too_big + rpc->cut_output + rpc->records_dropped > 0;
+}
+
+static void write_losses(const struct br_rpc_stats *rpc, struct br_blob *out)
+{
+    begin_map(out, "rpc", 8);
+    write_number(out, "accepted", rpc->accepted);
+    write_number(out, "clients", rpc->clients);
+    write_number(out, "cut_malformed", rpc->cut_malformed);
+    write_number(out, "cut_output", rpc->cut_output);
+    write_number(out, "cut_too_big", rpc->cut_too_big);
+    write_number(out, "held_bytes", rpc->held);
+    write_number(out, "records_dropped", rpc->records_dropped);
+    write_number(out, "refused", rpc->refused);
+}
+
+/* Serf's five maps; a sixth, of our own, once clients were cut off or have lost something. */
 static void stats(void *context, struct br_blob *out)
 {
     const struct br_agent *agent = context;
-    br_rpc_write_map(out, 5);
+    struct br_rpc_stats rpc = {.refused = 0};
+    if (agent->rpc != NULL)
+        br_rpc_stats_get(agent->rpc, &rpc);
+    br_rpc_write_map(out, has_losses(&rpc) ? 6 : 5);
     begin_map(out, "agent", 1);
     write_pair(out, "name", agent->options.name);
     write_handlers(&agent->options.scripts, out);
+    if (has_losses(&rpc))
+        write_losses(&rpc, out);
     write_runtime(out);
     write_serf(agent, out);
     write_tags(agent, out);
