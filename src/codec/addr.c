@@ -47,8 +47,10 @@ bool br_addr_same_host(const struct bruit_addr *a, const struct bruit_addr *b)
 bool br_addr_is_unspecified(const struct bruit_addr *addr)
 {
     static const uint8_t zeros[16];
-    struct bruit_addr plain = br_addr_unmapped(addr);
-    return plain.size == 0 || memcmp(plain.ip, zeros, plain.size) == 0;
+    bool is_mapped = addr->size == 16 && memcmp(addr->ip, mapped_prefix, sizeof mapped_prefix) == 0;
+    const uint8_t *ip = is_mapped ? addr->ip + sizeof mapped_prefix : addr->ip;
+    size_t size = is_mapped ? 4 : addr->size;
+    return size == 0 || memcmp(ip, zeros, size) == 0;
 }
 
 size_t br_addr_format(const struct bruit_addr *addr, char *out)

@@ -53,7 +53,8 @@ static int rejoin(struct br_sim_node *node)
         return 0;
     for (uint32_t i = 0; i < disk->count; i++)
         targets[i] = (struct bruit_join_target){.addr = disk->members[i]};
-    struct bruit_sim_input input = {.type = BRUIT_SIM_IN_JOIN, .targets = targets, .count = disk->count};
+    struct bruit_sim_input input = {
+        .type = BRUIT_SIM_IN_JOIN, .targets = targets, .count = disk->count, .flags = BRUIT_JOIN_IGNORE_OLD};
     br_sim_input(node, input);
     int status = bruit_join(node->engine, targets, disk->count, BRUIT_JOIN_IGNORE_OLD, &request,
                             bruit_sim_clock(node->sim, node->index));

@@ -5,8 +5,9 @@
  * inbox), and is read before timers are looked at: while the process is stopped, while somebody else has its CPU,
  * and while a slow CPU is still at work on what came before.
  */
+#include "base/bytes.h"
+#include "base/check.h"
 #include "base/time.h"
-#include "codec/addr.h"
 #include "sim/clock.h"
 #include "sim/sim.h"
 
@@ -27,15 +28,12 @@ static const uint64_t salts[] = {
 /* The first and the last bytes say enough: what differs elsewhere shows in what the engine does. */
 static uint64_t digest(struct bruit_bytes bytes)
 {
-    uint64_t head = 0, tail = 0;
-    size_t some = bytes.size < 8 ? bytes.size : 8;
-    if (some == 0)
-        return 0;
-    for (size_t i = 0; i < some; i++) {
-        head = head << 8 | bytes.data[i];
-        tail = tail << 8 | bytes.data[bytes.size - some + i];
-    }
-    return head * 31 + tail + bytes.size;
+    uint64_t short_one = bytes.size;
+    if (BR_LIKELY(bytes.size >= 8))
+        return br_load_u64(bytes.data) * 31 + br_load_u64(bytes.data + bytes.size - 8) + bytes.size;
+    for (size_t i = 0; i < bytes.size; i++)
+        short_one = short_one << 8 | bytes.data[i];
+    return short_one;
 }
 
 static void note_input(struct br_sim_node *node, const struct bruit_sim_input *input)
@@ -69,15 +67,28 @@ void br_sim_input(struct br_sim_node *node, struct bruit_sim_input input)
     apply(node, &input);
 }
 
+static void show_datagram(struct br_sim_node *node, const struct br_sim_packet *packet, bruit_time now)
+{
+    const struct bruit_sim_config *config = &node->sim->config;
+    struct bruit_sim_input input = {.type = BRUIT_SIM_IN_DATAGRAM,
+                                    .now = now,
+                                    .addr = packet->from_addr,
+                                    .bytes = {packet->bytes, packet->size}};
+    config->on_input(config->context, node->sim, node->index, &input);
+}
+
+/* Most of what happens: without the detour. */
 static void take_datagram(struct br_sim_node *node, const struct br_sim_packet *packet)
 {
     struct bruit_sim_stats *stats = &node->shard->stats;
     stats->datagrams_delivered++;
     stats->bytes_delivered += packet->size;
-    struct bruit_sim_input input = {.type = BRUIT_SIM_IN_DATAGRAM,
-                                    .addr = br_addr_unmapped(&packet->from_addr),
-                                    .bytes = {packet->bytes, packet->size}};
-    br_sim_input(node, input);
+    struct bruit_bytes bytes = {packet->bytes, packet->size};
+    bruit_time now = br_sim_clock_show(&node->clock, node->shard->now);
+    br_sim_note(node, salts[BRUIT_SIM_IN_DATAGRAM] ^ digest(bytes));
+    if (BR_UNLIKELY(node->sim->config.on_input != NULL))
+        show_datagram(node, packet, now);
+    (void)bruit_recv_datagram(node->engine, &packet->from_addr, bytes, now);
 }
 
 static void take(struct br_sim_node *node, struct br_sim_packet *packet)
@@ -169,7 +180,7 @@ static bruit_time next_wake(const struct br_sim_node *node)
 void br_sim_rearm(struct br_sim_node *node)
 {
     struct br_heap *wakes = &node->shard->wakes;
-    uint32_t id = node->index / node->sim->shard_count;
+    uint32_t id = br_sim_wake_id(node);
     bruit_time next = next_wake(node);
     if (next < br_heap_time(wakes, id))
         br_heap_set(wakes, id, next);
@@ -177,9 +188,13 @@ void br_sim_rearm(struct br_sim_node *node)
 
 static void rearm_after(struct br_sim_node *node)
 {
+    struct br_heap *wakes = &node->shard->wakes;
+    uint32_t id = br_sim_wake_id(node);
     bruit_time next = next_wake(node);
     if (next != BRUIT_NEVER)
-        br_heap_set(&node->shard->wakes, node->index / node->sim->shard_count, next);
+        br_heap_set(wakes, id, next);
+    else
+        (void)br_heap_remove(wakes, id); /* it may have been moved away by a callback */
 }
 
 /* ---- the inbox ---- */
@@ -277,7 +292,12 @@ static void tick(struct br_sim_node *node)
     stats->events++;
     stats->deadlines++;
     node->inbox_since_tick = 0;
-    br_sim_input(node, (struct bruit_sim_input){.type = BRUIT_SIM_IN_TICK});
+    if (BR_UNLIKELY(node->sim->config.on_input != NULL)) {
+        br_sim_input(node, (struct bruit_sim_input){.type = BRUIT_SIM_IN_TICK});
+    } else {
+        br_sim_note(node, salts[BRUIT_SIM_IN_TICK]);
+        (void)bruit_tick(node->engine, br_sim_clock_show(&node->clock, node->shard->now));
+    }
     br_sim_settle(node);
 }
 

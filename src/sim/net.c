@@ -171,7 +171,7 @@ static struct br_sim_packet *packet_of(struct br_sim_node *node, uint32_t to, co
     packet->kind = BR_SIM_DATAGRAM;
     packet->from = node->index;
     packet->to = to;
-    packet->from_addr = node->addr;
+    packet->from_addr = node->source;
     memcpy(packet->bytes, bytes, size);
     return packet;
 }

@@ -3,6 +3,7 @@
  */
 #include "base/siphash.h"
 #include "base/time.h"
+#include "codec/addr.h"
 #include "engine/shared.h"
 #include "sim/clock.h"
 
@@ -93,6 +94,7 @@ int bruit_sim_set_addr(struct bruit_sim *sim, uint32_t index, const struct bruit
     struct br_sim_node *node = br_sim_node(sim, index);
     lose_addr(node);
     node->addr = *addr;
+    node->source = br_addr_unmapped(addr);
     br_table_insert(&sim->by_addr, addr_hash(addr), index);
     return 0;
 }
@@ -211,6 +213,7 @@ static void init_node(struct bruit_sim *sim, struct br_sim_node *node, uint32_t 
         .bandwidth_down = options->bandwidth_down,
         .cpu = options->cpu,
         .addr = usual_addr(index),
+        .source = usual_addr(index),
     };
     br_rng_init(&node->rng, seed, "way");
     br_rng_init(&node->fail_rng, seed, "memory");

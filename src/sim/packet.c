@@ -70,7 +70,7 @@ void br_sim_packets_fini(struct br_sim_shard *shard)
 
 /* ---- on its way ---- */
 
-static int push_box(struct br_sim_box *box, const struct br_sim_item *item)
+static int push_box(struct br_sim_box *box, bruit_time time, uint64_t order, struct br_sim_packet *packet)
 {
     if (box->count == box->capacity) {
         size_t wanted = box->capacity == 0 ? 64 : 2 * box->capacity;
@@ -80,7 +80,7 @@ static int push_box(struct br_sim_box *box, const struct br_sim_item *item)
         box->items = items;
         box->capacity = wanted;
     }
-    box->items[box->count++] = *item;
+    box->items[box->count++] = (struct br_sim_item){time, order, packet};
     return 0;
 }
 
@@ -88,13 +88,13 @@ void br_sim_launch(struct br_sim_node *sender, struct br_sim_packet *packet, uin
 {
     struct bruit_sim *sim = sender->sim;
     struct br_sim_shard *shard = sender->shard;
-    struct br_sim_item item = {at, (uint64_t)sender->index << 44 | sender->order++, packet};
-    struct br_sim_shard *other = &sim->shards[to % sim->shard_count];
+    uint64_t order = (uint64_t)sender->index << 44 | sender->order++;
+    struct br_sim_shard *other = sim->shard_count == 1 ? shard : &sim->shards[to % sim->shard_count];
     int status;
     if (other == shard || !sim->is_running) {
-        status = br_sim_queue_push(&other->queue, item);
+        status = br_sim_queue_push(&other->queue, at, order, packet);
     } else {
-        status = push_box(&shard->outbox[sim->parity][other->index], &item);
+        status = push_box(&shard->outbox[sim->parity][other->index], at, order, packet);
         if (at < shard->outbox_min[sim->parity])
             shard->outbox_min[sim->parity] = at;
     }

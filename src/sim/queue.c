@@ -32,19 +32,23 @@ static int grow(struct br_sim_queue *queue)
     return 0;
 }
 
-int br_sim_queue_push(struct br_sim_queue *queue, struct br_sim_item item)
+int br_sim_queue_push(struct br_sim_queue *queue, bruit_time time, uint64_t order,
+                      struct br_sim_packet *packet)
 {
     if (queue->count == queue->capacity && grow(queue) != 0)
         return BRUIT_ENOMEM;
+    struct br_sim_item *items = queue->items;
     size_t at = queue->count++;
     while (at > 0) {
-        size_t parent = (at - 1) / CHILDREN;
-        if (!is_before(&item, &queue->items[parent]))
+        const struct br_sim_item *parent = &items[(at - 1) / CHILDREN];
+        if (parent->time < time || (parent->time == time && parent->order < order))
             break;
-        queue->items[at] = queue->items[parent];
-        at = parent;
+        items[at] = *parent;
+        at = (at - 1) / CHILDREN;
     }
-    queue->items[at] = item;
+    items[at].time = time;
+    items[at].order = order;
+    items[at].packet = packet;
     return 0;
 }
 

@@ -26,8 +26,12 @@ struct br_sim_queue {
 
 void br_sim_queue_fini(struct br_sim_queue *queue); /* the packets are the caller's */
 
-/* 0, or BRUIT_ENOMEM. */
-int br_sim_queue_push(struct br_sim_queue *queue, struct br_sim_item item);
+/*
+ * 0, or BRUIT_ENOMEM. The item's parts one by one: a struct that was just put together is slow to read as a whole, and
+ * this is called for all that is ever sent.
+ */
+int br_sim_queue_push(struct br_sim_queue *queue, bruit_time time, uint64_t order,
+                      struct br_sim_packet *packet);
 
 /* The first one; needs a queue that is not empty. */
 struct br_sim_packet *br_sim_queue_pop(struct br_sim_queue *queue);

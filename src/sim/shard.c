@@ -33,7 +33,7 @@ static void do_one(struct br_sim_shard *shard)
         br_sim_arrive(br_sim_node(sim, is_own ? packet->from : packet->to), packet);
     } else {
         shard->now = wake_time;
-        uint32_t id = br_heap_pop(&shard->wakes);
+        uint32_t id = br_heap_min(&shard->wakes); /* which waking moves or takes out */
         br_sim_wake(br_sim_node(sim, id * sim->shard_count + shard->index));
     }
 }
@@ -49,9 +49,11 @@ static void import(struct br_sim_shard *shard)
     struct bruit_sim *sim = shard->sim;
     for (uint32_t i = 0; i < sim->shard_count; i++) {
         const struct br_sim_box *box = &sim->shards[i].outbox[sim->parity ^ 1][shard->index];
-        for (size_t n = 0; n < box->count; n++)
-            if (br_sim_queue_push(&shard->queue, box->items[n]) != 0)
+        for (size_t n = 0; n < box->count; n++) {
+            const struct br_sim_item *item = &box->items[n];
+            if (br_sim_queue_push(&shard->queue, item->time, item->order, item->packet) != 0)
                 shard->is_short_of_memory = true;
+        }
     }
 }
 

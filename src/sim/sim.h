@@ -129,6 +129,7 @@ struct br_sim_node {
     uint32_t line_capacity;
     uint64_t line_next;
     struct bruit_addr addr;
+    struct bruit_addr source; /* the same as packets show it: IPv4 in 4 bytes */
     uint8_t *name;
     uint32_t name_size;
     uint32_t starts;
@@ -260,6 +261,12 @@ struct bruit_sim {
 static inline struct br_sim_node *br_sim_node(const struct bruit_sim *sim, uint32_t index)
 {
     return &sim->blocks[index / BR_SIM_BLOCK][index % BR_SIM_BLOCK];
+}
+
+static inline uint32_t br_sim_wake_id(const struct br_sim_node *node)
+{
+    uint32_t shards = node->sim->shard_count;
+    return shards == 1 ? node->index : node->index / shards;
 }
 
 /* A 64-bit number made of others: the finalizer of splitmix64. */

@@ -70,7 +70,7 @@ static struct br_sim_packet *packet_of(struct br_sim_node *node, const struct br
     packet->line = line->number;
     packet->from = node->index;
     packet->to = line->peer;
-    packet->from_addr = node->addr;
+    packet->from_addr = node->source;
     packet->born = node->shard->now;
     if (bytes.size > 0)
         memcpy(packet->bytes, bytes.data, bytes.size);
