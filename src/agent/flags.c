@@ -231,7 +231,7 @@ void br_flags_release(const struct br_flag *flags, size_t count, void *target)
 
 /* ------------------------------------------------------------------ help */
 
-/* Where the text of a flag begins, and how wide it gets; longer flags push theirs away. */
+/* Where the text of a flag begins, below the flag if that is too long, and how wide it gets. */
 #define HELP_COLUMN 28
 #define HELP_WIDTH 52
 
@@ -252,6 +252,8 @@ static void help_of(const struct br_flag *flag, struct br_blob *out)
     (void)snprintf(head, sizeof head, "-%s%s%s", flag->name, flag->argument == NULL ? "" : "=",
                    flag->argument == NULL ? "" : flag->argument);
     br_blob_printf(out, "  %-*s ", HELP_COLUMN - 3, head);
+    if (strlen(head) > HELP_COLUMN - 3)
+        br_blob_printf(out, "\n%*s", HELP_COLUMN, "");
     for (const char *line = flag->help; *line != 0;) {
         size_t size = line_size(line);
         br_blob_printf(out, "%.*s\n", (int)size, line);

@@ -81,8 +81,8 @@ static const struct br_option table[] = {
          "never mix. Real Serf agents have no such flag and cannot join a cluster with a label."),
     FLAG("leave-on-terminate", BR_FLAG_SWITCH, leave_on_terminate, NULL, NULL, "leave_on_terminate",
          "Leave gracefully on SIGTERM too."),
-    FLAG("log-level", BR_FLAG_TEXT, log_level, "info", "INFO", "log_level",
-         "TRACE, DEBUG, INFO, WARN or ERR."),
+    FLAG("log-level", BR_FLAG_TEXT, log_level, "trace|debug|info|warn|err", "INFO", "log_level",
+         "The least level to show, in any case. Default: info."),
     FLAG("node", BR_FLAG_TEXT, node, "name", NULL, "node_name",
          "The name of this member, unique in the cluster. Default: the name of the host."),
     FLAG("profile", BR_FLAG_TEXT, profile, "lan|wan|local", "lan", "profile",
@@ -194,6 +194,16 @@ void br_options_help(struct br_blob *out)
                       "  agents.\n\n"
                       "Options:\n\n");
     br_flags_help(flags.items, flags.count, out);
+}
+
+size_t br_options_flags(struct br_flag *out, size_t room)
+{
+    struct flags flags = flags_of_table();
+    size_t count = 0;
+    for (size_t i = 0; i < flags.count && count < room; i++)
+        if (flags.items[i].kind != BR_FLAG_LATER && flags.items[i].kind != BR_FLAG_LATER_SWITCH)
+            out[count++] = flags.items[i];
+    return count;
 }
 
 static struct flags flags_of_table(void)

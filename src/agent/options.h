@@ -102,4 +102,7 @@ void br_options_config(const struct br_options *options, struct bruit_config *co
 struct br_blob;
 void br_options_help(struct br_blob *out);
 
+/* The flags, those of this version, as many as there is room for. Returns how many. */
+size_t br_options_flags(struct br_flag *out, size_t room);
+
 #endif

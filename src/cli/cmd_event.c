@@ -4,11 +4,13 @@
 struct options {
     struct br_agent_flags agent;
     bool coalesce;
+    const char *format;
 };
 
 static const struct br_flag flags[] = {
     {"coalesce", BR_FLAG_SWITCH, offsetof(struct options, coalesce), NULL, "true",
      "Of several events of this name in a short time, only the last one counts. Default: true."},
+    BR_FORMAT_FLAG(struct options),
     BR_AGENT_FLAGS,
 };
 static const size_t flag_count = sizeof flags / sizeof flags[0];
@@ -39,6 +41,22 @@ static int call(struct br_session *session, bool coalesce, const char *name, con
     return error;
 }
 
+static void say(const char *name, bool coalesce)
+{
+    struct br_json json = {.depth = 0};
+    if (!br_wants_json()) {
+        br_say("Event '%s' dispatched! Coalescing enabled: %s", name, coalesce ? "true" : "false");
+        return;
+    }
+    br_json_open(&json, '{');
+    br_json_name(&json, "event");
+    br_json_text(&json, br_bytes_string(name));
+    br_json_name(&json, "coalesce");
+    br_json_bool(&json, coalesce);
+    br_json_close(&json, '}');
+    br_say_json(&json);
+}
+
 static int run(int argc, char **argv)
 {
     struct options options = {.coalesce = true};
@@ -47,6 +65,8 @@ static int run(int argc, char **argv)
     int code = br_parse_flags(&br_command_event, flags, flag_count, &options, argc, argv, &rest);
     if (code >= 0)
         return code;
+    if (!br_check_format(options.format))
+        return 1;
     if (rest == argc)
         return br_misused(&br_command_event, "An event name must be specified.");
     if (argc - rest > 2)
@@ -56,7 +76,7 @@ static int run(int argc, char **argv)
         return 1;
     if (call(&session, options.coalesce, argv[rest], argc - rest == 2 ? argv[rest + 1] : NULL) != 0)
         return br_failed(&session, "Error sending event: ");
-    br_say("Event '%s' dispatched! Coalescing enabled: %s", argv[rest], options.coalesce ? "true" : "false");
+    say(argv[rest], options.coalesce);
     br_session_close(&session);
     return 0;
 }
@@ -66,4 +86,6 @@ const struct br_command br_command_event = {
     .synopsis = "Sends an event to the cluster",
     .run = run,
     .help = help,
+    .flags = flags,
+    .flag_count = sizeof flags / sizeof flags[0],
 };

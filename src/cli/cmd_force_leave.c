@@ -4,9 +4,11 @@
 struct options {
     struct br_agent_flags agent;
     bool prune;
+    const char *format;
 };
 
 static const struct br_flag flags[] = {
+    BR_FORMAT_FLAG(struct options),
     {"prune", BR_FLAG_SWITCH, offsetof(struct options, prune), NULL, NULL, "Forget the member altogether."},
     BR_AGENT_FLAGS,
 };
@@ -36,6 +38,21 @@ static int call(struct br_session *session, const char *node, bool prune)
     return error;
 }
 
+/* In text it says nothing, as Serf's does. */
+static void say(const char *node, bool prune)
+{
+    struct br_json json = {.depth = 0};
+    if (!br_wants_json())
+        return;
+    br_json_open(&json, '{');
+    br_json_name(&json, "node");
+    br_json_text(&json, br_bytes_string(node));
+    br_json_name(&json, "prune");
+    br_json_bool(&json, prune);
+    br_json_close(&json, '}');
+    br_say_json(&json);
+}
+
 static int run(int argc, char **argv)
 {
     struct options options = {.prune = false};
@@ -44,12 +61,15 @@ static int run(int argc, char **argv)
     int code = br_parse_flags(&br_command_force_leave, flags, flag_count, &options, argc, argv, &rest);
     if (code >= 0)
         return code;
+    if (!br_check_format(options.format))
+        return 1;
     if (argc - rest != 1)
         return br_misused(&br_command_force_leave, "A node name must be specified to force leave.");
     if (!br_connect(&session, &options.agent))
         return 1;
     if (call(&session, argv[rest], options.prune) != 0)
         return br_failed(&session, "Error force leaving: ");
+    say(argv[rest], options.prune);
     br_session_close(&session);
     return 0;
 }
@@ -59,4 +79,7 @@ const struct br_command br_command_force_leave = {
     .synopsis = "Declares a failed member left",
     .run = run,
     .help = help,
+    .flags = flags,
+    .flag_count = sizeof flags / sizeof flags[0],
+    .words = "member",
 };

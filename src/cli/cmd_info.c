@@ -2,7 +2,6 @@
 #include "cli/command.h"
 
 #include "agent/tags.h"
-#include "cli/json.h"
 
 #include <stdlib.h>
 
@@ -12,8 +11,7 @@ struct options {
 };
 
 static const struct br_flag flags[] = {
-    {"format", BR_FLAG_TEXT, offsetof(struct options, format), "text|json", "text",
-     "How to print. Default: text."},
+    BR_FORMAT_FLAG(struct options),
     BR_AGENT_FLAGS,
 };
 static const size_t flag_count = sizeof flags / sizeof flags[0];
@@ -47,18 +45,14 @@ static void help(struct br_blob *out)
 static int print(const char *format, struct bruit_bytes answer)
 {
     struct sections sections = {.count = 0};
-    if (!read_sections(answer, &sections)) {
-        br_say("Error querying agent: the agent sent something that is no answer");
-        return 1;
-    }
-    if (strcmp(format, "json") == 0) {
+    if (!read_sections(answer, &sections))
+        return br_error("Error querying agent: the agent sent something that is no answer");
+    if (strcmp(format, "json") == 0)
         print_json(&sections);
-    } else if (strcmp(format, "text") == 0) {
+    else if (strcmp(format, "text") == 0)
         print_text(&sections);
-    } else {
-        br_say("Encoding error: Invalid output format \"%s\"", format);
-        return 1;
-    }
+    else
+        return br_error("Encoding error: Invalid output format \"%s\"", format);
     return 0;
 }
 
@@ -85,6 +79,8 @@ const struct br_command br_command_info = {
     .synopsis = "Shows what an agent says about itself",
     .run = run,
     .help = help,
+    .flags = flags,
+    .flag_count = sizeof flags / sizeof flags[0],
 };
 
 /* ------------------------------------------------------------------ reading */
@@ -166,6 +162,5 @@ static void print_json(const struct sections *sections)
         br_json_close(&json, '}');
     }
     br_json_close(&json, '}');
-    br_say_buffer(&json.out);
-    br_blob_release(&json.out);
+    br_say_json(&json);
 }

@@ -4,9 +4,11 @@
 struct options {
     struct br_agent_flags agent;
     bool replay;
+    const char *format;
 };
 
 static const struct br_flag flags[] = {
+    BR_FORMAT_FLAG(struct options),
     {"replay", BR_FLAG_SWITCH, offsetof(struct options, replay), NULL, NULL,
      "Deliver user events of the past."},
     BR_AGENT_FLAGS,
@@ -48,6 +50,20 @@ struct answer {
 
 static const struct br_mp_field answer_fields[] = {BR_MP_FIELD(struct answer, num, "Num", BR_MP_I64, 0, 0)};
 
+static void say(int64_t count)
+{
+    struct br_json json = {.depth = 0};
+    if (!br_wants_json()) {
+        br_say("Successfully joined cluster by contacting %lld nodes.", (long long)count);
+        return;
+    }
+    br_json_open(&json, '{');
+    br_json_name(&json, "contacted");
+    br_json_number(&json, count < 0 ? 0 : (uint64_t)count);
+    br_json_close(&json, '}');
+    br_say_json(&json);
+}
+
 static int join(const struct options *options, char **addresses, int count)
 {
     struct br_session session;
@@ -60,7 +76,7 @@ static int join(const struct options *options, char **addresses, int count)
     struct br_reader r;
     br_reader_init(&r, object);
     br_mp_read_struct(&r, answer_fields, 1, &answer);
-    br_say("Successfully joined cluster by contacting %lld nodes.", (long long)answer.num);
+    say(answer.num);
     br_session_close(&session);
     return 0;
 }
@@ -72,6 +88,8 @@ static int run(int argc, char **argv)
     int code = br_parse_flags(&br_command_join, flags, flag_count, &options, argc, argv, &rest);
     if (code >= 0)
         return code;
+    if (!br_check_format(options.format))
+        return 1;
     if (rest == argc)
         return br_misused(&br_command_join, "At least one address to join must be specified.");
     return join(&options, argv + rest, argc - rest);
@@ -82,4 +100,6 @@ const struct br_command br_command_join = {
     .synopsis = "Tells an agent to join a cluster",
     .run = run,
     .help = help,
+    .flags = flags,
+    .flag_count = sizeof flags / sizeof flags[0],
 };

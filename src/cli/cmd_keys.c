@@ -7,9 +7,11 @@ struct options {
     struct br_agent_flags agent;
     const char *install, *use, *removed;
     bool list;
+    const char *format;
 };
 
 static const struct br_flag flags[] = {
+    BR_FORMAT_FLAG(struct options),
     {"install", BR_FLAG_TEXT, offsetof(struct options, install), "key", NULL,
      "Install a key on every member: it opens what it sealed, and seals nothing yet."},
     {"list", BR_FLAG_SWITCH, offsetof(struct options, list), NULL, NULL,
@@ -49,13 +51,15 @@ static const struct form forms[] = {
 
 struct answer {
     struct br_mp_list keys, messages;
-    uint64_t nodes;
+    uint64_t nodes, failures, answers;
 };
 
 static const struct br_mp_field answer_fields[] = {
     BR_MP_FIELD(struct answer, keys, "Keys", BR_MP_PAIRS, 1, 0),
     BR_MP_FIELD(struct answer, messages, "Messages", BR_MP_PAIRS, 0, 0),
+    BR_MP_FIELD(struct answer, failures, "NumErr", BR_MP_U64, 4, 0),
     BR_MP_FIELD(struct answer, nodes, "NumNodes", BR_MP_U64, 3, 0),
+    BR_MP_FIELD(struct answer, answers, "NumResp", BR_MP_U64, 5, 0),
 };
 
 static int call(struct br_session *session, const char *command, const char *key)
@@ -84,7 +88,7 @@ static bool read_answer(struct br_session *session, struct answer *out)
         return false;
     memcpy(session->why, why, sizeof why);
     br_reader_init(&r, object);
-    br_mp_read_struct(&r, answer_fields, 3, out);
+    br_mp_read_struct(&r, answer_fields, 5, out);
     return !r.failed;
 }
 
@@ -128,21 +132,98 @@ static void show_keys(const struct answer *answer)
     say_rows(&columns);
 }
 
+/* ------------------------------------------------------------------ JSON */
+
+static void write_messages(struct br_json *json, const struct answer *answer)
+{
+    struct br_reader r;
+    br_reader_init(&r, answer->messages.items);
+    br_json_name(json, "messages");
+    br_json_open(json, '{');
+    for (uint32_t i = 0; i < answer->messages.count && !r.failed; i++) {
+        br_json_key(json, br_mp_read_bytes(&r));
+        br_json_text(json, br_mp_read_bytes(&r));
+    }
+    br_json_close(json, '}');
+}
+
+static void write_keys(struct br_json *json, const struct answer *answer)
+{
+    struct br_reader r;
+    br_reader_init(&r, answer->keys.items);
+    br_json_name(json, "keys");
+    br_json_open(json, '{');
+    for (uint32_t i = 0; i < answer->keys.count && !r.failed; i++) {
+        br_json_key(json, br_mp_read_bytes(&r));
+        br_json_number(json, br_mp_read_uint(&r, UINT64_MAX));
+    }
+    br_json_close(json, '}');
+}
+
+static void write_number(struct br_json *json, const char *name, uint64_t number)
+{
+    br_json_name(json, name);
+    br_json_number(json, number);
+}
+
+static void print_json(const struct answer *answer, bool is_list, const char *prefix, const char *error)
+{
+    struct br_json json = {.depth = 0};
+    struct br_blob sentence = BR_BLOB_EMPTY;
+    br_json_open(&json, '{');
+    if (error != NULL) {
+        br_blob_printf(&sentence, "%s%s", prefix, error);
+        br_json_name(&json, "error");
+        br_json_text(&json, br_blob_bytes(&sentence));
+    }
+    if (is_list)
+        write_keys(&json, answer);
+    write_messages(&json, answer);
+    write_number(&json, "members", answer->nodes);
+    write_number(&json, "answers", answer->answers);
+    write_number(&json, "failures", answer->failures);
+    br_json_close(&json, '}');
+    br_say_json(&json);
+    br_blob_release(&sentence);
+}
+
+/* ------------------------------------------------------------------ the command */
+
+static int report_failure(struct br_session *session, const struct form *form, const struct answer *answer,
+                          bool is_list)
+{
+    if (br_wants_json()) {
+        print_json(answer, is_list, form->failure, session->why);
+        br_session_close(session);
+        return 1;
+    }
+    show_failures(answer);
+    return br_failed(session, form->failure);
+}
+
+static void report_success(const struct form *form, const struct answer *answer, bool is_list)
+{
+    if (br_wants_json()) {
+        print_json(answer, is_list, NULL, NULL);
+        return;
+    }
+    br_say("==> %s", form->success);
+    if (is_list)
+        show_keys(answer);
+}
+
 static int carry_out(struct br_session *session, const struct form *form, const char *key)
 {
     struct answer answer = {.nodes = 0};
-    br_say("==> %s", form->begin);
+    if (!br_wants_json())
+        br_say("==> %s", form->begin);
     int error = call(session, form->command, key);
     if (error != 0 && error != BRUIT_EREMOTE)
         return br_failed(session, form->failure);
     bool is_whole = read_answer(session, &answer);
-    if (error != 0 || !is_whole) {
-        show_failures(&answer);
-        return br_failed(session, form->failure);
-    }
-    br_say("==> %s", form->success);
-    if (key == NULL)
-        show_keys(&answer);
+    if (error != 0 || !is_whole)
+        return report_failure(session, form, &answer, key == NULL);
+    report_success(form, &answer, key == NULL);
     br_session_close(session);
     return 0;
 }
@@ -168,12 +249,12 @@ static int run(int argc, char **argv)
             count++;
         }
     }
+    if (!br_check_format(options.format))
+        return 1;
     if (count == 0)
         return br_misused(&br_command_keys, "");
-    if (count > 1) {
-        br_say("Only one of -install, -use, -remove, or -list allowed");
-        return 1;
-    }
+    if (count > 1)
+        return br_error("Only one of -install, -use, -remove, or -list allowed");
     if (!br_connect(&session, &options.agent))
         return 1;
     return carry_out(&session, &forms[form], keys[form]);
@@ -184,4 +265,6 @@ const struct br_command br_command_keys = {
     .synopsis = "Changes and lists the keys of the cluster",
     .run = run,
     .help = help,
+    .flags = flags,
+    .flag_count = sizeof flags / sizeof flags[0],
 };

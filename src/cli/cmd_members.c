@@ -5,12 +5,8 @@
  */
 #include "cli/command.h"
 
-#include "agent/tags.h"
-#include "cli/json.h"
+#include "cli/member.h"
 #include "cli/table.h"
-#include "codec/addr.h"
-
-#include <stdlib.h>
 
 struct options {
     struct br_agent_flags agent;
@@ -22,8 +18,7 @@ struct options {
 static const struct br_flag flags[] = {
     {"detailed", BR_FLAG_SWITCH, offsetof(struct options, is_detailed), NULL, NULL,
      "Show protocol versions too."},
-    {"format", BR_FLAG_TEXT, offsetof(struct options, format), "text|json", "text",
-     "How to print. Default: text."},
+    BR_FORMAT_FLAG(struct options),
     {"name", BR_FLAG_TEXT, offsetof(struct options, name), "regexp", "",
      "Only members whose whole name matches the expression."},
     {"role", BR_FLAG_TEXT, offsetof(struct options, role), "regexp", "",
@@ -35,25 +30,6 @@ static const struct br_flag flags[] = {
      "Only members whose tag matches; may be repeated, and then all must match."},
 };
 static const size_t flag_count = sizeof flags / sizeof flags[0];
-
-/* A member as the agent sends it. */
-struct member {
-    struct bruit_bytes addr, name, status;
-    uint16_t port;
-    uint8_t delegate_current, delegate_max, delegate_min;
-    struct br_mp_list tags;
-};
-
-static const struct br_mp_field member_fields[] = {
-    BR_MP_FIELD(struct member, addr, "Addr", BR_MP_BYTES, 1, 0),
-    BR_MP_FIELD(struct member, delegate_current, "DelegateCur", BR_MP_U8, 10, 0),
-    BR_MP_FIELD(struct member, delegate_max, "DelegateMax", BR_MP_U8, 9, 0),
-    BR_MP_FIELD(struct member, delegate_min, "DelegateMin", BR_MP_U8, 8, 0),
-    BR_MP_FIELD(struct member, name, "Name", BR_MP_TEXT, 0, 0),
-    BR_MP_FIELD(struct member, port, "Port", BR_MP_U16, 2, 0),
-    BR_MP_FIELD(struct member, status, "Status", BR_MP_TEXT, 4, 0),
-    BR_MP_FIELD(struct member, tags, "Tags", BR_MP_PAIRS, 3, 0),
-};
 
 static int ask(struct br_session *session, const struct options *options, const struct br_tag_set *tags,
                struct bruit_bytes *answer);
@@ -74,11 +50,11 @@ static bool read_tags(const struct options *options, struct br_tag_set *tags)
     for (size_t i = 0; i < options->tags.count; i++) {
         struct bruit_bytes key, value;
         if (!br_pair_split(options->tags.items[i], &key, &value)) {
-            br_say("Error: Invalid tag: '%s'", options->tags.items[i]);
+            (void)br_error("Error: Invalid tag: '%s'", options->tags.items[i]);
             return false;
         }
         if (br_tag_set_put(tags, key, value) != 0) {
-            br_say("Error: more than %d tags", BR_TAGS_MAX);
+            (void)br_error("Error: more than %d tags", BR_TAGS_MAX);
             return false;
         }
     }
@@ -104,12 +80,11 @@ static int list(const struct options *options)
     } else if (strcmp(options->format, "text") == 0) {
         is_good = print_text(answer, options->is_detailed);
     } else {
-        br_say("Encoding error: Invalid output format \"%s\"", options->format);
         br_session_close(&session);
-        return 1;
+        return br_error("Encoding error: Invalid output format \"%s\"", options->format);
     }
     if (!is_good)
-        br_say("Error retrieving members: the agent sent something that is no list of members");
+        (void)br_error("Error retrieving members: the agent sent something that is no list of members");
     br_session_close(&session);
     return is_good ? 0 : 1;
 }
@@ -130,6 +105,8 @@ const struct br_command br_command_members = {
     .synopsis = "Lists the members of a cluster",
     .run = run,
     .help = help,
+    .flags = flags,
+    .flag_count = sizeof flags / sizeof flags[0],
 };
 
 /* ------------------------------------------------------------------ asking */
@@ -161,52 +138,11 @@ static int ask(struct br_session *session, const struct options *options, const 
 
 /* ------------------------------------------------------------------ printing */
 
-/* The list inside of {Members: [...]}, ready for read_member; false when it is none. */
-static bool open_list(struct bruit_bytes answer, struct br_reader *r, uint32_t *count)
-{
-    br_reader_init(r, answer);
-    uint32_t pairs = br_mp_read_map(r);
-    for (uint32_t i = 0; i < pairs && !r->failed; i++) {
-        if (br_bytes_equal(br_mp_read_bytes(r), br_bytes_text("Members"))) {
-            *count = br_mp_read_array(r);
-            return !r->failed;
-        }
-        br_mp_skip(r);
-    }
-    return false;
-}
-
-static bool read_member(struct br_reader *r, struct member *member, struct br_tag_set *tags)
-{
-    br_mp_read_struct(r, member_fields, sizeof member_fields / sizeof member_fields[0], member);
-    tags->count = 0;
-    struct br_reader pairs;
-    br_reader_init(&pairs, member->tags.items);
-    for (uint32_t i = 0; i < member->tags.count && !pairs.failed; i++) {
-        struct bruit_bytes key = br_mp_read_bytes(&pairs);
-        struct bruit_bytes value = br_mp_read_bytes(&pairs);
-        if (!pairs.failed)
-            (void)br_tag_set_put(tags, key, value); /* beyond 256 tags, which no metadata has room for */
-    }
-    return !r->failed && !pairs.failed;
-}
-
-static void format_address(const struct member *member, char out[BRUIT_ADDR_TEXT_MAX])
-{
-    struct bruit_addr addr;
-    if (br_addr_make(&addr, member->addr, member->port) == 0) {
-        struct bruit_addr shown = br_addr_unmapped(&addr);
-        br_addr_format(&shown, out);
-    } else {
-        (void)memcpy(out, "?", 2);
-    }
-}
-
-static void add_row(struct br_columns *columns, const struct member *member, const struct br_tag_set *tags,
+static void add_row(struct br_columns *columns, const struct br_member *member, const struct br_tag_set *tags,
                     bool is_detailed)
 {
     char address[BRUIT_ADDR_TEXT_MAX];
-    format_address(member, address);
+    br_member_address(member, address);
     br_columns_add(columns, member->name);
     br_blob_printf(&columns->rows, "|%s|", address);
     br_columns_add(columns, member->status);
@@ -229,11 +165,11 @@ static bool print_text(struct bruit_bytes answer, bool is_detailed)
     struct br_blob text = BR_BLOB_EMPTY;
     struct br_reader r;
     struct br_tag_set tags;
-    struct member member;
+    struct br_member member;
     uint32_t count = 0;
-    bool is_good = open_list(answer, &r, &count);
+    bool is_good = br_members_open(answer, &r, &count);
     for (uint32_t i = 0; i < count && is_good; i++) {
-        is_good = read_member(&r, &member, &tags);
+        is_good = br_member_read(&r, &member, &tags);
         add_row(&columns, &member, &tags, is_detailed);
     }
     br_columns_format(&columns, &text);
@@ -243,50 +179,15 @@ static bool print_text(struct bruit_bytes answer, bool is_detailed)
     return is_good;
 }
 
-static void write_number(struct br_json *json, const char *key, uint64_t number)
-{
-    br_json_key(json, br_bytes_string(key));
-    br_json_number(json, number);
-}
-
-static void write_member(struct br_json *json, const struct member *member, const struct br_tag_set *tags)
-{
-    char address[BRUIT_ADDR_TEXT_MAX];
-    format_address(member, address);
-    br_json_item(json);
-    br_json_open(json, '{');
-    br_json_key(json, br_bytes_text("name"));
-    br_json_text(json, member->name);
-    br_json_key(json, br_bytes_text("addr"));
-    br_json_text(json, br_bytes_string(address));
-    write_number(json, "port", member->port);
-    br_json_key(json, br_bytes_text("tags"));
-    br_json_open(json, '{');
-    for (size_t i = 0; i < tags->count; i++) {
-        br_json_key(json, tags->tags[i].key);
-        br_json_text(json, tags->tags[i].value);
-    }
-    br_json_close(json, '}');
-    br_json_key(json, br_bytes_text("status"));
-    br_json_text(json, member->status);
-    br_json_key(json, br_bytes_text("protocol"));
-    br_json_open(json, '{');
-    write_number(json, "max", member->delegate_max);
-    write_number(json, "min", member->delegate_min);
-    write_number(json, "version", member->delegate_current);
-    br_json_close(json, '}');
-    br_json_close(json, '}');
-}
-
 /* Nobody is null, as Go writes a list that was never made. */
 static bool print_json(struct bruit_bytes answer)
 {
     struct br_json json = {.depth = 0};
     struct br_reader r;
     struct br_tag_set tags;
-    struct member member;
+    struct br_member member;
     uint32_t count = 0;
-    bool is_good = open_list(answer, &r, &count);
+    bool is_good = br_members_open(answer, &r, &count);
     br_json_open(&json, '{');
     br_json_key(&json, br_bytes_text("members"));
     if (count == 0)
@@ -294,8 +195,8 @@ static bool print_json(struct bruit_bytes answer)
     else
         br_json_open(&json, '[');
     for (uint32_t i = 0; i < count && is_good; i++) {
-        is_good = read_member(&r, &member, &tags);
-        write_member(&json, &member, &tags);
+        is_good = br_member_read(&r, &member, &tags);
+        br_member_write(&json, &member, &tags);
     }
     if (count > 0)
         br_json_close(&json, ']');

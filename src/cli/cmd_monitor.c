@@ -2,22 +2,27 @@
  * bruit monitor: an agent's log and events as they happen (docs/wire/serf-agent.md section 7.5).
  *
  * A monitor and a stream of everything on one connection; records are told apart by their sequence number.
- * Events are shown as Serf shows them, in Go's notation for values.
+ * Events are shown as Serf shows them, in Go's notation for values; or, as JSON, one object a line.
  */
 #include "cli/command.h"
 
+#include "cli/member.h"
+#include "cli/json.h"
+
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 struct options {
     struct br_agent_flags agent;
-    const char *log_level;
+    const char *format, *log_level;
 };
 
 static const struct br_flag flags[] = {
-    {"log-level", BR_FLAG_TEXT, offsetof(struct options, log_level), "info", "INFO",
-     "The least level to show: TRACE, DEBUG, INFO, WARN or ERR."},
+    BR_FORMAT_FLAG(struct options),
+    {"log-level", BR_FLAG_TEXT, offsetof(struct options, log_level), "trace|debug|info|warn|err", "INFO",
+     "The least level to show, in any case. Default: info."},
     BR_AGENT_FLAGS,
 };
 static const size_t flag_count = sizeof flags / sizeof flags[0];
@@ -25,7 +30,6 @@ static const size_t flag_count = sizeof flags / sizeof flags[0];
 /* Deeper values than an agent sends are cut short. */
 #define DEPTH_MAX 16
 
-static int subscribe(struct br_session *session, const char *command, const char *key, const char *value);
 static int follow(struct br_session *session, uint64_t log_seq);
 
 static void help(struct br_blob *out)
@@ -51,13 +55,13 @@ static int run(int argc, char **argv)
     int code = br_parse_flags(&br_command_monitor, flags, flag_count, &options, argc, argv, &rest);
     if (code >= 0)
         return code;
-    if (!br_connect(&session, &options.agent))
+    if (!br_check_format(options.format) || !br_connect(&session, &options.agent))
         return 1;
     (void)signal(SIGINT, on_interrupt);
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
-    if (subscribe(&session, "stream", "Type", "*") != 0)
+    if (br_session_call_text(&session, "stream", "Type", "*") != 0)
         return br_failed(&session, "Error starting stream: ");
-    if (subscribe(&session, "monitor", "LogLevel", options.log_level) != 0)
+    if (br_session_call_text(&session, "monitor", "LogLevel", options.log_level) != 0)
         return br_failed(&session, "Error starting monitor: ");
     return follow(&session, session.seq);
 }
@@ -67,20 +71,9 @@ const struct br_command br_command_monitor = {
     .synopsis = "Shows an agent's log and events as they happen",
     .run = run,
     .help = help,
+    .flags = flags,
+    .flag_count = sizeof flags / sizeof flags[0],
 };
-
-static int subscribe(struct br_session *session, const char *command, const char *key, const char *value)
-{
-    struct br_blob body = BR_BLOB_EMPTY;
-    struct br_writer w = br_blob_writer(&body, 32 + strlen(value));
-    br_mp_write_map(&w, 1);
-    br_mp_write_key(&w, key);
-    br_mp_write_str8(&w, br_bytes_string(value));
-    br_blob_written(&body, &w);
-    int error = br_session_call(session, command, br_blob_bytes(&body));
-    br_blob_release(&body);
-    return error;
-}
 
 /* ------------------------------------------------------------------ Go's notation */
 
@@ -176,6 +169,17 @@ static void write_value(struct br_blob *out, struct br_reader *r, unsigned depth
 
 /* ------------------------------------------------------------------ records */
 
+/* {"log": line} */
+static void say_line_as_json(struct bruit_bytes line)
+{
+    struct br_json json = {.is_compact = true};
+    br_json_open(&json, '{');
+    br_json_name(&json, "log");
+    br_json_text(&json, line);
+    br_json_close(&json, '}');
+    br_say_json(&json);
+}
+
 static void show_log(struct bruit_bytes object)
 {
     struct br_reader r;
@@ -184,7 +188,10 @@ static void show_log(struct bruit_bytes object)
     for (uint32_t i = 0; i < count && !r.failed; i++) {
         if (br_bytes_equal(br_mp_read_bytes(&r), br_bytes_text("Log"))) {
             struct bruit_bytes line = br_mp_read_bytes(&r);
-            br_say("%.*s", (int)line.size, line.size == 0 ? "" : (const char *)line.data);
+            if (br_wants_json())
+                say_line_as_json(line);
+            else
+                br_say("%.*s", (int)line.size, line.size == 0 ? "" : (const char *)line.data);
         } else {
             br_mp_skip(&r);
         }
@@ -208,17 +215,107 @@ static void show_event(struct bruit_bytes object)
     br_blob_release(&text);
 }
 
+/* ------------------------------------------------------------------ events as JSON */
+
+struct event {
+    struct bruit_bytes event, members, name, payload;
+    uint64_t id, ltime;
+    bool coalesce;
+};
+
+/* Events of all kinds: each has some of these. */
+static const struct br_mp_field event_fields[] = {
+    BR_MP_FIELD(struct event, coalesce, "Coalesce", BR_MP_FLAG, 0, 0),
+    BR_MP_FIELD(struct event, event, "Event", BR_MP_TEXT, 1, 0),
+    BR_MP_FIELD(struct event, id, "ID", BR_MP_U64, 2, 0),
+    BR_MP_FIELD(struct event, ltime, "LTime", BR_MP_U64, 3, 0),
+    BR_MP_FIELD(struct event, members, "Members", BR_MP_RAW, 4, 0),
+    BR_MP_FIELD(struct event, name, "Name", BR_MP_TEXT, 5, 0),
+    BR_MP_FIELD(struct event, payload, "Payload", BR_MP_BYTES, 6, 0),
+};
+
+static void write_members(struct br_json *json, struct bruit_bytes raw)
+{
+    struct br_reader r;
+    struct br_member member;
+    struct br_tag_set tags;
+    br_reader_init(&r, raw);
+    uint32_t count = br_mp_read_array(&r);
+    br_json_name(json, "members");
+    br_json_open(json, '[');
+    for (uint32_t i = 0; i < count && br_member_read(&r, &member, &tags); i++)
+        br_member_write(json, &member, &tags);
+    br_json_close(json, ']');
+}
+
+/* What is no text would be changed by JSON: it is written in base64 then. */
+static void write_payload(struct br_json *json, struct bruit_bytes payload)
+{
+    char *coded = NULL;
+    if (!br_json_is_text(payload))
+        coded = malloc(4 * ((payload.size + 2) / 3) + 1);
+    br_json_name(json, coded == NULL ? "payload" : "payload_base64");
+    if (coded != NULL)
+        br_base64_encode(payload, coded);
+    br_json_text(json, coded == NULL ? payload : br_bytes_string(coded));
+    free(coded);
+}
+
+static void write_event(struct br_json *json, const struct event *event)
+{
+    bool is_query = br_bytes_equal(event->event, br_bytes_text("query"));
+    br_json_name(json, "name");
+    br_json_text(json, event->name);
+    write_payload(json, event->payload);
+    br_json_name(json, is_query ? "id" : "coalesce");
+    if (is_query)
+        br_json_number(json, event->id);
+    else
+        br_json_bool(json, event->coalesce);
+    br_json_name(json, "ltime");
+    br_json_number(json, event->ltime);
+}
+
+static void show_event_as_json(struct bruit_bytes object)
+{
+    struct br_json json = {.is_compact = true};
+    struct br_reader r;
+    struct event event = {.id = 0};
+    br_reader_init(&r, object);
+    br_mp_read_struct(&r, event_fields, sizeof event_fields / sizeof event_fields[0], &event);
+    br_json_open(&json, '{');
+    br_json_name(&json, "event");
+    br_json_text(&json, event.event);
+    if (event.members.size > 0)
+        write_members(&json, event.members);
+    else
+        write_event(&json, &event);
+    br_json_close(&json, '}');
+    br_say_json(&json);
+}
+
+/* ------------------------------------------------------------------ all of it */
+
+static void show(struct bruit_bytes object, bool is_log)
+{
+    if (is_log)
+        show_log(object);
+    else if (br_wants_json())
+        show_event_as_json(object);
+    else
+        show_event(object);
+}
+
 static int follow(struct br_session *session, uint64_t log_seq)
 {
     struct bruit_bytes error, object;
     uint64_t seq;
-    while (br_session_read_header(session, &seq, &error) == 0 && br_session_read(session, &object) == 0) {
-        if (seq == log_seq)
-            show_log(object);
-        else
-            show_event(object);
-    }
+    while (br_session_read_header(session, &seq, &error) == 0 && br_session_read(session, &object) == 0)
+        show(object, seq == log_seq);
     br_session_close(session);
+    if (br_wants_json())
+        return br_error("Remote side ended the monitor! "
+                        "This usually means that the remote side has exited or crashed.");
     br_say("%s", "");
     br_say("Remote side ended the monitor! This usually means that the\nremote side has exited or crashed.");
     return 1;

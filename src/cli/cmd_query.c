@@ -2,7 +2,6 @@
 #include "cli/command.h"
 
 #include "cli/asking.h"
-#include "cli/json.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -23,7 +22,7 @@ static const struct br_flag flags[] = {
      "How to print. Default: text. As JSON everything is printed at the end."},
     {"no-ack", BR_FLAG_SWITCH, offsetof(struct options, no_ack), NULL, NULL,
      "Members do not acknowledge that they got the query."},
-    {"node", BR_FLAG_LIST, offsetof(struct options, nodes), "name", NULL,
+    {"node", BR_FLAG_LIST, offsetof(struct options, nodes), "member", NULL,
      "Ask only this member; may be repeated."},
     {"relay-factor", BR_FLAG_INT, offsetof(struct options, relay_factor), "count", "0",
      "Answers also come through so many other members, in case packets get lost."},
@@ -172,8 +171,7 @@ static void print_json(struct br_session *session)
     write_acks(&json, &acks);
     write_responses(&json, &responses);
     br_json_close(&json, '}');
-    br_say_buffer(&json.out);
-    br_blob_release(&json.out);
+    br_say_json(&json);
     forget(&acks);
     forget(&responses);
 }
@@ -188,17 +186,13 @@ static int check(const struct options *options, int argc)
     if (argc > 2)
         return br_misused(&br_command_query,
                           "Too many command line arguments. Only a name and payload must be specified.");
-    if (options->relay_factor < 0 || options->relay_factor > UINT8_MAX) {
-        br_say("Relay factor must be between 0 and 255");
-        return 1;
-    }
     for (size_t i = 0; i < options->tags.count; i++) {
         struct bruit_bytes key, value;
-        if (!br_pair_split(options->tags.items[i], &key, &value)) {
-            br_say("Error: Invalid tag: '%s'", options->tags.items[i]);
-            return 1;
-        }
+        if (!br_pair_split(options->tags.items[i], &key, &value))
+            return br_error("Error: Invalid tag: '%s'", options->tags.items[i]);
     }
+    if (options->relay_factor < 0 || options->relay_factor > UINT8_MAX)
+        return br_error("Relay factor must be between 0 and 255");
     return -1;
 }
 
@@ -218,9 +212,8 @@ static int ask(const struct options *options, char **words, int count)
     if (!br_connect(&session, &options->agent))
         return 1;
     if (!is_json && strcmp(options->format, "text") != 0) {
-        br_say("Invalid format: %s", options->format);
         br_session_close(&session);
-        return 1;
+        return br_error("Invalid format: %s", options->format);
     }
     (void)signal(SIGINT, on_interrupt);
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
@@ -252,4 +245,6 @@ const struct br_command br_command_query = {
     .synopsis = "Asks the cluster and shows the answers",
     .run = run,
     .help = help,
+    .flags = flags,
+    .flag_count = sizeof flags / sizeof flags[0],
 };

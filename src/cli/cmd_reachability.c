@@ -14,11 +14,14 @@
 struct options {
     struct br_agent_flags agent;
     bool verbose;
+    const char *format;
 };
 
 static const struct br_flag flags[] = {
+    BR_FORMAT_FLAG(struct options),
     BR_AGENT_FLAGS,
-    {"verbose", BR_FLAG_SWITCH, offsetof(struct options, verbose), NULL, NULL, "Show every answer, and times."},
+    {"verbose", BR_FLAG_SWITCH, offsetof(struct options, verbose), NULL, NULL,
+     "Show every answer, and times."},
 };
 static const size_t flag_count = sizeof flags / sizeof flags[0];
 
@@ -108,6 +111,12 @@ static bool read_members(struct br_session *session, struct names *alive, uint32
 
 /* ------------------------------------------------------------------ what came of it */
 
+struct outcome {
+    struct names answered, twice;
+    size_t acks;
+    double seconds, last; /* how long it took in all, and until the last answer */
+};
+
 /* The same words as Serf's: people look for them. */
 static void advise(const char *meaning)
 {
@@ -120,8 +129,11 @@ static void advise(const char *meaning)
            "* Verify networking equipment is functional");
 }
 
-static int judge(const struct names *alive, const struct names *answered, size_t acks, bool is_twice)
+static int judge(const struct names *alive, const struct outcome *outcome)
 {
+    const struct names *answered = &outcome->answered;
+    size_t acks = outcome->acks;
+    bool is_twice = outcome->twice.count > 0;
     if (is_twice)
         br_say("Duplicate responses means there is a misconfiguration. Verify that node names are unique.");
     if (acks == alive->count) {
@@ -147,45 +159,108 @@ static double seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-static int count_answers(struct br_session *session, const struct names *alive, bool is_verbose)
+/* With `tells`, every answer is said as it comes. */
+static void count_answers(struct br_session *session, struct outcome *out, bool tells, bool is_verbose)
 {
-    struct names answered = {.count = 0};
     struct br_answer answer;
-    size_t acks = 0;
-    bool is_twice = false;
-    double start = seconds(), last = start;
+    double start = seconds();
     while (br_next_answer(session, &answer)) {
         if (!answer.is_ack)
             continue;
-        if (is_verbose)
+        if (tells && is_verbose)
             br_say("\tAck from '%.*s'", (int)answer.from.size, (const char *)answer.from.data);
-        acks++;
-        if (has_name(&answered, answer.from)) {
-            is_twice = true;
-            br_say("Duplicate response from '%.*s'", (int)answer.from.size, (const char *)answer.from.data);
+        out->acks++;
+        if (has_name(&out->answered, answer.from)) {
+            add_name(&out->twice, answer.from);
+            if (tells)
+                br_say("Duplicate response from '%.*s'", (int)answer.from.size,
+                       (const char *)answer.from.data);
         } else {
-            add_name(&answered, answer.from);
+            add_name(&out->answered, answer.from);
         }
-        last = seconds();
+        out->last = seconds() - start;
     }
-    if (is_verbose)
-        br_say("Query time: %0.2f sec, time to last response: %0.2f sec", seconds() - start, last - start);
-    int code = judge(alive, &answered, acks, is_twice);
-    br_blob_release(&answered.bytes);
-    return code;
+    out->seconds = seconds() - start;
+    if (tells && is_verbose)
+        br_say("Query time: %0.2f sec, time to last response: %0.2f sec", out->seconds, out->last);
 }
+
+/* ------------------------------------------------------------------ JSON */
+
+/* Those of `names` that are not among `others`; NULL: all. */
+static void write_names(struct br_json *json, const char *key, const struct names *names,
+                        const struct names *others)
+{
+    br_json_name(json, key);
+    br_json_open(json, '[');
+    for (size_t at = 0; at < names->bytes.size;) {
+        struct bruit_bytes one = br_bytes_string((const char *)names->bytes.data + at);
+        if (others == NULL || !has_name(others, one)) {
+            br_json_item(json);
+            br_json_text(json, one);
+        }
+        at += one.size + 1;
+    }
+    br_json_close(json, ']');
+}
+
+/* The first sentence of what the text form would say, or NULL when all is well. */
+static const char *complaint(const struct names *alive, const struct outcome *outcome)
+{
+    if (outcome->acks > alive->count)
+        return "Received more acks than live nodes!";
+    if (outcome->acks < alive->count)
+        return "Received less acks than live nodes!";
+    return outcome->twice.count > 0 ? "Duplicate responses means there is a misconfiguration." : NULL;
+}
+
+static int print_json(const struct names *alive, uint32_t total, const struct outcome *outcome)
+{
+    struct br_json json = {.depth = 0};
+    const char *error = complaint(alive, outcome);
+    br_json_open(&json, '{');
+    if (error != NULL) {
+        br_json_name(&json, "error");
+        br_json_text(&json, br_bytes_string(error));
+    }
+    br_json_name(&json, "members");
+    br_json_number(&json, total);
+    br_json_name(&json, "alive");
+    br_json_number(&json, alive->count);
+    write_names(&json, "acks", &outcome->answered, NULL);
+    write_names(&json, "missing", alive, &outcome->answered);
+    write_names(&json, "unexpected", &outcome->answered, alive);
+    write_names(&json, "duplicates", &outcome->twice, NULL);
+    br_json_name(&json, "seconds");
+    br_json_real(&json, outcome->seconds);
+    br_json_name(&json, "last_ack_seconds");
+    br_json_real(&json, outcome->last);
+    br_json_close(&json, '}');
+    br_say_json(&json);
+    return error != NULL ? 1 : 0;
+}
+
+/* ------------------------------------------------------------------ the command */
 
 static int test(struct br_session *session, struct names *alive, bool is_verbose)
 {
     struct br_asking asking = {.name = "_serf_ping", .ack = true};
+    struct outcome outcome = {.acks = 0};
+    bool tells = !br_wants_json();
     uint32_t total = 0;
     if (!read_members(session, alive, &total))
         return br_failed(session, "Error getting members: ");
-    br_say("Total members: %u, live members: %zu", total, alive->count);
+    if (tells)
+        br_say("Total members: %u, live members: %zu", total, alive->count);
     if (br_ask(session, &asking) != 0)
         return br_failed(session, "Error sending query: ");
-    br_say("Starting reachability test...");
-    return count_answers(session, alive, is_verbose);
+    if (tells)
+        br_say("Starting reachability test...");
+    count_answers(session, &outcome, tells, is_verbose);
+    int code = tells ? judge(alive, &outcome) : print_json(alive, total, &outcome);
+    br_blob_release(&outcome.answered.bytes);
+    br_blob_release(&outcome.twice.bytes);
+    return code;
 }
 
 static int run(int argc, char **argv)
@@ -197,7 +272,7 @@ static int run(int argc, char **argv)
     int code = br_parse_flags(&br_command_reachability, flags, flag_count, &options, argc, argv, &rest);
     if (code >= 0)
         return code;
-    if (!br_connect(&session, &options.agent))
+    if (!br_check_format(options.format) || !br_connect(&session, &options.agent))
         return 1;
     (void)signal(SIGINT, on_interrupt);
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
@@ -212,4 +287,6 @@ const struct br_command br_command_reachability = {
     .synopsis = "Tests whether all live members answer",
     .run = run,
     .help = help,
+    .flags = flags,
+    .flag_count = sizeof flags / sizeof flags[0],
 };

@@ -7,9 +7,13 @@
 
 struct options {
     struct br_agent_flags agent;
+    const char *format;
 };
 
-static const struct br_flag flags[] = {BR_AGENT_FLAGS};
+static const struct br_flag flags[] = {
+    BR_FORMAT_FLAG(struct options),
+    BR_AGENT_FLAGS,
+};
 static const size_t flag_count = sizeof flags / sizeof flags[0];
 
 static void help(struct br_blob *out)
@@ -86,15 +90,12 @@ static int get(struct br_session *session, const char *name, struct bruit_coordi
     br_blob_release(&body);
     if (error == 0)
         error = br_session_read(session, &object);
-    if (error != 0) {
-        br_say("Error getting coordinates: %s", session->why);
-        return 1;
-    }
+    if (error != 0)
+        return br_error("Error getting coordinates: %s", session->why);
     *out = (struct bruit_coordinate){.error = 0};
     if (read_answer(object, out))
         return 0;
-    br_say("Could not find a coordinate for node \"%s\"", name);
-    return 1;
+    return br_error("Could not find a coordinate for node \"%s\"", name);
 }
 
 /* The agent's own name, from its answer to "stats": a map of maps. */
@@ -120,11 +121,29 @@ static bool own_name(struct br_session *session, char *out, size_t size)
     if (br_session_call(session, "stats", br_bytes(NULL, 0)) == 0 && br_session_read(session, &stats) == 0 &&
         read_name(stats, out, size))
         return true;
-    br_say("Unable to look up agent stats: %s", session->why);
+    (void)br_error("Unable to look up agent stats: %s", session->why);
     return false;
 }
 
 /* ------------------------------------------------------------------ the command */
+
+static void say(const char *from, const char *to, double milliseconds)
+{
+    struct br_json json = {.depth = 0};
+    if (!br_wants_json()) {
+        br_say("Estimated %s <-> %s rtt: %.3f ms", from, to, milliseconds);
+        return;
+    }
+    br_json_open(&json, '{');
+    br_json_name(&json, "from");
+    br_json_text(&json, br_bytes_string(from));
+    br_json_name(&json, "to");
+    br_json_text(&json, br_bytes_string(to));
+    br_json_name(&json, "rtt_ms");
+    br_json_real(&json, milliseconds);
+    br_json_close(&json, '}');
+    br_say_json(&json);
+}
 
 static int estimate(struct br_session *session, const char *from, const char *to)
 {
@@ -132,7 +151,7 @@ static int estimate(struct br_session *session, const char *from, const char *to
     if (get(session, from, &a) != 0 || get(session, to, &b) != 0)
         return 1;
     double milliseconds = (double)bruit_coord_distance(&a, &b) / (double)BRUIT_MILLISECOND;
-    br_say("Estimated %s <-> %s rtt: %.3f ms", from, to, milliseconds);
+    say(from, to, milliseconds);
     return 0;
 }
 
@@ -145,7 +164,7 @@ static int run(int argc, char **argv)
     int code = br_parse_flags(&br_command_rtt, flags, flag_count, &options, argc, argv, &rest);
     if (code >= 0)
         return code;
-    if (!br_connect(&session, &options.agent))
+    if (!br_check_format(options.format) || !br_connect(&session, &options.agent))
         return 1;
     int count = argc - rest;
     if (count < 1 || count > 2)
@@ -163,4 +182,7 @@ const struct br_command br_command_rtt = {
     .synopsis = "Estimates the round trip between two members",
     .run = run,
     .help = help,
+    .flags = flags,
+    .flag_count = sizeof flags / sizeof flags[0],
+    .words = "member",
 };

@@ -6,11 +6,13 @@
 struct options {
     struct br_agent_flags agent;
     struct br_values set, removed;
+    const char *format;
 };
 
 static const struct br_flag flags[] = {
     {"delete", BR_FLAG_LIST, offsetof(struct options, removed), "key", NULL,
      "Remove a tag; may be repeated."},
+    BR_FORMAT_FLAG(struct options),
     BR_AGENT_FLAGS,
     {"set", BR_FLAG_LIST, offsetof(struct options, set), "key=value", NULL, "Set a tag; may be repeated."},
 };
@@ -50,6 +52,32 @@ static int call(struct br_session *session, const struct br_tag_set *tags, const
     return error;
 }
 
+static void say(const struct br_tag_set *tags, const struct br_values *removed)
+{
+    struct br_json json = {.depth = 0};
+    if (!br_wants_json()) {
+        br_say("Successfully updated agent tags");
+        return;
+    }
+    br_json_open(&json, '{');
+    br_json_name(&json, "set");
+    br_json_open(&json, '{');
+    for (size_t i = 0; i < tags->count; i++) {
+        br_json_key(&json, tags->tags[i].key);
+        br_json_text(&json, tags->tags[i].value);
+    }
+    br_json_close(&json, '}');
+    br_json_name(&json, "deleted");
+    br_json_open(&json, '[');
+    for (size_t i = 0; i < removed->count; i++) {
+        br_json_item(&json);
+        br_json_text(&json, br_bytes_string(removed->items[i]));
+    }
+    br_json_close(&json, ']');
+    br_json_close(&json, '}');
+    br_say_json(&json);
+}
+
 /* Serf connects first and looks at the tags then, so an agent that is not there is what one hears of. */
 static int change(const struct options *options)
 {
@@ -60,14 +88,13 @@ static int change(const struct options *options)
     for (size_t i = 0; i < options->set.count; i++) {
         struct bruit_bytes key, value;
         if (!br_pair_split(options->set.items[i], &key, &value) || br_tag_set_put(&tags, key, value) != 0) {
-            br_say("Error: Invalid tag: '%s'", options->set.items[i]);
             br_session_close(&session);
-            return 1;
+            return br_error("Error: Invalid tag: '%s'", options->set.items[i]);
         }
     }
     if (call(&session, &tags, &options->removed) != 0)
         return br_failed(&session, "Error setting tags: ");
-    br_say("Successfully updated agent tags");
+    say(&tags, &options->removed);
     br_session_close(&session);
     return 0;
 }
@@ -77,6 +104,8 @@ static int run(int argc, char **argv)
     struct options options = {.set = {.count = 0}};
     int rest;
     int code = br_parse_flags(&br_command_tags, flags, flag_count, &options, argc, argv, &rest);
+    if (code < 0 && !br_check_format(options.format))
+        code = 1;
     if (code < 0 && options.set.count == 0 && options.removed.count == 0)
         code = br_misused(&br_command_tags, "");
     if (code < 0)
@@ -90,4 +119,6 @@ const struct br_command br_command_tags = {
     .synopsis = "Changes the tags of an agent",
     .run = run,
     .help = help,
+    .flags = flags,
+    .flag_count = sizeof flags / sizeof flags[0],
 };

@@ -3,7 +3,8 @@
 
 static void new_line(struct br_json *json)
 {
-    br_blob_printf(&json->out, "\n%*s", (int)(2 * json->depth), "");
+    if (!json->is_compact)
+        br_blob_printf(&json->out, "\n%*s", (int)(2 * json->depth), "");
 }
 
 void br_json_open(struct br_json *json, char bracket)
@@ -34,11 +35,15 @@ void br_json_key(struct br_json *json, struct bruit_bytes key)
 {
     br_json_item(json);
     br_json_text(json, key);
-    br_blob_text(&json->out, ": ");
+    br_blob_text(&json->out, json->is_compact ? ":" : ": ");
 }
 
-/* How many bytes make up the character at `text`, 0 for a byte that is not UTF-8. */
-static size_t rune_size(struct bruit_bytes text)
+void br_json_name(struct br_json *json, const char *key)
+{
+    br_json_key(json, br_bytes_string(key));
+}
+
+size_t br_rune_size(struct bruit_bytes text)
 {
     uint8_t first = text.data[0];
     size_t size = first < 0x80   ? 1
@@ -55,6 +60,17 @@ static size_t rune_size(struct bruit_bytes text)
     bool is_overlong = (first == 0xe0 && text.data[1] < 0xa0) || (first == 0xf0 && text.data[1] < 0x90);
     bool is_beyond = (first == 0xed && text.data[1] >= 0xa0) || (first == 0xf4 && text.data[1] >= 0x90);
     return is_overlong || is_beyond ? 0 : size;
+}
+
+bool br_json_is_text(struct bruit_bytes text)
+{
+    while (text.size > 0) {
+        size_t size = br_rune_size(text);
+        if (size == 0)
+            return false;
+        text = br_bytes(text.data + size, text.size - size);
+    }
+    return true;
 }
 
 static void write_ascii(struct br_json *json, uint8_t c)
@@ -79,7 +95,7 @@ void br_json_text(struct br_json *json, struct bruit_bytes text)
 {
     br_blob_text(&json->out, "\"");
     while (text.size > 0) {
-        size_t size = rune_size(text);
+        size_t size = br_rune_size(text);
         if (size == 0)
             br_blob_text(&json->out, "\\ufffd");
         else if (size == 1)
@@ -104,4 +120,14 @@ void br_json_number(struct br_json *json, uint64_t number)
 void br_json_null(struct br_json *json)
 {
     br_blob_text(&json->out, "null");
+}
+
+void br_json_bool(struct br_json *json, bool value)
+{
+    br_blob_text(&json->out, value ? "true" : "false");
+}
+
+void br_json_real(struct br_json *json, double number)
+{
+    br_blob_printf(&json->out, "%.3f", number);
 }

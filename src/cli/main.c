@@ -8,41 +8,21 @@
 
 #include <stdio.h>
 
-/* Sorted, as the help shows them. */
-static const struct br_command *const commands[] = {
-    &br_command_agent,
-    &br_command_event,
-    &br_command_force_leave,
-    &br_command_info,
-    &br_command_join,
-    &br_command_keygen,
-    &br_command_keys,
-    &br_command_leave,
-    &br_command_members,
-    &br_command_monitor,
-    &br_command_query,
-    &br_command_reachability,
-    &br_command_rtt,
-    &br_command_tags,
-    &br_command_version,
-};
-static const size_t command_count = sizeof commands / sizeof commands[0];
-
 static void print_help(void)
 {
     (void)fprintf(stderr,
                   "Usage: bruit [--version] [--help] <command> [<args>]\n\nAvailable commands are:\n");
-    for (size_t i = 0; i < command_count; i++)
-        if (commands[i]->run != NULL)
-            (void)fprintf(stderr, "    %-15s %s\n", commands[i]->name, commands[i]->synopsis);
+    for (size_t i = 0; i < br_command_count; i++)
+        if (br_commands[i]->synopsis != NULL)
+            (void)fprintf(stderr, "    %-15s %s\n", br_commands[i]->name, br_commands[i]->synopsis);
     (void)fprintf(stderr, "\n");
 }
 
 static const struct br_command *find(const char *name)
 {
-    for (size_t i = 0; i < command_count; i++)
-        if (strcmp(commands[i]->name, name) == 0)
-            return commands[i];
+    for (size_t i = 0; i < br_command_count; i++)
+        if (strcmp(br_commands[i]->name, name) == 0)
+            return br_commands[i];
     return NULL;
 }
 
@@ -92,10 +72,6 @@ int main(int argc, char **argv)
     if (at > 1) {
         (void)fprintf(stderr, "Invalid flags before the subcommand: write them behind \"bruit %s\".\n",
                       command->name);
-        return 1;
-    }
-    if (command->run == NULL) {
-        (void)fprintf(stderr, "\"bruit %s\" is not in this version yet.\n", command->name);
         return 1;
     }
     return command->run(argc - at - 1, argv + at + 1);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PATIENCE_MS 10000
@@ -21,6 +22,19 @@ static int fail(struct br_session *session, int error, const char *text)
 {
     (void)snprintf(session->why, sizeof session->why, "%s", text);
     return error;
+}
+
+/* How long poll may wait before the session's deadline, at most `most`; -1 is for ever. */
+static int patience_of(const struct br_session *session, int most)
+{
+    struct timespec now;
+    if (session->deadline == 0)
+        return most;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    bruit_time passed = (bruit_time)now.tv_sec * BRUIT_SECOND + (bruit_time)now.tv_nsec;
+    bruit_time left = session->deadline > passed ? (session->deadline - passed) / BRUIT_MILLISECOND + 1 : 0;
+    bruit_time bound = most < 0 ? INT32_MAX : (bruit_time)most;
+    return (int)(left < bound ? left : bound);
 }
 
 /* ------------------------------------------------------------------ connecting */
@@ -38,7 +52,7 @@ static const char *connect_text(int error)
 }
 
 /* 0, or an errno. */
-static int connect_in_time(int fd, const struct addrinfo *to)
+static int connect_in_time(int fd, const struct addrinfo *to, int patience_ms)
 {
     int error = 0;
     socklen_t size = sizeof error;
@@ -48,7 +62,7 @@ static int connect_in_time(int fd, const struct addrinfo *to)
         struct pollfd ready = {.fd = fd, .events = POLLOUT};
         if (errno != EINPROGRESS)
             return errno;
-        if (poll(&ready, 1, PATIENCE_MS) != 1)
+        if (poll(&ready, 1, patience_ms) != 1)
             return ETIMEDOUT;
         if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
             return errno;
@@ -70,7 +84,7 @@ static int dial_one(struct br_session *session, const struct addrinfo *to)
     struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
     int one = 1;
     int fd = socket(to->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int error = fd < 0 ? errno : connect_in_time(fd, to);
+    int error = fd < 0 ? errno : connect_in_time(fd, to, patience_of(session, PATIENCE_MS));
     if (error != 0) {
         char address[96];
         describe_address(to, address, sizeof address);
@@ -126,27 +140,20 @@ static int shake_hands(struct br_session *session)
     return br_session_call(session, "handshake", br_writer_bytes(&w));
 }
 
-static int authenticate(struct br_session *session, const char *auth)
-{
-    struct br_blob body = BR_BLOB_EMPTY;
-    struct br_writer w = br_blob_writer(&body, 32 + strlen(auth));
-    br_mp_write_map(&w, 1);
-    br_mp_write_key(&w, "AuthKey");
-    br_mp_write_str8(&w, br_bytes_string(auth));
-    br_blob_written(&body, &w);
-    int error = br_session_call(session, "auth", br_blob_bytes(&body));
-    br_blob_release(&body);
-    return error;
-}
-
 int br_session_open(struct br_session *session, const char *address, const char *auth)
 {
-    *session = (struct br_session){.fd = -1};
+    return br_session_open_until(session, address, auth, 0);
+}
+
+int br_session_open_until(struct br_session *session, const char *address, const char *auth,
+                          bruit_time deadline)
+{
+    *session = (struct br_session){.fd = -1, .deadline = deadline};
     int error = dial(session, address);
     if (error == 0)
         error = shake_hands(session);
     if (error == 0 && auth != NULL && auth[0] != 0)
-        error = authenticate(session, auth);
+        error = br_session_call_text(session, "auth", "AuthKey", auth);
     return error;
 }
 
@@ -201,7 +208,28 @@ int br_session_call(struct br_session *session, const char *command, struct brui
     return error;
 }
 
+int br_session_call_text(struct br_session *session, const char *command, const char *key, const char *value)
+{
+    struct br_blob body = BR_BLOB_EMPTY;
+    struct br_writer w = br_blob_writer(&body, 16 + strlen(key) + strlen(value));
+    br_mp_write_map(&w, 1);
+    br_mp_write_key(&w, key);
+    br_mp_write_str8(&w, br_bytes_string(value));
+    br_blob_written(&body, &w);
+    int error = br_session_call(session, command, br_blob_bytes(&body));
+    br_blob_release(&body);
+    return error;
+}
+
 /* ------------------------------------------------------------------ listening */
+
+static int await_bytes(struct br_session *session)
+{
+    struct pollfd ready = {.fd = session->fd, .events = POLLIN};
+    if (session->deadline == 0 || poll(&ready, 1, patience_of(session, -1)) != 0)
+        return 0;
+    return fail(session, BRUIT_ETIMEOUT, "i/o timeout");
+}
 
 static int read_more(struct br_session *session)
 {
@@ -209,6 +237,9 @@ static int read_more(struct br_session *session)
     if (place == NULL || session->input.size > BR_SESSION_OBJECT_MAX)
         return fail(session, BRUIT_ETOOBIG, "the agent's answer is too large");
     for (;;) {
+        int error = await_bytes(session);
+        if (error != 0)
+            return error;
         ssize_t size = recv(session->fd, place, READ_SIZE, 0);
         if (size < 0 && errno == EINTR)
             continue;

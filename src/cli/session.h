@@ -16,6 +16,7 @@
 
 struct br_session {
     int fd; /* -1: not open */
+    bruit_time deadline; /* on the monotonic clock, when the last answer must have come; 0: when it comes */
     uint64_t seq;
     struct br_blob input;
     size_t done;    /* bytes of it that were handed out */
@@ -29,12 +30,19 @@ struct br_session {
 int br_session_open(struct br_session *session, const char *address, const char *auth);
 void br_session_close(struct br_session *session);
 
+/* The same, and from connecting on nothing waits beyond `deadline`: BRUIT_ETIMEOUT then. */
+int br_session_open_until(struct br_session *session, const char *address, const char *auth,
+                          bruit_time deadline);
+
 /*
  * Sends a command with its encoded body (empty: it has none) and reads the header of the answer. Returns 0,
  * BRUIT_EREMOTE when the agent answered with an error, or another error; `why` says what. The sequence number
  * it went out with is session->seq.
  */
 int br_session_call(struct br_session *session, const char *command, struct bruit_bytes body);
+
+/* The same with the body {key: value}. */
+int br_session_call_text(struct br_session *session, const char *command, const char *key, const char *value);
 
 /* The next object that the agent sent, borrowed until the next call. 0, or an error with `why`. */
 int br_session_read(struct br_session *session, struct bruit_bytes *object);
