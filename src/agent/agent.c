@@ -128,6 +128,7 @@ static int init_handles(struct br_agent *agent)
     init_timer(agent, &agent->retry_timer);
     init_timer(agent, &agent->tags_timer);
     init_timer(agent, &agent->memory_timer);
+    init_timer(agent, &agent->depth_timer);
     agent->has_handles = true;
     error = watch_signal(agent, &agent->interrupt, SIGINT);
     if (error == 0)
@@ -353,6 +354,7 @@ static void close_handles(struct br_agent *agent)
     close_handle((uv_handle_t *)&agent->retry_timer);
     close_handle((uv_handle_t *)&agent->tags_timer);
     close_handle((uv_handle_t *)&agent->memory_timer);
+    close_handle((uv_handle_t *)&agent->depth_timer);
 }
 
 /* The handles are closed last: what the driver still reports on its way out may look at them. */
@@ -567,6 +569,7 @@ static void on_event(struct bruit_uv *uv, void *context, const struct bruit_even
     if (agent->phase == BR_AGENT_STOPPED || agent->uv == NULL)
         return;
     br_agent_memory_keep(agent, event);
+    br_agent_watch_queues(agent);
     switch (event->type) {
     case BRUIT_EVENT_STATUS: member_event(agent, event); break;
     case BRUIT_EVENT_LEAVE_DONE: leave_done(agent, event->error); break;

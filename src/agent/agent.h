@@ -71,7 +71,8 @@ struct br_agent {
     uv_timer_t retry_timer;
     uv_timer_t tags_timer; /* how long the news of changed tags may take */
     uv_timer_t memory_timer;
-    bool has_handles; /* the ten above are initialised */
+    uv_timer_t depth_timer; /* until the depth of the queues is looked at again */
+    bool has_handles;       /* the eleven above are initialised */
 
     struct br_handlers *handlers;   /* NULL: there are none, and were none */
     struct br_agent_memory *memory; /* NULL: there is no snapshot */
@@ -151,6 +152,11 @@ int br_agent_respond(struct br_agent *agent, uint64_t handle, struct bruit_bytes
 
 /* Fills in what clients do with events, queries and coordinates. */
 void br_agent_news_backend(struct br_rpc_backend *backend);
+
+/* ---- depth.c ---- */
+
+/* Something happened that may have been put into a queue of broadcasts. */
+void br_agent_watch_queues(struct br_agent *agent);
 
 /* ---- keyring.c ---- */
 
