@@ -6,6 +6,8 @@
  */
 #include "base/pattern.h"
 
+#include "base/unicode.h"
+
 /* Brackets within brackets: the depth of the parser's recursion. Go allows 1,000 levels. */
 #define DEPTH_MAX 100
 
@@ -31,9 +33,18 @@ struct step {
     uint16_t x, y; /* where to go; or the set or the assertion */
 };
 
+/*
+ * From `low` to `high`, or a class of Unicode in `low`. An item of a set, such as \W, is one or more of them: the last
+ * one has no MORE, and with NOT it is all that is in none of them.
+ */
 struct range {
     uint32_t low, high;
 };
+
+#define RANGE_MORE 0x80000000u /* on top of `low` */
+#define RANGE_NOT 0x40000000u
+#define RANGE_CLASS 0x20000000u
+#define RANGE_VALUE 0x001fffffu
 
 struct set {
     uint16_t first, count; /* of the ranges */
@@ -44,7 +55,7 @@ struct set {
 #define NODES_MAX (2 * BR_PATTERN_SIZE_MAX + 16)
 #define VISITS_MAX (16 * BR_PATTERN_STEPS)
 #define SETS_MAX (BR_PATTERN_SIZE_MAX + 16)
-/* A class of a few letters, such as \W, has at most five ranges. */
+/* A class of a few letters, such as \w, has at most four ranges. */
 #define RANGES_MAX (4 * BR_PATTERN_SIZE_MAX)
 
 struct br_pattern {
@@ -53,6 +64,7 @@ struct br_pattern {
     struct set sets[SETS_MAX];
     struct range ranges[RANGES_MAX];
     uint16_t step_count, set_count, range_count;
+    bool folds, has_classes; /* any set does, has */
     /* While matching: the steps reached, each once. */
     uint16_t now[BR_PATTERN_STEPS], next[BR_PATTERN_STEPS], stack[2 * BR_PATTERN_STEPS];
     uint32_t seen[BR_PATTERN_STEPS]; /* the round in which a step was last reached */
@@ -89,10 +101,25 @@ static void write_step(struct parser *p, enum step_kind kind, uint16_t x, uint16
     pattern->steps[pattern->step_count++] = (struct step){.kind = (uint8_t)kind, .x = x, .y = y};
 }
 
+/* Go takes patterns in UTF-8 only; texts may hold anything. */
+static bool is_utf8(struct bruit_bytes text)
+{
+    struct br_reader in;
+    br_reader_init(&in, text);
+    while (br_reader_left(&in) > 0) {
+        const uint8_t *at = in.at;
+        if (next_rune(&in) == RUNE_ERROR && in.at == at + 1)
+            return false;
+    }
+    return true;
+}
+
 int br_pattern_new(struct br_pattern **out, struct br_alloc *alloc, struct bruit_bytes text)
 {
     if (text.size > BR_PATTERN_SIZE_MAX)
         return BRUIT_ETOOBIG;
+    if (!is_utf8(text))
+        return BRUIT_EFORMAT;
     struct parser *p = br_alloc_new(alloc, sizeof *p);
     struct br_pattern *pattern = br_alloc_new(alloc, sizeof *pattern);
     int error = BRUIT_ENOMEM;
@@ -186,19 +213,25 @@ static uint16_t add_set(struct parser *p)
         return 0;
     }
     pattern->sets[pattern->set_count] = (struct set){.first = pattern->range_count, .folds = p->flags.folds};
+    pattern->folds = pattern->folds || p->flags.folds;
     return pattern->set_count++;
 }
 
-/* To the set made last. */
-static void add_range(struct parser *p, uint32_t low, uint32_t high)
+/* To the set made last. `flags` are RANGE_MORE and so on. */
+static void add_item(struct parser *p, uint32_t low, uint32_t high, uint32_t flags)
 {
     struct br_pattern *pattern = p->pattern;
     if (pattern->range_count == RANGES_MAX || pattern->set_count == 0) {
         p->is_too_big = true;
         return;
     }
-    pattern->ranges[pattern->range_count++] = (struct range){.low = low, .high = high};
+    pattern->ranges[pattern->range_count++] = (struct range){.low = low | flags, .high = high};
     pattern->sets[pattern->set_count - 1].count++;
+}
+
+static void add_range(struct parser *p, uint32_t low, uint32_t high)
+{
+    add_item(p, low, high, 0);
 }
 
 static uint16_t add_rune(struct parser *p, uint32_t rune)
@@ -239,23 +272,40 @@ static const struct class posix_classes[] = {
     {"xdigit", "09AFaf"},
 };
 
-/* Adds a class, or what is between its ranges, which are in ascending order. */
+/* Adds a class, or all that is not in it. */
 static void add_class(struct parser *p, const struct class *class, bool is_negated)
 {
-    bool has_zero =
-        class->ranges[0] == '\x01'; /* a zero cannot stand in the text: both that begin at 1 mean 0 */
-    uint32_t from = 0;
-    for (const char *at = class->ranges; *at != 0; at += 2) {
-        uint32_t low = has_zero && at == class->ranges ? 0 : (uint8_t)at[0];
-        uint32_t high = (uint8_t)at[1];
-        if (!is_negated)
-            add_range(p, low, high);
-        else if (low > from)
-            add_range(p, from, low - 1);
-        from = high + 1;
+    /* A zero cannot stand in the text: both classes that begin at 1 mean 0. */
+    bool has_zero = class->ranges[0] == '\x01';
+    for (const char *at = class->ranges; *at != 0; at += 2)
+        add_item(p, has_zero && at == class->ranges ? 0 : (uint8_t)at[0], (uint8_t)at[1],
+                 (at[2] != 0 ? RANGE_MORE : 0) | (is_negated ? RANGE_NOT : 0));
+}
+
+/* \pN, \p{Name} or \p{^Name}, and \P for its negation, the backslash next; false when it is none of them. */
+static bool take_unicode_class(struct parser *p)
+{
+    struct bruit_bytes rest = br_reader_rest(&p->in);
+    if (rest.size < 2 || rest.data[0] != '\\' || (rest.data[1] | 0x20) != 'p')
+        return false;
+    bool is_negated = rest.data[1] == 'P';
+    p->in.at += 2;
+    bool in_braces = take(p, '{');
+    if (in_braces && take(p, '^'))
+        is_negated = !is_negated;
+    rest = br_reader_rest(&p->in);
+    const uint8_t *end = in_braces && rest.size > 0 ? memchr(rest.data, '}', rest.size) : NULL;
+    size_t size = !in_braces ? 1 : end == NULL ? 0 : (size_t)(end - rest.data);
+    br_unicode_class class =
+        size == 0 || size > rest.size ? 0 : br_unicode_class_named(br_bytes(rest.data, size));
+    if (class == 0) {
+        p->is_bad = true; /* as Go: there is no such class */
+        return true;
     }
-    if (is_negated)
-        add_range(p, from, RUNE_MAX);
+    p->in.at += size + in_braces;
+    p->pattern->has_classes = true;
+    add_item(p, class, 0, RANGE_CLASS | (is_negated ? RANGE_NOT : 0));
+    return true;
 }
 
 /* The class that a letter after a backslash names, upper case for its negation; false when it names none. */
@@ -378,6 +428,8 @@ static void take_class_item(struct parser *p)
         p->in.at += 2;
         return;
     }
+    if (take_unicode_class(p))
+        return;
     uint32_t low = take_class_rune(p), high = low;
     rest = br_reader_rest(&p->in);
     if (rest.size >= 2 && rest.data[0] == '-' && rest.data[1] != ']') {
@@ -527,6 +579,12 @@ static uint16_t parse_group(struct parser *p)
 
 static uint16_t parse_atom(struct parser *p)
 {
+    struct bruit_bytes rest = br_reader_rest(&p->in);
+    if (rest.size >= 2 && rest.data[0] == '\\' && (rest.data[1] | 0x20) == 'p') {
+        uint16_t set = add_set(p);
+        (void)take_unicode_class(p);
+        return add_node(p, NODE_SET, set, 0);
+    }
     if (take(p, '('))
         return parse_group(p);
     if (take(p, '['))
@@ -731,22 +789,51 @@ static bool holds(enum assertion assertion, const struct position *at)
     return false;
 }
 
-static bool is_in_ranges(const struct br_pattern *pattern, const struct set *set, uint32_t rune)
+/* A character of the text, and those that are the same but for case, as far as the pattern asks. */
+struct subject {
+    uint32_t runes[BR_UNICODE_ORBIT_MAX];
+    struct br_unicode_kind kinds[BR_UNICODE_ORBIT_MAX];
+    size_t count;
+};
+
+static void look_up(const struct br_pattern *pattern, uint32_t rune, struct subject *out)
 {
-    for (uint16_t i = 0; i < set->count; i++) {
-        const struct range *range = &pattern->ranges[set->first + i];
-        if (rune >= range->low && rune <= range->high)
+    out->count = 0;
+    for (uint32_t each = rune; out->count == 0 || (each != rune && out->count < BR_UNICODE_ORBIT_MAX);) {
+        out->runes[out->count] = each;
+        if (pattern->has_classes)
+            out->kinds[out->count] = br_unicode_kind_of(each);
+        out->count++;
+        if (pattern->folds)
+            each = br_unicode_fold(each);
+    }
+}
+
+static bool is_in_range(const struct range *range, const struct subject *subject, size_t count)
+{
+    uint32_t low = range->low & RANGE_VALUE;
+    for (size_t i = 0; i < count; i++) {
+        bool is_in = (range->low & RANGE_CLASS) != 0
+                         ? br_unicode_is(subject->kinds[i], (br_unicode_class)low)
+                         : subject->runes[i] >= low && subject->runes[i] <= range->high;
+        if (is_in)
             return true;
     }
     return false;
 }
 
-static bool is_in_set(const struct br_pattern *pattern, const struct set *set, uint32_t rune)
+static bool is_in_set(const struct br_pattern *pattern, const struct set *set, const struct subject *subject)
 {
-    bool is_in = is_in_ranges(pattern, set, rune);
-    uint32_t lower = rune | 0x20;
-    if (!is_in && set->folds && lower >= 'a' && lower <= 'z' && rune < 0x80)
-        is_in = is_in_ranges(pattern, set, rune ^ 0x20);
+    size_t count = set->folds ? subject->count : 1;
+    bool is_in = false, is_in_item = false;
+    for (uint16_t i = 0; i < set->count && !is_in; i++) {
+        const struct range *range = &pattern->ranges[set->first + i];
+        is_in_item = is_in_item || is_in_range(range, subject, count);
+        if ((range->low & RANGE_MORE) != 0)
+            continue;
+        is_in = is_in_item != ((range->low & RANGE_NOT) != 0);
+        is_in_item = false;
+    }
     return is_in != set->is_negated;
 }
 
@@ -803,12 +890,14 @@ bool br_pattern_matches(struct br_pattern *pattern, struct bruit_bytes text)
         return true;
     while (br_reader_left(&in) > 0) {
         uint32_t rune = next_rune(&in);
+        struct subject subject;
         size_t next_count = 0;
         at = (struct position){.is_end = br_reader_left(&in) == 0, .before = rune, .after = peek_rune(in)};
         begin_round(pattern);
+        look_up(pattern, rune, &subject);
         for (size_t i = 0; i < count; i++) {
             const struct step *s = &pattern->steps[pattern->now[i]];
-            if (is_in_set(pattern, &pattern->sets[s->x], rune) &&
+            if (is_in_set(pattern, &pattern->sets[s->x], &subject) &&
                 reach(pattern, pattern->next, &next_count, (uint16_t)(pattern->now[i] + 1), &at))
                 return true;
         }

@@ -6,8 +6,8 @@
  * BR_PATTERN_STEPS steps, all of which are followed at once (Thompson 1968; Cox, "Regular Expression
  * Matching Can Be Simple And Fast"), which costs steps times characters and no more. Nothing is captured.
  *
- * Left out: Unicode classes by name (\pL) and case folding beyond ASCII. A pattern that uses them, and
- * everything that Go's regexp refuses, is refused.
+ * Everything that Go's regexp refuses is refused. Unicode classes and case folding are of the version that
+ * base/unicode_data.h was made from.
  */
 #ifndef BR_BASE_PATTERN_H
 #define BR_BASE_PATTERN_H

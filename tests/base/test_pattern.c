@@ -100,6 +100,29 @@ static void test_matches_what_go_matches(void **state)
         {"()", "", "+"},
         {"a||b", "", "+"},
         {"^\\Aa\\z$", "a", "+"},
+        {"^\\pL+$", "a\xc3\xa9\xd0\xaf\xe4\xb8\xad", "+"}, /* e with an accent, Ya, a Han character */
+        {"^\\pL+$", "a1", "-"},
+        {"^\\PL+$", "1-\xe2\x82\xac", "+"}, /* the euro */
+        {"^\\p{Greek}$", "\xce\xb1", "+"},
+        {"^\\p{Greek}$", "a", "-"},
+        {"^\\p{^Greek}\\P{Greek}$", "ab", "+"},
+        {"^\\P{^Greek}$", "\xce\xb1", "+"},
+        {"^[\\p{Lu}\\d]+$",
+         "A\xc3\x89"
+         "7",
+         "+"},
+        {"^[^\\p{Lu}\\d]+$", "a\xc3\xa9", "+"},
+        {"^[\\P{Lu}\\PL]$", "A", "-"},
+        {"^\\p{Any}$", "\xff", "+"},
+        {"^(?i)\\p{Lu}$", "\xc3\xa9", "+"},
+        {"^\\p{Lu}$", "\xc3\xa9", "-"},
+        {"^(?i)\xc3\x89$", "\xc3\xa9", "+"},
+        {"^(?i)\xce\xb8$", "\xcf\x91", "+"}, /* theta and its symbol */
+        {"^(?i)k$", "\xe2\x84\xaa", "+"},    /* the sign of kelvin */
+        {"^(?i)[a-z]$", "\xc5\xbf", "+"},    /* the long s */
+        {"^(?i)\\W$", "\xc5\xbf", "-"},
+        {"^(?i)[[:^upper:]]$", "a", "-"},
+        {"^(?i)[^\xc3\xa9]$", "\xc3\x89", "-"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -108,7 +131,7 @@ static void test_matches_what_go_matches(void **state)
     }
 }
 
-/* What Go's compiler refuses, and the few things that this one leaves out. */
+/* What Go's compiler refuses. */
 static void test_refuses_what_is_no_pattern(void **state)
 {
     static const char *const rows[] = {
@@ -143,7 +166,16 @@ static void test_refuses_what_is_no_pattern(void **state)
         "\\x{}",
         "\\x{110000}",
         "[[:nope:]]",
-        "\\pL",
+        "\\p",
+        "\\pX",
+        "\\p{",
+        "\\p{}",
+        "\\p{Greek",
+        "\\p{greek}",
+        "\\p{^}",
+        "[\\p{Nope}]",
+        "\xff",
+        "a\xc3",
         "(?<a!>x)",
         "(?i-)a",
         "a{2}{3}",
