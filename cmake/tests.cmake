@@ -33,7 +33,7 @@ set(BRUIT_TEST_LINK_detect br-detect br-member br-codec br-cipher br-base)
 set(BRUIT_TEST_LINK_spread br-spread br-member br-codec br-cipher br-base)
 set(BRUIT_TEST_LINK_module br-module br-member br-codec br-cipher br-base)
 set(BRUIT_TEST_LINK_engine br-engine br-cipher)
-set(BRUIT_TEST_LINK_sim br-sim br-engine br-cipher)
+set(BRUIT_TEST_LINK_sim br-sim-tool br-sim-model br-sim br-engine br-cipher)
 set(BRUIT_TEST_LINK_uv br-uv br-engine br-cipher)
 # The status module calls the engine that hosts it. A test that needs the module alone must take the engine first.
 set(BRUIT_HOSTED -Wl,-u,bruit_engine_new)

@@ -1,0 +1,52 @@
+/*
+ * The program bruit-sim: experiments with gossip. `bruit sim` runs it; agents carry none of it.
+ */
+#include "sim/tool.h"
+
+#include <string.h>
+
+/* In the order of the help: from the simplest question to the longest run. */
+static const struct br_tool_command *const commands[] = {
+    &br_tool_spread,
+};
+#define COMMANDS (sizeof commands / sizeof commands[0])
+
+static void print_help(FILE *out)
+{
+    (void)fprintf(out, "Usage: bruit sim COMMAND [FLAGS]\n\n"
+                       "Experiments with gossip, with an answer. The same seed gives the same answer.\n\n");
+    for (size_t i = 0; i < COMMANDS; i++)
+        (void)fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->synopsis);
+    (void)fprintf(out, "\n\"bruit sim COMMAND --help\" says more, with examples.\n");
+}
+
+static int unknown(const char *word)
+{
+    const char *names[COMMANDS];
+    for (size_t i = 0; i < COMMANDS; i++)
+        names[i] = commands[i]->name;
+    const char *nearest = br_tool_nearest(word, names, COMMANDS);
+    if (nearest != NULL)
+        return br_tool_fail("bruit-sim", "there is no command \"%s\": did you mean \"%s\"?", word, nearest);
+    return br_tool_fail("bruit-sim", "there is no command \"%s\": see \"bruit sim --help\".", word);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return 1;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        print_help(stdout);
+        return 0;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        (void)printf("bruit-sim %s\n", BRUIT_VERSION);
+        return 0;
+    }
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(argv[1], commands[i]->name) == 0)
+            return commands[i]->run(argc - 2, argv + 2);
+    return unknown(argv[1]);
+}
