@@ -23,6 +23,7 @@ const struct br_command *const br_commands[] = {
     &br_command_rtt,
     &br_command_tags,
     &br_command_version,
+    &br_command_wait,
 };
 const size_t br_command_count = sizeof br_commands / sizeof br_commands[0];
 

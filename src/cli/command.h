@@ -110,5 +110,6 @@ extern const struct br_command br_command_reachability;
 extern const struct br_command br_command_rtt;
 extern const struct br_command br_command_tags;
 extern const struct br_command br_command_version;
+extern const struct br_command br_command_wait;
 
 #endif
