@@ -71,15 +71,17 @@ static int connect_in_time(int fd, const struct addrinfo *to, int patience_ms)
     return error;
 }
 
-static void describe_address(const struct addrinfo *to, char *out, size_t size)
+/* Without a host it is this one, and Go names the port alone. */
+static void describe_address(const struct addrinfo *to, bool has_host, char *out, size_t size)
 {
     char host[64] = "?", port[16] = "?";
     (void)getnameinfo(to->ai_addr, to->ai_addrlen, host, sizeof host, port, sizeof port,
                       NI_NUMERICHOST | NI_NUMERICSERV);
-    (void)snprintf(out, size, strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s", host, port);
+    (void)snprintf(out, size, strchr(host, ':') != NULL && has_host ? "[%s]:%s" : "%s:%s",
+                   has_host ? host : "", port);
 }
 
-static int dial_one(struct br_session *session, const struct addrinfo *to)
+static int dial_one(struct br_session *session, const struct addrinfo *to, bool has_host)
 {
     struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
     int one = 1;
@@ -87,7 +89,7 @@ static int dial_one(struct br_session *session, const struct addrinfo *to)
     int error = fd < 0 ? errno : connect_in_time(fd, to, patience_of(session, PATIENCE_MS));
     if (error != 0) {
         char address[96];
-        describe_address(to, address, sizeof address);
+        describe_address(to, has_host, address, sizeof address);
         (void)snprintf(session->why, sizeof session->why, "dial tcp %s: %s", address, connect_text(error));
         if (fd >= 0)
             (void)close(fd);
@@ -99,32 +101,75 @@ static int dial_one(struct br_session *session, const struct addrinfo *to)
     return 0;
 }
 
+/* Takes "host:port" or "[v6]:port" apart; NULL, or what Go says is wrong with it. */
+static const char *take_apart(const char *address, struct bruit_bytes *host, const char **port)
+{
+    const char *colon = strrchr(address, ':'), *end;
+    if (colon == NULL)
+        return "missing port in address";
+    if (address[0] == '[') {
+        end = strchr(++address, ']');
+        if (end == NULL)
+            return "missing ']' in address";
+        if (end + 1 != colon)
+            return end[1] == ':' ? "too many colons in address" : "missing port in address";
+    } else {
+        end = colon;
+        if (memchr(address, ':', (size_t)(colon - address)) != NULL)
+            return "too many colons in address";
+    }
+    *host = br_bytes(address, (size_t)(end - address));
+    *port = colon + 1;
+    return host->size < NI_MAXHOST ? NULL : "name too long";
+}
+
+/* A number above a port's is wrong; what is no number at all may be the name of a service. */
+static bool is_bad_port(const char *text)
+{
+    char *end;
+    long long value = strtoll(text, &end, 10);
+    return *end == 0 && (value < 0 || value > UINT16_MAX);
+}
+
+static int look_up(struct br_session *session, struct bruit_bytes host, const char *port,
+                   struct addrinfo **out)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    char name[NI_MAXHOST];
+    (void)snprintf(name, sizeof name, "%.*s", (int)host.size, (const char *)host.data);
+    if (is_bad_port(port)) {
+        (void)snprintf(session->why, sizeof session->why, "dial tcp: address %.200s: invalid port", port);
+        return BRUIT_EINVAL;
+    }
+    int error = getaddrinfo(host.size == 0 ? NULL : name, port[0] == 0 ? "0" : port, &hints, out);
+    if (error == 0)
+        return 0;
+    if (error == EAI_SERVICE)
+        (void)snprintf(session->why, sizeof session->why, "dial tcp: address tcp/%.200s: unknown port", port);
+    else
+        (void)snprintf(session->why, sizeof session->why, "dial tcp: lookup %.900s: no such host", name);
+    return BRUIT_ENOENT;
+}
+
 /* In Go's words, since these are what Serf's users know. */
 static int dial(struct br_session *session, const char *address)
 {
-    char host[256], port_text[8], why[BR_WHY_MAX];
-    uint16_t port = 0;
-    struct addrinfo *list, hints = {.ai_socktype = SOCK_STREAM};
-    const char *colon = strrchr(address, ':');
-    bool is_bare_v6 = address[0] != '[' && strchr(address, ':') != colon;
-    if (colon == NULL || is_bare_v6 || (address[0] == '[' && colon[-1] != ']')) {
-        (void)snprintf(session->why, sizeof session->why, "dial tcp: address %.200s: %s", address,
-                       is_bare_v6 ? "too many colons in address" : "missing port in address");
+    struct addrinfo *list;
+    struct bruit_bytes host;
+    const char *port;
+    if (address[0] == 0)
+        return fail(session, BRUIT_EINVAL, "dial tcp: missing address");
+    const char *wrong = take_apart(address, &host, &port);
+    if (wrong != NULL) {
+        (void)snprintf(session->why, sizeof session->why, "dial tcp: address %.200s: %s", address, wrong);
         return BRUIT_EINVAL;
     }
-    int error = br_endpoint_parse(address, host, &port, why);
-    if (error != 0) {
-        (void)snprintf(session->why, sizeof session->why, "dial tcp: %.900s", why);
+    int error = look_up(session, host, port, &list);
+    if (error != 0)
         return error;
-    }
-    (void)snprintf(port_text, sizeof port_text, "%u", port);
-    if (getaddrinfo(host[0] == 0 ? NULL : host, port_text, &hints, &list) != 0) {
-        (void)snprintf(session->why, sizeof session->why, "dial tcp: lookup %s: no such host", host);
-        return BRUIT_ENOENT;
-    }
     error = BRUIT_ENOENT;
     for (const struct addrinfo *to = list; to != NULL && error != 0; to = to->ai_next)
-        error = dial_one(session, to);
+        error = dial_one(session, to, host.size > 0);
     freeaddrinfo(list);
     return error;
 }
