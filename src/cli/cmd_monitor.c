@@ -79,24 +79,37 @@ const struct br_command br_command_monitor = {
 
 static void write_value(struct br_blob *out, struct br_reader *r, unsigned depth);
 
-/* A text in quotes; what does not print is escaped. */
+static void write_ascii(struct br_blob *out, uint8_t c)
+{
+    static const char names[] = "\a\b\t\n\v\f\r"; /* 7 to 13 */
+    static const char letters[] = "abtnvfr";
+    const char *name = c == 0 ? NULL : strchr(names, c);
+    if (name != NULL)
+        br_blob_printf(out, "\\%c", letters[name - names]);
+    else if (c == '"' || c == '\\')
+        br_blob_printf(out, "\\%c", c);
+    else if (c < 0x20 || c == 0x7f)
+        br_blob_printf(out, "\\x%02x", c);
+    else
+        br_blob_add(out, br_bytes(&c, 1));
+}
+
+/* A text in quotes; what does not print is escaped, of characters beyond ASCII those of C1 alone. */
 static void write_text(struct br_blob *out, struct bruit_bytes text)
 {
     br_blob_text(out, "\"");
-    for (size_t i = 0; i < text.size; i++) {
-        uint8_t c = text.data[i];
-        if (c == '"' || c == '\\')
-            br_blob_printf(out, "\\%c", c);
-        else if (c == '\n')
-            br_blob_text(out, "\\n");
-        else if (c == '\t')
-            br_blob_text(out, "\\t");
-        else if (c == '\r')
-            br_blob_text(out, "\\r");
-        else if (c < 0x20 || c == 0x7f)
-            br_blob_printf(out, "\\x%02x", c);
+    while (text.size > 0) {
+        size_t size = br_rune_size(text);
+        if (size == 1)
+            write_ascii(out, text.data[0]);
+        else if (size == 0)
+            br_blob_printf(out, "\\x%02x", text.data[0]);
+        else if (size == 2 && text.data[0] == 0xc2 && text.data[1] < 0xa0)
+            br_blob_printf(out, "\\u00%02x", text.data[1]);
         else
-            br_blob_add(out, br_bytes(&c, 1));
+            br_blob_add(out, br_bytes(text.data, size));
+        size += size == 0;
+        text = br_bytes(text.data + size, text.size - size);
     }
     br_blob_text(out, "\"");
 }
@@ -132,16 +145,26 @@ static void write_list(struct br_blob *out, struct br_reader *r, unsigned depth)
     br_blob_text(out, "}");
 }
 
-/* In the order they come in: agents write the keys of a struct sorted, as Go would print them. */
+/* Sorted by key, as Go prints them: a real agent sends its tags in any order. */
 static void write_map(struct br_blob *out, struct br_reader *r, unsigned depth)
 {
     uint32_t count = br_mp_read_map(r);
-    br_blob_text(out, "map[interface {}]interface {}{");
+    struct br_tag_set pairs = {.count = 0};
     for (uint32_t i = 0; i < count && !r->failed; i++) {
+        struct bruit_bytes key = br_mp_read_bytes(r);
+        const uint8_t *start = r->at;
+        br_mp_skip(r);
+        if (!r->failed)
+            (void)br_tag_set_put(&pairs, key, br_bytes(start, (size_t)(r->at - start)));
+    }
+    br_blob_text(out, "map[interface {}]interface {}{");
+    for (size_t i = 0; i < pairs.count; i++) {
+        struct br_reader value;
+        br_reader_init(&value, pairs.tags[i].value);
         br_blob_text(out, i == 0 ? "" : ", ");
-        write_value(out, r, depth + 1);
+        write_text(out, pairs.tags[i].key);
         br_blob_text(out, ":");
-        write_value(out, r, depth + 1);
+        write_value(out, &value, depth + 1);
     }
     br_blob_text(out, "}");
 }
