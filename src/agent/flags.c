@@ -66,6 +66,11 @@ enum br_flags_result br_flags_read(const struct br_flag *flags, size_t count, vo
         }
         struct word word = take_apart(argv[at]);
         bool took_next = false;
+        if (word.name_size == 0 || word.name[0] == '-') {
+            (void)snprintf(why, BR_WHY_MAX, "bad flag syntax: %.100s; \"%s -help\" lists all", argv[at],
+                           command);
+            return BR_FLAGS_BAD_USAGE;
+        }
         if (is_named(&word, "h") || is_named(&word, "help"))
             return BR_FLAGS_HELP;
         result = parse_word(flags, count, target, command, &word, at + 1 < argc ? argv[at + 1] : NULL,

@@ -121,7 +121,7 @@ static bool own_name(struct br_session *session, char *out, size_t size)
     if (br_session_call(session, "stats", br_bytes(NULL, 0)) == 0 && br_session_read(session, &stats) == 0 &&
         read_name(stats, out, size))
         return true;
-    (void)br_error("Unable to look up agent stats: %s", session->why);
+    (void)br_error("Error querying agent: %s", session->why);
     return false;
 }
 

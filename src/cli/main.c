@@ -61,7 +61,8 @@ int main(int argc, char **argv)
     while (at < argc && argv[at][0] == '-')
         at++;
     const struct br_command *command = at < argc ? find(argv[at]) : NULL;
-    if (asks_for(argc, argv, "-h", "-help", "--help"))
+    bool is_known = command != NULL || at == argc;
+    if (is_known && asks_for(argc, argv, "-h", "-help", "--help"))
         return show_help(command);
     if (command == NULL) {
         if (at < argc)
