@@ -168,7 +168,7 @@ static void erase(struct status *s, uint32_t entry, bool forced)
 {
     struct bruit_status_member member = describe(s, entry);
     if (forced)
-        BR_TRACE(s->tracer, member_reap_forced, .name = member.name);
+        BR_TRACE(s->tracer, member_reap_forced, .name = member.name, .ip = member.addr);
     else
         BR_TRACE(s->tracer, member_reap, .name = member.name);
     emit(s, entry, BRUIT_MEMBER_REAP);
