@@ -289,6 +289,25 @@ static void add_failure(struct br_uv_join *join, const struct lookup *lookup, in
     set_failure(join, add_result(join, lookup), "resolve", error, reason, (struct bruit_bytes){0});
 }
 
+/* A resolver's answer, in the words that Go has for it. */
+static void add_unknown(struct br_uv_join *join, const struct lookup *lookup)
+{
+    bool is_absent = lookup->status == UV_EAI_NONAME || lookup->status == UV_EAI_NODATA;
+    const char *why = is_absent ? "no such host" : uv_strerror(lookup->status);
+    struct bruit_uv_join_result *result = add_result(join, lookup);
+    char reason[TEXT_MAX];
+    struct br_text t;
+    br_text_init(&t, reason, sizeof reason);
+    br_text_string(&t, "lookup ");
+    br_text_escaped(&t, lookup->target.host);
+    br_text_string(&t, ": ");
+    br_text_string(&t, why);
+    (void)br_text_end(&t); /* Cut is fine. */
+    set_failure(join, result, "resolve", BRUIT_ENOENT, reason, (struct bruit_bytes){0});
+    if (result->text == reason) /* there was no memory for a sentence */
+        result->text = why;
+}
+
 static void add_address(struct br_uv_join *join, const struct lookup *lookup, const struct bruit_addr *addr)
 {
     struct bruit_uv_join_result *result = add_result(join, lookup);
@@ -328,7 +347,7 @@ static void add_lookup(struct br_uv_join *join, const struct lookup *lookup)
     else if (lookup->literal.size != 0)
         add_address(join, lookup, &lookup->literal);
     else if (lookup->status != 0)
-        add_failure(join, lookup, BRUIT_ENOENT, uv_strerror(lookup->status));
+        add_unknown(join, lookup);
     else
         add_found(join, lookup);
 }
