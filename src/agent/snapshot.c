@@ -34,10 +34,12 @@ struct br_snapshot {
     int fd; /* -1: lost, after an error */
     bool rejoins;
     bool has_left;
-    bool is_cut; /* the file ends within a line */
+    bool is_cut;    /* the file ends within a line */
+    uint64_t whole; /* bytes of the file before that line */
     struct br_snapshot_clocks clocks;
     struct br_blob waiting;
     uint64_t size; /* of the file and of what waits */
+    uint64_t compactions;
     bool has_flushed;
     bruit_time flushed;
     bool has_failed;
@@ -140,6 +142,11 @@ struct bruit_bytes br_snapshot_name(const struct br_snapshot *s, size_t index)
     return br_bytes(s->nodes[index]->name, s->nodes[index]->name_size);
 }
 
+uint64_t br_snapshot_compactions(const struct br_snapshot *s)
+{
+    return s->compactions;
+}
+
 const char *br_snapshot_addr(const struct br_snapshot *s, size_t index)
 {
     return s->nodes[index]->addr;
@@ -173,6 +180,7 @@ static int read_file(struct br_snapshot *s, char why[BR_WHY_MAX])
 {
     struct br_blob text = BR_BLOB_EMPTY;
     bool is_skipping = false;
+    uint64_t done = 0;
     ssize_t size = -1;
     for (uint8_t *place; (place = br_blob_reserve(&text, BUFFER_SIZE)) != NULL;) {
         size = read(s->fd, place, BUFFER_SIZE);
@@ -180,10 +188,14 @@ static int read_file(struct br_snapshot *s, char why[BR_WHY_MAX])
             continue;
         if (size <= 0)
             break;
+        const uint8_t *end = memrchr(place, '\n', (size_t)size);
+        if (end != NULL)
+            s->whole = done + (uint64_t)(end - place) + 1;
+        done += (uint64_t)size;
         text.size += (size_t)size;
         take_lines(s, &text, &is_skipping);
     }
-    s->is_cut = text.size > 0 || is_skipping;
+    s->is_cut = done > s->whole;
     br_blob_release(&text);
     return size == 0 ? 0 : refuse(s, "read", strerror(errno), why);
 }
@@ -287,13 +299,37 @@ static void write_failed(struct br_snapshot *s, bruit_time now)
     compact(s, now);
 }
 
+/*
+ * Half a line at the end of the file, of a life that was killed or a disk that was full: it has not counted and must
+ * not begin to, as half a `not-alive: n12` would about `n1`. Where it cannot be taken away it is ended at least.
+ */
+static bool cut_torn_line(struct br_snapshot *s)
+{
+    if (!s->is_cut)
+        return true;
+    off_t end = lseek(s->fd, 0, SEEK_END);
+    uint64_t size = end < 0 ? 0 : (uint64_t)end;
+    if (size <= s->whole) { /* not a byte of it was written, or somebody else has emptied the file */
+        s->whole = size;
+        return true;
+    }
+    if (ftruncate(s->fd, (off_t)s->whole) == 0)
+        return true;
+    if (!write_whole(s->fd, br_bytes_text("\n")))
+        return false;
+    s->whole = size + 1;
+    return true;
+}
+
 bool br_snapshot_flush(struct br_snapshot *s, bruit_time now)
 {
     if (s->waiting.size == 0)
         return false;
     struct bruit_bytes bytes = br_blob_bytes(&s->waiting);
-    bool is_written = s->fd >= 0 && write_whole(s->fd, bytes);
-    s->waiting.size = 0; /* half a line may be there now: the next one is set apart from it */
+    bool is_written = s->fd >= 0 && cut_torn_line(s) && write_whole(s->fd, bytes);
+    if (is_written)
+        s->whole += bytes.size;
+    s->waiting.size = 0; /* half a line may be there now */
     s->is_cut = !is_written;
     s->has_flushed = true;
     s->flushed = now;
@@ -305,11 +341,6 @@ bool br_snapshot_flush(struct br_snapshot *s, bruit_time now)
 
 static void append(struct br_snapshot *s, struct br_blob *line, bruit_time now)
 {
-    if (s->is_cut) {
-        br_blob_text(&s->waiting, "\n");
-        s->size++;
-        s->is_cut = false;
-    }
     br_blob_add(&s->waiting, br_blob_bytes(line));
     s->size += line->size;
     s->waiting.failed = false; /* without memory the line is lost: the next life learns it from its peers */
@@ -443,9 +474,10 @@ static void compact(struct br_snapshot *s, bruit_time now)
         if (s->fd >= 0)
             (void)close(s->fd);
         s->fd = fd;
-        s->size = text.size;
+        s->size = s->whole = text.size;
         s->is_cut = false;
         s->waiting.size = 0; /* it is all in there */
+        s->compactions++;
         s->flushed = now;
     } else {
         br_log(s->log, BRUIT_TRACE_ERROR, "serf", "Failed to compact snapshot: %s", strerror(errno));

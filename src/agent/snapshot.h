@@ -5,8 +5,8 @@
  * Text in Serf's own format, so that either program goes on where the other stopped: `alive: NAME ADDR`, `not-alive:
  * NAME`, three clocks, `leave`. Lines are appended and gathered: the first goes out at once, later ones when half a
  * second has passed since, with the next line or br_snapshot_flush. When the file has grown beyond what its members
- * need it is written anew beside and renamed. Where we differ: a line that the last life did not finish is ended before
- * we append, and a name with a line end in it, which the format has no way to write, is left out.
+ * need it is written anew beside and renamed. Where we differ: a line that the last life did not finish is cut off
+ * before we append, and a name with a line end in it, which the format has no way to write, is left out.
  *
  * No clock and no timer here: the caller passes the time, and calls br_snapshot_flush when something may be waiting.
  */
@@ -59,6 +59,9 @@ void br_snapshot_member_clock(struct br_snapshot *snapshot, uint64_t time, bruit
 void br_snapshot_event_clock(struct br_snapshot *snapshot, uint64_t time, bruit_time now);
 void br_snapshot_query_clock(struct br_snapshot *snapshot, uint64_t time, bruit_time now);
 void br_snapshot_leave(struct br_snapshot *snapshot, bruit_time now);
+
+/* How often it was written anew. */
+uint64_t br_snapshot_compactions(const struct br_snapshot *snapshot);
 
 /* Writes what waits. Returns whether something did. */
 bool br_snapshot_flush(struct br_snapshot *snapshot, bruit_time now);
