@@ -73,7 +73,7 @@ void br_report_set(struct br_report *report, const char *key, const char *format
 
 void br_report_set_number(struct br_report *report, const char *key, double value)
 {
-    br_report_set(report, key, "%.15g", value);
+    br_report_set(report, key, value == floor(value) && fabs(value) < 1e15 ? "%.0f" : "%.15g", value);
     struct br_setting *setting = &report->settings[report->setting_count - 1];
     setting->number = value;
     setting->is_number = true;

@@ -20,10 +20,16 @@ static int finish(FILE *out)
 
 /* ------------------------------------------------------------------ JSON */
 
+void br_report_number(FILE *out, double number)
+{
+    bool is_whole = fabs(number) < 0x1p53 && number == floor(number);
+    (void)fprintf(out, is_whole ? "%.0f" : "%.15g", number);
+}
+
 void br_report_json_number(FILE *out, double number)
 {
     if (isfinite(number))
-        (void)fprintf(out, "%.15g", number);
+        br_report_number(out, number);
     else
         (void)fputs("null", out);
 }
@@ -170,7 +176,7 @@ static void csv_text(FILE *out, const char *text)
 static void csv_number(FILE *out, double number)
 {
     if (isfinite(number)) /* else nothing: an empty field */
-        (void)fprintf(out, "%.15g", number);
+        br_report_number(out, number);
 }
 
 static void csv_sheet(FILE *out, const struct br_sheet *sheet)

@@ -71,7 +71,10 @@ struct br_report {
 const char *br_cell_shown(const struct br_cell *cell, const struct br_column *column,
                           char room[BR_CELL_TEXT_MAX]);
 
-/* A number or null, and a quoted text, as JSON; `<` is escaped, so that it can stand in a page. */
+/* A number as machines read it, to 15 digits; whole ones to the last. */
+void br_report_number(FILE *out, double number);
+
+/* The same or null, and a quoted text, as JSON; `<` is escaped, so that it can stand in a page. */
 void br_report_json_number(FILE *out, double number);
 void br_report_json_text(FILE *out, const char *text);
 

@@ -106,6 +106,7 @@ struct frame {
     double x_min, x_max, y_min, y_max;
     bool log_x, log_y;
     size_t columns;
+    size_t cell; /* columns for each point, when they are few */
 };
 
 static double scaled(double value, bool is_log)
@@ -154,15 +155,18 @@ static bool make_frame(const struct br_chart *chart, struct frame *frame)
         frame->y_min = 0;
     if (!(frame->y_max > frame->y_min))
         frame->y_max = frame->y_min + 1;
-    if (points <= COLUMNS)
-        frame->columns = points * (COLUMNS / points < CELL_MAX ? COLUMNS / points : CELL_MAX);
+    if (points <= COLUMNS) {
+        frame->cell = COLUMNS / points < CELL_MAX ? COLUMNS / points : CELL_MAX;
+        frame->columns = points * frame->cell;
+    }
     return true;
 }
 
-/* The curve's height at the middle of a column, 0 to 1; the nearest point at or before it. Negative: none. */
+/* The curve's height in a column, 0 to 1: of the last point at or before it. Negative: none. */
 static double height_at(const struct br_line *line, const struct frame *frame, size_t column)
 {
-    double share = frame->columns > 1 ? (double)column / (double)(frame->columns - 1) : 0;
+    size_t cell = frame->cell > 0 ? frame->cell : 1;
+    double share = (double)(column / cell) / (double)(frame->columns / cell - 1);
     double x = frame->x_min + share * (frame->x_max - frame->x_min);
     double height = -1;
     for (size_t i = 0; i < line->count; i++) {
