@@ -9,6 +9,7 @@
 
 const struct br_command *const br_commands[] = {
     &br_command_agent,
+    &br_command_completion,
     &br_command_event,
     &br_command_force_leave,
     &br_command_info,
@@ -16,6 +17,7 @@ const struct br_command *const br_commands[] = {
     &br_command_keygen,
     &br_command_keys,
     &br_command_leave,
+    &br_command_man,
     &br_command_members,
     &br_command_monitor,
     &br_command_query,

@@ -96,6 +96,7 @@ int br_failed(struct br_session *session, const char *prefix);
 int br_misused(const struct br_command *command, const char *message);
 
 extern const struct br_command br_command_agent;
+extern const struct br_command br_command_completion;
 extern const struct br_command br_command_event;
 extern const struct br_command br_command_force_leave;
 extern const struct br_command br_command_info;
@@ -103,6 +104,7 @@ extern const struct br_command br_command_join;
 extern const struct br_command br_command_keygen;
 extern const struct br_command br_command_keys;
 extern const struct br_command br_command_leave;
+extern const struct br_command br_command_man;
 extern const struct br_command br_command_members;
 extern const struct br_command br_command_monitor;
 extern const struct br_command br_command_query;
