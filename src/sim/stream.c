@@ -324,6 +324,9 @@ void br_sim_stream_arrive(struct br_sim_node *node, struct br_sim_packet *packet
 void br_sim_streams_reset(struct br_sim_node *node)
 {
     struct br_sim_effect effect;
+    for (const struct br_sim_packet *packet = node->inbox; packet != NULL; packet = packet->next)
+        if (packet->kind == BR_SIM_CONNECT)
+            br_sim_stream_refuse(node, packet);
     for (uint32_t i = 0; i < node->line_count; i++) {
         const struct br_sim_line *line = &node->lines[i];
         if (line->peer == BRUIT_SIM_NOBODY)
