@@ -23,6 +23,7 @@ const struct br_command *const br_commands[] = {
     &br_command_query,
     &br_command_reachability,
     &br_command_rtt,
+    &br_command_sim,
     &br_command_tags,
     &br_command_version,
     &br_command_wait,

@@ -110,6 +110,7 @@ extern const struct br_command br_command_monitor;
 extern const struct br_command br_command_query;
 extern const struct br_command br_command_reachability;
 extern const struct br_command br_command_rtt;
+extern const struct br_command br_command_sim;
 extern const struct br_command br_command_tags;
 extern const struct br_command br_command_version;
 extern const struct br_command br_command_wait;

@@ -55,6 +55,9 @@ static int show_help(const struct br_command *command)
 
 int main(int argc, char **argv)
 {
+    /* A program of its own answers, to --help and --version, too. */
+    if (argc > 1 && strcmp(argv[1], br_command_sim.name) == 0)
+        return br_command_sim.run(argc - 2, argv + 2);
     if (asks_for(argc, argv, "-v", "-version", "--version"))
         return br_command_version.run(0, NULL);
     int at = 1;
