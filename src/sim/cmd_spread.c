@@ -18,7 +18,8 @@
 
 #define COMMAND "bruit-sim spread"
 #define CASES_MAX 256
-#define CURVES_MAX 8 /* drawn at most */
+#define CURVES_MAX 8      /* drawn at most */
+#define MEAN_FIELDS_MAX 4 /* curves of theory among them */
 
 struct options {
     bool push, pull, push_pull, flood;
@@ -362,14 +363,15 @@ static void draw_curve(struct br_chart *chart, const char *name, const double *s
 }
 
 static void draw_case(struct br_chart *chart, const char *name, const struct br_model_config *config,
-                      const struct br_model_result *result, bool alone)
+                      const struct br_model_result *result, size_t cases)
 {
     draw_curve(chart, name, result->curve, result->curve_count, BR_LINE_SOLID);
-    draw_theory(chart, config, result->curve_count);
-    if (!alone)
+    if (cases <= MEAN_FIELDS_MAX)
+        draw_theory(chart, config, result->curve_count);
+    if (cases > 1)
         return;
-    draw_curve(chart, "slowest trial so far", result->curve_low, result->curve_count, BR_LINE_DASHED);
-    draw_curve(chart, "fastest trial so far", result->curve_high, result->curve_count, BR_LINE_DASHED);
+    draw_curve(chart, "the least of all trials", result->curve_low, result->curve_count, BR_LINE_DASHED);
+    draw_curve(chart, "the most of all trials", result->curve_high, result->curve_count, BR_LINE_DASHED);
     if (config->mode != BR_MODEL_PUSH)
         return;
     struct br_line *line = br_chart_line(chart, "Serf's formula", BR_LINE_DASHED);
@@ -508,7 +510,7 @@ static int run_cases(struct cases *cases, const struct options *options)
         add_summary(sheets.summary, config, &result, seconds_now() - start);
         add_theory(sheets.theory, name, config, &result);
         if (done < CURVES_MAX)
-            draw_case(sheets.curves, name, config, &result, cases->count == 1);
+            draw_case(sheets.curves, name, config, &result, cases->count);
     }
     if (compares_sizes(cases)) {
         sheets.sizes = br_report_chart(report, "sizes", "Rounds by size", "nodes", "rounds");

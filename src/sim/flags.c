@@ -220,9 +220,9 @@ static const struct br_tool_flag *find(const struct br_tool_usage *usage, const 
 
 static int unknown(const struct br_tool_usage *usage, const char *name, size_t size)
 {
-    const char *names[NAMES_MAX];
+    const char *names[NAMES_MAX] = {"help"};
     char word[64];
-    size_t count = 0;
+    size_t count = 1;
     for (size_t i = 0; i < usage->flag_count && count < NAMES_MAX; i++)
         if (usage->flags[i].help != NULL)
             names[count++] = usage->flags[i].name;

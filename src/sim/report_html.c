@@ -54,8 +54,12 @@ static void print_sheet(const struct br_sheet *sheet, FILE *out)
     char room[BR_CELL_TEXT_MAX];
     element(out, "h2", sheet->caption);
     (void)fputs("<div class=\"wide\"><table><thead><tr>", out);
-    for (size_t c = 0; c < sheet->column_count; c++)
-        element(out, "th", sheet->columns[c].heading);
+    for (size_t c = 0; c < sheet->column_count; c++) {
+        bool is_text = c < sheet->cell_count && sheet->cells[c].text != NULL;
+        (void)fputs(is_text ? "<th class=\"text\">" : "<th>", out);
+        escaped(out, sheet->columns[c].heading);
+        (void)fputs("</th>", out);
+    }
     (void)fputs("</tr></thead><tbody>", out);
     for (size_t i = 0; i < sheet->cell_count; i++) {
         size_t column = i % sheet->column_count;

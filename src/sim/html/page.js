@@ -8,11 +8,12 @@
   const shown = (value) => (value == null ? "" : String(Number(value.toPrecision(4))));
   const plots = [];
 
-  /* A dashed line has the colour of the solid one before it: theory beside what it is about. */
+  /* A dashed line has the colour of the solid one before it, theory beside what it is about; of one alone, not. */
   function series(lines) {
+    const alone = lines.filter((line) => line.style === "solid").length < 2;
     let colour = -1;
     return lines.map((line) => {
-      if (line.style === "solid" || colour < 0) colour++;
+      if (line.style === "solid" || colour < 0 || alone) colour++;
       return {
         label: line.name,
         stroke: colours[colour % colours.length],
@@ -41,6 +42,7 @@
       title: chart.title,
       width: place.clientWidth,
       height: 340,
+      padding: [null, 24, null, null],
       scales: { x: { time: false, distr: chart.log_x ? 3 : 1 }, y: { distr: chart.log_y ? 3 : 1 } },
       axes: [axis(chart.x), axis(chart.y)],
       series: [{ label: chart.x, value: (plot, value) => shown(value) }].concat(series(chart.lines)),
