@@ -476,6 +476,7 @@ struct bruit_sim_input {
     int error;
     const struct bruit_join_target *targets;
     size_t count;
+    uint32_t flags; /* of the join */
     bruit_time timeout;
 };
 

@@ -345,6 +345,8 @@ static int become_dead(struct bruit_engine *engine, uint32_t slot, const struct 
     if (status != 0)
         return status;
     uint32_t changes = br_transition_change((enum bruit_state)core->view.state[slot], state);
+    BR_TRACE(&core->tracer, declared, .node = dead->node, .what = state == BRUIT_LEFT ? "gone" : "dead",
+             .incarnation = dead->incarnation, .from = dead->from);
     br_suspicion_cancel(&engine->suspicion, slot);
     believe(engine, slot, state, dead->incarnation);
     br_gossip_follow(&engine->gossip, slot, checksum_before);
