@@ -21,7 +21,7 @@ find_package(Threads REQUIRED)
 bruit_layer(sim-model sim/model LINK br-base Threads::Threads)
 # Numbers by the million: fast in debug builds, too, so that the tests of the tables take seconds.
 target_compile_options(br-sim-model PRIVATE $<$<CONFIG:Debug>:-O2>)
-bruit_layer(sim-tool sim EXCLUDE "${BRUIT_SIM_WORLD}|/main\\.c$" LINK br-sim-model br-sim m)
+bruit_layer(sim-tool sim EXCLUDE "${BRUIT_SIM_WORLD}|/main\\.c$" LINK br-sim-model br-sim br-cipher m)
 target_sources(br-sim-tool PRIVATE ${embedded})
 add_executable(bruit-sim-program src/sim/main.c)
 set_target_properties(bruit-sim-program PROPERTIES OUTPUT_NAME bruit-sim)

@@ -8,6 +8,8 @@
 /* In the order of the help: from the simplest question to the longest run. */
 static const struct br_tool_command *const commands[] = {
     &br_tool_spread,
+    &br_tool_run,
+    &br_tool_replay,
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 

@@ -19,6 +19,8 @@ struct br_tool_command {
 };
 
 extern const struct br_tool_command br_tool_spread;
+extern const struct br_tool_command br_tool_run;
+extern const struct br_tool_command br_tool_replay;
 
 /* ------------------------------------------------------------------ flags (flags.c) */
 
