@@ -77,11 +77,11 @@ static bool is_link_local(const struct bruit_addr *addr)
 /* The address the source triple names, in the form of sockets; false when it names none. */
 static bool named_address(const struct source *source, const struct bruit_addr *from, struct bruit_addr *out)
 {
-    struct bruit_addr addr;
-    if (source->port == 0 || br_addr_make(&addr, source->addr, source->port) != 0 ||
-        br_addr_is_unspecified(&addr))
+    if (source->port == 0 || br_addr_make(out, source->addr, source->port) != 0 ||
+        br_addr_is_unspecified(out))
         return false;
-    *out = br_addr_unmapped(&addr);
+    if (out->size != 4)
+        *out = br_addr_unmapped(out);
     if (is_link_local(out))
         out->scope = from->scope;
     return true;

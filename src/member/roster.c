@@ -183,6 +183,15 @@ static uint64_t identity_of(const struct br_fragment *fragment)
     return br_siphash24(identity_key, br_bytes(fragment->bytes, fragment->size));
 }
 
+/* Of an entry in a full table: see table.h. */
+#define TABLE_COST 10
+
+static uint32_t cost_of(const struct br_roster *roster, uint32_t name, size_t fragment_size)
+{
+    return (uint32_t)(fragment_size + sizeof(struct br_record) + sizeof(struct br_roster_name) + TABLE_COST) +
+           roster->names[name].text_size;
+}
+
 /* A record of an identity that has none; takes over one hold of `name` on success. */
 static uint32_t record_new(struct br_roster *roster, const struct br_alive *identity, uint32_t name)
 {
@@ -200,7 +209,8 @@ static uint32_t record_new(struct br_roster *roster, const struct br_alive *iden
                                                  .identity = identity_of(fragment),
                                                  .holders = 1,
                                                  .name = name,
-                                                 .next = roster->names[name].first};
+                                                 .next = roster->names[name].first,
+                                                 .cost = cost_of(roster, name, size)};
     roster->names[name].first = number;
     return number;
 }
@@ -257,14 +267,4 @@ void br_roster_drop(struct br_roster *roster, uint32_t record)
     br_alloc_free(roster->alloc, entry->fragment, br_fragment_total(entry->fragment));
     record_number_free(roster, record);
     br_roster_name_drop(roster, name);
-}
-
-/* Of a full table: see table.h. */
-#define TABLE_COST 10
-
-size_t br_roster_cost(const struct br_roster *roster, uint32_t record)
-{
-    const struct br_record *entry = &roster->records[record];
-    return br_fragment_total(entry->fragment) + sizeof *entry + sizeof(struct br_roster_name) +
-           roster->names[entry->name].text_size + TABLE_COST;
 }

@@ -28,6 +28,7 @@ struct br_record {
     uint32_t holders;
     uint32_t name;
     uint32_t next; /* further record of this name; of a free record: next free */
+    uint32_t cost; /* what it and its name would cost an engine with a roster of its own: br_roster_cost() */
 };
 
 struct br_roster {
@@ -67,7 +68,10 @@ void br_roster_hold(struct br_roster *roster, uint32_t record);
 void br_roster_drop(struct br_roster *roster, uint32_t record);
 
 /* What a record with its name costs an engine that has a roster of its own, in bytes, tables included; about. */
-size_t br_roster_cost(const struct br_roster *roster, uint32_t record);
+static inline size_t br_roster_cost(const struct br_roster *roster, uint32_t record)
+{
+    return roster->records[record].cost;
+}
 
 static inline const struct br_fragment *br_roster_fragment(const struct br_roster *roster, uint32_t record)
 {

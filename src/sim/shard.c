@@ -10,8 +10,18 @@
 
 #include <stdlib.h>
 
-/* A window is often done sooner than a thread wakes up; and where cores are few, waiting must not take them. */
-#define SPINS 4000
+/*
+ * A window is often done sooner than a thread wakes up, so waiting begins with looking again and again, for some 10
+ * microseconds; where cores are few or busy, more would take them from those who are waited for.
+ */
+#define SPINS 300
+
+static void pause_a_little(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+}
 
 /* ---- one shard ---- */
 
@@ -233,9 +243,11 @@ bool bruit_sim_interrupted(struct bruit_sim *sim)
 
 static bool has_changed(atomic_uint *number, unsigned from)
 {
-    for (int i = 0; i < SPINS; i++)
+    for (int i = 0; i < SPINS; i++) {
         if (atomic_load_explicit(number, memory_order_acquire) != from)
             return true;
+        pause_a_little();
+    }
     return false;
 }
 
@@ -277,9 +289,11 @@ static void publish(struct bruit_sim *sim)
 
 static void wait_for_all(struct bruit_sim *sim)
 {
-    for (int i = 0; i < SPINS; i++)
+    for (int i = 0; i < SPINS; i++) {
         if (atomic_load_explicit(&sim->job_pending, memory_order_acquire) == 0)
             return;
+        pause_a_little();
+    }
     pthread_mutex_lock(&sim->mutex);
     while (atomic_load(&sim->job_pending) != 0)
         pthread_cond_wait(&sim->done, &sim->mutex);
