@@ -89,7 +89,7 @@ foreach(source IN LISTS fuzzers)
         set_tests_properties(fuzz/${name} PROPERTIES LABELS "unit;fuzz" TIMEOUT 120)
     endif()
     target_include_directories(${target} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/include ${CMAKE_CURRENT_SOURCE_DIR}/fuzz)
-    if(name STREQUAL "rpc") # the agent's
+    if(name MATCHES "^(rpc|mdns|config|snapshot)$") # the agent's
         target_link_libraries(${target} PRIVATE ${BRUIT_HOSTED} br-agent br-uv)
     endif()
     target_link_libraries(${target} PRIVATE bruit-test-flags br-support br-engine br-cipher)

@@ -143,10 +143,12 @@ func nameList(name string, order []string) {
 }
 
 func main() {
-    categories := names(unicode.Categories, func(name string) bool { return len(name) == 2 && name != "Cn" && name != "LC" })
+    isCategory := func(name string) bool { return len(name) == 2 && name != "Cn" && name != "LC" }
+    categories := names(unicode.Categories, isCategory)
     scripts := names(unicode.Scripts, func(string) bool { return true })
-    fmt.Printf("/* Categories, scripts and case folding of Unicode %s, written by tools/unicode.go (%s): do not edit. */\n",
+    fmt.Printf("/* Categories, scripts and case folding of Unicode %s, written by tools/unicode.go (%s): do not edit. */",
         unicode.Version, runtime.Version())
+    fmt.Println()
     fmt.Println("#include <stdint.h>\n\n/* clang-format off */")
     nameList("category_names", categories)
     runs("category", numbersOf(unicode.Categories, categories), 3)

@@ -140,8 +140,6 @@ static int init_handles(struct br_agent *agent)
 static int begin(struct br_agent *agent)
 {
     (void)signal(SIGPIPE, SIG_IGN);
-    (void)signal(SIGUSR1,
-                 SIG_IGN); /* Serf dumps metrics: there are none yet, and dying of it would be worse */
     agent->log.level = agent->options.level;
     agent->log.sink = agent->syslog.fd < 0 ? NULL : br_syslog_line;
     agent->log.sink_context = &agent->syslog;
@@ -151,9 +149,12 @@ static int begin(struct br_agent *agent)
     if (error != 0) {
         br_log_note(&agent->log, "Failed to start the Bruit agent: %s", uv_strerror(error));
         br_agent_stop(agent, 1);
+    } else if (br_agent_measure_open(agent) != 0) {
+        br_agent_stop(agent, 1);
     } else {
         br_log_note(&agent->log, "Starting Bruit agent...");
-        if (load_files(agent) != 0 || open_engine(agent) != 0 || open_rpc(agent) != 0)
+        if (load_files(agent) != 0 || open_engine(agent) != 0 || br_agent_discover(agent) != 0 ||
+            open_rpc(agent) != 0)
             br_agent_stop(agent, 1);
         else
             tell_details(agent);
@@ -320,6 +321,8 @@ static void tell_details(struct br_agent *agent)
     br_log_detail(&agent->log, "                    Profile: %s", options->profile);
     br_log_detail(&agent->log, "Message Compression Enabled: %s",
                   options->disable_compression ? "false" : "true");
+    if (agent->mdns != NULL)
+        br_log_detail(&agent->log, "               mDNS cluster: %s", options->discover);
 }
 
 void br_agent_joined(struct br_agent *agent)
@@ -381,6 +384,8 @@ void br_agent_stop(struct br_agent *agent, int exit_code)
     }
     br_agent_give_up_waits(agent);
     br_agent_close_handlers(agent);
+    br_agent_stop_discovery(agent);
+    br_agent_measure_close(agent);
     if (agent->rpc != NULL)
         br_rpc_close(agent->rpc);
     agent->rpc = NULL;
@@ -568,6 +573,7 @@ static void on_event(struct bruit_uv *uv, void *context, const struct bruit_even
     (void)uv;
     if (agent->phase == BR_AGENT_STOPPED || agent->uv == NULL)
         return;
+    br_agent_measure_event(agent, event);
     br_agent_memory_keep(agent, event);
     br_agent_watch_queues(agent);
     switch (event->type) {

@@ -42,6 +42,8 @@ struct br_agent_wait {
 
 struct br_agent_memory;
 struct br_handlers;
+struct br_mdns;
+struct br_agent_measure;
 struct br_agent_keys;
 
 struct br_agent {
@@ -76,6 +78,8 @@ struct br_agent {
 
     struct br_handlers *handlers;   /* NULL: there are none, and were none */
     struct br_agent_memory *memory; /* NULL: there is no snapshot */
+    struct br_mdns *mdns;           /* NULL: no -discover */
+    struct br_agent_measure *measure;
     int64_t retries;              /* failures of -retry-join so far */
     struct br_list tags_waits;    /* of struct br_agent_wait */
     struct br_list removal_waits; /* force-leave */
@@ -136,8 +140,27 @@ void br_agent_retry_join(struct br_agent *agent);
 void br_agent_rpc_join(struct br_agent *agent, struct br_rpc_call *call, const char *const *names,
                        size_t count, bool replay);
 
+/* What discovery found, all at once; in the background. */
+void br_agent_join_found(struct br_agent *agent, const struct bruit_addr *addrs, size_t count);
+
 /* Serf's text about a join that reached nobody: every failure on a line of its own. */
 void br_join_error(const struct bruit_uv_joined *joined, struct br_blob *out);
+
+/* ---- discover.c ---- */
+
+/* -discover, if it was asked for. Returns 0, or an error that has been told. */
+int br_agent_discover(struct br_agent *agent);
+void br_agent_stop_discovery(struct br_agent *agent);
+
+/* ---- measure.c ---- */
+
+/* Metrics: SIGUSR1, and the sinks that were asked for. Returns 0, or an error that has been told. */
+int br_agent_measure_open(struct br_agent *agent);
+void br_agent_measure_close(struct br_agent *agent);
+
+/* An event of the engine; something that took `ns`, under a key in Serf's form and a name that may be empty. */
+void br_agent_measure_event(struct br_agent *agent, const struct bruit_event *event);
+void br_agent_measure_time(struct br_agent *agent, const char *key, struct bruit_bytes name, uint64_t ns);
 
 /* ---- news.c ---- */
 

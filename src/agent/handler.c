@@ -66,6 +66,7 @@ struct run {
     bool has_process, has_exited, has_output_ended, is_over, is_finished;
     int64_t status;
     int signal;
+    uint64_t began;             /* uv_hrtime() */
     uint64_t written;           /* bytes of output in all */
     struct br_blob output_tail; /* at most twice BR_HANDLER_OUTPUT_MAX */
 };
@@ -675,7 +676,7 @@ static void start(struct lane *lane, struct happening *happening)
         release_happening(handlers, happening);
         return;
     }
-    *run = (struct run){.lane = lane, .happening = happening};
+    *run = (struct run){.lane = lane, .happening = happening, .began = uv_hrtime()};
     lane->run = run;
     handlers->open_runs++;
     handlers->stats.running++;
@@ -721,6 +722,8 @@ static void tell_result(struct run *run)
     const char *command = run->lane->script.command;
     struct bruit_bytes output = tail_of(run);
     char timeout[32];
+    if (handlers->options.ran != NULL)
+        handlers->options.ran(handlers->options.context, br_bytes_string(command), uv_hrtime() - run->began);
     if (run->written > BR_HANDLER_OUTPUT_MAX)
         br_log(log, BRUIT_TRACE_WARN, "agent",
                "Script '%.300s' generated %llu bytes of output, truncated to %d", command,

@@ -38,6 +38,8 @@ struct br_handlers_options {
     bruit_time timeout; /* of one run; 0: none */
     /* The output of a script that a query made run, if it ended well and printed something. */
     void (*respond)(void *context, uint64_t query, struct bruit_bytes name, struct bruit_bytes output);
+    /* A script ran for so long; NULL: nobody wants to know. */
+    void (*ran)(void *context, struct bruit_bytes command, uint64_t ns);
     void *context;
 };
 

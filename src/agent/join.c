@@ -13,6 +13,9 @@
 /* What Serf says when its own state forbids it. */
 #define TOO_LATE "Serf can't Join after Leave or Shutdown"
 
+/* What bruit_uv_join_names() takes at once. */
+#define NAMES_MAX 1024
+
 /* One of the RPC's joins under way. */
 struct rpc_join {
     struct br_agent *agent;
@@ -22,6 +25,7 @@ struct rpc_join {
 static void on_start_joined(struct bruit_uv *uv, void *context, const struct bruit_uv_joined *joined);
 static void on_retry_joined(struct bruit_uv *uv, void *context, const struct bruit_uv_joined *joined);
 static void on_rpc_joined(struct bruit_uv *uv, void *context, const struct bruit_uv_joined *joined);
+static void on_found_joined(struct bruit_uv *uv, void *context, const struct bruit_uv_joined *joined);
 
 /* ------------------------------------------------------------------ what went wrong, in Go's words */
 
@@ -209,4 +213,55 @@ static void on_rpc_joined(struct bruit_uv *uv, void *context, const struct bruit
     br_rpc_answer(join->call, br_blob_string(&error), joined->contacted);
     br_blob_release(&error);
     free(join);
+}
+
+/* ------------------------------------------------------------------ what discovery found */
+
+static void tell_found(struct br_agent *agent, const char *error)
+{
+    br_log(&agent->log, BRUIT_TRACE_ERROR, "agent.mdns", "Failed to join: %s", error);
+}
+
+/* One join of at most so many as a join may have. */
+static void join_some(struct br_agent *agent, const struct bruit_addr *addrs, size_t count)
+{
+    char(*texts)[BRUIT_ADDR_TEXT_MAX] = malloc(count * sizeof *texts);
+    const char **names = malloc(count * sizeof *names);
+    int error = BRUIT_ENOMEM;
+    if (texts != NULL && names != NULL) {
+        for (size_t i = 0; i < count; i++) {
+            (void)br_addr_format(&addrs[i], texts[i]);
+            names[i] = texts[i];
+        }
+        error = begin(agent, names, count, agent->options.replay, on_found_joined, agent);
+    }
+    if (error != 0)
+        tell_found(agent, reason_of(error));
+    free(texts);
+    free(names);
+}
+
+void br_agent_join_found(struct br_agent *agent, const struct bruit_addr *addrs, size_t count)
+{
+    while (count > 0 && agent->uv != NULL && agent->phase < BR_AGENT_LEAVING) {
+        size_t some = count < NAMES_MAX ? count : NAMES_MAX;
+        join_some(agent, addrs, some);
+        addrs += some;
+        count -= some;
+    }
+}
+
+static void on_found_joined(struct bruit_uv *uv, void *context, const struct bruit_uv_joined *joined)
+{
+    struct br_agent *agent = context;
+    struct br_blob error = BR_BLOB_EMPTY;
+    (void)uv;
+    if (agent->phase >= BR_AGENT_LEAVING)
+        return;
+    conclude(agent, joined, &error);
+    if (joined->contacted > 0)
+        br_log(&agent->log, BRUIT_TRACE_INFO, "agent.mdns", "Joined %u hosts", joined->contacted);
+    else
+        tell_found(agent, br_blob_string(&error));
+    br_blob_release(&error);
 }

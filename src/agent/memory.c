@@ -133,6 +133,7 @@ void br_agent_memory_keep(struct br_agent *agent, const struct bruit_event *even
         return;
     struct br_snapshot *snapshot = agent->memory->snapshot;
     bruit_time now = bruit_uv_now(agent->uv);
+    uint64_t began = uv_hrtime(), compactions = br_snapshot_compactions(snapshot);
     if (event->type == BRUIT_EVENT_STATUS)
         keep_member(agent, event);
     else if (event->type == BRUIT_EVENT_USER && bruit_event_read(event, &user) == 0)
@@ -141,6 +142,9 @@ void br_agent_memory_keep(struct br_agent *agent, const struct bruit_event *even
         br_snapshot_query_clock(snapshot, query.ltime, now);
     else
         return;
+    br_agent_measure_time(agent, "serf.snapshot.appendLine", br_bytes("", 0), uv_hrtime() - began);
+    if (br_snapshot_compactions(snapshot) != compactions)
+        br_agent_measure_time(agent, "serf.snapshot.compact", br_bytes("", 0), uv_hrtime() - began);
     if (!uv_is_active((uv_handle_t *)&agent->memory_timer) ||
         uv_timer_get_due_in(&agent->memory_timer) > BUSY_TICK_MS)
         arm(agent, BUSY_TICK_MS);

@@ -24,14 +24,10 @@
 #define PROTOCOL_MAX 5
 
 #define AT(member) offsetof(struct br_options, member)
-/* A flag with its key ("" becomes none), one that this version has not, and a key without a flag. */
+/* A flag with its key (NULL: none), and a key without a flag. */
 #define FLAG(name, kind, member, argument, fallback, key, help)                  \
     {                                                                            \
         {name, kind, AT(member), argument, fallback, help}, key, BR_OPTION_PLAIN \
-    }
-#define NOT_YET(name, kind)                                    \
-    {                                                          \
-        {name, kind, 0, NULL, NULL, ""}, NULL, BR_OPTION_PLAIN \
     }
 #define KEY(key, kind, member, fallback)                                     \
     {                                                                        \
@@ -59,6 +55,8 @@ static const struct br_option table[] = {
          "earlier ones, flags win over files, lists are joined. SIGHUP reads them again."),
     FLAG("disable-compression", BR_FLAG_SWITCH, disable_compression, NULL, NULL, NULL,
          "Send everything uncompressed. What comes in may be either."),
+    FLAG("discover", BR_FLAG_TEXT, discover, "cluster", NULL, "discover",
+         "Find the agents of this cluster name on the local network by multicast DNS, and join them."),
     FLAG("encrypt", BR_FLAG_TEXT, encrypt, "key", NULL, "encrypt_key",
          "Encrypt all gossip with this key, base64 of 16, 24 or 32 bytes: \"bruit keygen\" makes "
          "one. All members need the same."),
@@ -83,6 +81,13 @@ static const struct br_option table[] = {
          "Leave gracefully on SIGTERM too."),
     FLAG("log-level", BR_FLAG_TEXT, log_level, "trace|debug|info|warn|err", "INFO", "log_level",
          "The least level to show, in any case. Default: info."),
+    FLAG("mdns-disable-ipv4", BR_FLAG_SWITCH, mdns_disable_ipv4, NULL, NULL, "mdns.disable_ipv4",
+         "With -discover: do not ask by IPv4."),
+    FLAG("mdns-disable-ipv6", BR_FLAG_SWITCH, mdns_disable_ipv6, NULL, NULL, "mdns.disable_ipv6",
+         "With -discover: do not ask by IPv6."),
+    FLAG("mdns-iface", BR_FLAG_TEXT, mdns_iface, "name", NULL, "mdns.interface",
+         "With -discover: the network interface to find others on. Default: that of -iface, or the "
+         "system's choice."),
     FLAG("node", BR_FLAG_TEXT, node, "name", NULL, "node_name",
          "The name of this member, unique in the cluster. Default: the name of the host."),
     FLAG("profile", BR_FLAG_TEXT, profile, "lan|wan|local", "lan", "profile",
@@ -116,15 +121,7 @@ static const struct br_option table[] = {
      BR_OPTION_MAP},
     FLAG("tags-file", BR_FLAG_TEXT, tags_file, "path", NULL, "tags_file",
          "Keep the tags in this file: changes are written to it, and a new start reads them."),
-    NOT_YET("discover", BR_FLAG_LATER),
-    NOT_YET("mdns-iface", BR_FLAG_LATER),
-    NOT_YET("mdns-disable-ipv4", BR_FLAG_LATER_SWITCH),
-    NOT_YET("mdns-disable-ipv6", BR_FLAG_LATER_SWITCH),
-    KEY("discover", BR_FLAG_TEXT, discover, NULL),
     KEY("disable_name_resolution", BR_FLAG_SWITCH, disable_name_resolution, NULL),
-    KEY("mdns.interface", BR_FLAG_TEXT, mdns_iface, NULL),
-    KEY("mdns.disable_ipv4", BR_FLAG_SWITCH, mdns_disable_ipv4, NULL),
-    KEY("mdns.disable_ipv6", BR_FLAG_SWITCH, mdns_disable_ipv6, NULL),
     KEY("query_response_size_limit", BR_FLAG_INT, query_response_size_limit, "1024"),
     KEY("query_size_limit", BR_FLAG_INT, query_size_limit, "1024"),
     KEY("reconnect_interval", BR_FLAG_DURATION, reconnect_interval, "30s"),
@@ -152,7 +149,7 @@ static int read_files(struct br_options *into, const struct br_options *typed, c
 static void merge(struct br_options *into, struct br_options *from);
 static void release_layer(struct br_options *layer);
 static int check_scripts(struct br_options *options, char *why);
-static int check_later(const struct br_options *options, char *why);
+static int check_mdns(const struct br_options *options, char *why);
 static int check_interface_name(const struct br_options *options, char *why);
 static int check_tags(struct br_options *options, char *why);
 static void check_intervals(struct br_options *options, br_options_note_fn note, void *context);
@@ -232,7 +229,7 @@ int br_options_read(struct br_options *options, br_options_note_fn note, void *c
     if (error == 0)
         error = check_interface_name(options, why);
     if (error == 0)
-        error = check_later(options, why);
+        error = check_mdns(options, why);
     if (error != 0)
         return error;
     if (options->role != NULL && options->role[0] != 0)
@@ -360,17 +357,21 @@ static int check_scripts(struct br_options *options, char *why)
     return error;
 }
 
-/* Serf's checks of mDNS, and keys whose feature does not exist yet: whoever writes one relies on it. */
-static int check_later(const struct br_options *options, char *why)
+/* Serf looks at both families only when there is an interface; whoever switches both off finds nobody either way. */
+static int check_mdns(const struct br_options *options, char *why)
 {
-    if (is_given(options->mdns_iface) && !is_given(options->discover)) {
+    bool has_interface = is_given(options->mdns_iface);
+    if (has_interface && !is_given(options->discover))
         (void)snprintf(why, BR_WHY_MAX, "mDNS interface specified without enabling mDNS discovery");
-        return BRUIT_EINVAL;
-    }
-    if (!is_given(options->discover))
+    else if (has_interface && if_nametoindex(options->mdns_iface) == 0)
+        (void)snprintf(why, BR_WHY_MAX,
+                       "Invalid mDNS network interface: '%.60s' does not exist: \"ip link\" lists those that do",
+                       options->mdns_iface);
+    else if (is_given(options->discover) && options->mdns_disable_ipv4 && options->mdns_disable_ipv6)
+        (void)snprintf(why, BR_WHY_MAX, "Invalid mDNS configuration: both IPv4 and IPv6 are disabled");
+    else
         return 0;
-    (void)snprintf(why, BR_WHY_MAX, "'discover' is not in this version yet: leave it out");
-    return BRUIT_ENOSYS;
+    return BRUIT_EINVAL;
 }
 
 static int check_interface_name(const struct br_options *options, char *why)

@@ -24,6 +24,11 @@ static void respond(void *context, uint64_t query, struct bruit_bytes name, stru
     bruit_uv_kick(agent->uv);
 }
 
+static void ran(void *context, struct bruit_bytes command, uint64_t ns)
+{
+    br_agent_measure_time(context, "agent.invoke", command, ns);
+}
+
 int br_agent_set_handlers(struct br_agent *agent, const struct br_scripts *scripts)
 {
     const struct br_handlers_options options = {
@@ -31,6 +36,7 @@ int br_agent_set_handlers(struct br_agent *agent, const struct br_scripts *scrip
         .log = &agent->log,
         .timeout = agent->options.handler_timeout,
         .respond = respond,
+        .ran = ran,
         .context = agent,
     };
     if (agent->handlers == NULL && scripts->count == 0)

@@ -135,20 +135,17 @@ static void test_missing_and_malformed_values_are_refused(void **state)
     assert_int_equal(parse(WORDS("-help")), BR_FLAGS_HELP);
 }
 
-/*
- * Serf's flags of features that do not exist yet must not be taken for nothing: whoever gives one relies
- * on it.
- */
-static void test_flags_of_later_versions_are_refused_by_name(void **state)
+/* Discovery: an interface without it, one that is not there, and nobody to ask. */
+static void test_discovery_is_checked_in_serfs_words(void **state)
 {
-    static char *const later[] = {"-discover", "-mdns-iface"};
     (void)state;
-    for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
-        assert_int_equal(parse(WORDS(later[i], "value")), BR_FLAGS_UNSUPPORTED);
-        assert_non_null(strstr(why, "is not in this version yet"));
-        assert_non_null(strstr(why, later[i]));
-    }
-    assert_int_equal(parse(WORDS("-mdns-disable-ipv4")), BR_FLAGS_UNSUPPORTED);
+    assert_string_equal(refusal(WORDS("-mdns-iface", "lo")),
+                        "mDNS interface specified without enabling mDNS discovery");
+    assert_string_equal(refusal(WORDS("-discover", "c", "-mdns-iface", "nope0")),
+                        "Invalid mDNS network interface: 'nope0' does not exist: \"ip link\" lists those that do");
+    assert_string_equal(refusal(WORDS("-discover", "c", "-mdns-disable-ipv4", "-mdns-disable-ipv6")),
+                        "Invalid mDNS configuration: both IPv4 and IPv6 are disabled");
+    assert_int_equal(check(WORDS("-discover", "c", "-mdns-iface", "lo", "-mdns-disable-ipv6")), 0);
 }
 
 /* The values that Serf refuses are refused with Serf's words. */
@@ -234,6 +231,7 @@ static void test_role_becomes_a_tag_and_protocol_2_tells_nothing_else(void **sta
  * Metadata of 512 bytes is the last that fits: ff, a map of one pair, a letter, and 505 bytes behind da xx
  * xx.
  */
+/* conformance: serf 51 */
 static void test_tags_fill_512_bytes_and_no_more(void **state)
 {
     char tag[600];
@@ -299,7 +297,7 @@ static void test_configuration_carries_profile_label_and_versions(void **state)
     assert_false(config.compression);
 }
 
-/* The help comes from the same table: every flag that works is in it, those of later versions are not. */
+/* The help comes from the same table: every flag is in it. */
 static void test_help_lists_every_flag_once_and_is_80_wide(void **state)
 {
     struct br_blob help = BR_BLOB_EMPTY;
@@ -309,7 +307,7 @@ static void test_help_lists_every_flag_once_and_is_80_wide(void **state)
     assert_non_null(strstr(text, "  -advertise=addr[:port]"));
     assert_non_null(strstr(text, "  -tag=key=value"));
     assert_non_null(strstr(text, "  -rpc-auth=token"));
-    assert_null(strstr(text, "-discover"));
+    assert_non_null(strstr(text, "  -discover=cluster"));
     for (const char *line = text; *line != 0; line += strcspn(line, "\n") + 1)
         assert_true(strcspn(line, "\n") <= 80);
     br_blob_release(&help);
@@ -323,7 +321,7 @@ int main(void)
         cmocka_unit_test(test_flags_end_at_the_first_word_that_is_none),
         cmocka_unit_test(test_unknown_flag_suggests_the_nearest),
         cmocka_unit_test(test_missing_and_malformed_values_are_refused),
-        cmocka_unit_test(test_flags_of_later_versions_are_refused_by_name),
+        cmocka_unit_test(test_discovery_is_checked_in_serfs_words),
         cmocka_unit_test(test_bad_values_get_serfs_sentences),
         cmocka_unit_test(test_advertising_nowhere_is_refused),
         cmocka_unit_test(test_keys_of_16_24_and_32_bytes_are_taken),
