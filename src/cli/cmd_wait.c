@@ -34,6 +34,9 @@
 /* What an agent may need to answer the last look, the only one with -timeout=0s. */
 #define GRACE_TIME (500 * BRUIT_MILLISECOND)
 
+/* How long an agent may take to hang up. */
+#define HANG_UP_MS 200
+
 /* So many names are told of those that are waited for. */
 #define NAMES_MAX 10
 
@@ -387,8 +390,8 @@ static bool converged_holds(struct waiting *w)
     }
     bool is_good = is_echo_good(w, &echo) && is_still(w);
     if (is_good)
-        br_blob_printf(next_sentence(w), "all %zu alive members answer, and nothing changed for a second",
-                       echo.alive);
+        br_blob_printf(next_sentence(w), "%s%zu alive member%s, and nothing changed for a second",
+                       echo.alive == 1 ? "" : "all ", echo.alive, echo.alive == 1 ? " answers" : "s answer");
     br_blob_release(&echo.stranger);
     return is_good;
 }
@@ -458,11 +461,23 @@ static int connect_all(struct waiting *w)
     return error;
 }
 
+/* Says that no more will be asked, and takes what comes until the agent hangs up: closed with something unread, a
+ * connection would be reset, and a real agent would log errors about it. */
+static void hang_up(struct br_session *bell)
+{
+    struct pollfd ready = {.fd = bell->fd, .events = POLLIN};
+    char scrap[4096];
+    if (bell->fd >= 0 && shutdown(bell->fd, SHUT_WR) == 0)
+        while (poll(&ready, 1, HANG_UP_MS) == 1 && recv(bell->fd, scrap, sizeof scrap, MSG_DONTWAIT) > 0)
+            continue;
+    br_session_close(bell);
+}
+
 static void disconnect(struct waiting *w)
 {
     br_session_close(&w->agent);
-    br_session_close(&w->bells[0]);
-    br_session_close(&w->bells[1]);
+    hang_up(&w->bells[0]);
+    hang_up(&w->bells[1]);
 }
 
 /* False when the agent has closed the connection. */

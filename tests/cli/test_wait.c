@@ -279,6 +279,8 @@ static void test_converged_means_that_all_alive_answer(void **state)
 {
     (void)state;
     start("a", 0);
+    expect(0, WORDS("-converged", "-timeout=20s"),
+           "1 alive member answers, and nothing changed for a second.\n");
     struct agent *b = start("b", 0);
     expect(0, WORDS("-members=2", "-converged", "-timeout=20s"),
            "2 members are alive; all 2 alive members answer, and nothing changed for a second.\n");

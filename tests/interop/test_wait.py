@@ -1,4 +1,4 @@
-"""`bruit wait` and --format=json against agents of both kinds."""
+"""`bruit wait`, and every command with -format=json, against agents of both kinds."""
 import json
 import subprocess
 import time
@@ -38,8 +38,11 @@ def test_wait_for_members_of_both_kinds(lab, kind):
     result, _ = end()
     check(result, 0, "3 members are alive.\n")
     step("three members seen %.2f s after the last had joined" % (now() - joined))
+    since = now()
     check(lab.command("ours", "wait", "-rpc-addr=" + first.rpc_text, "-members=3", "-converged"), 0,
           "3 members are alive; all 3 alive members answer, and nothing changed for a second.\n")
+    if first.log_since(since, r"\[ERR\] agent.ipc"):
+        raise Failure("the agent complains: %s" % first.log_since(since, r"\[ERR\]"))
     lab.agents[1].kill()
     check(lab.command("ours", "wait", "-rpc-addr=" + first.rpc_text, "-node=second", "-status=failed",
                       "-timeout=60s", timeout=90), 0, "second is failed.\n")
@@ -71,3 +74,48 @@ def test_wait_says_what_was_seen(lab, kind):
     if time.monotonic() - started > 3:
         raise Failure("it took %.1f s to notice that 1 s was over" % (time.monotonic() - started))
     first.resume()
+
+
+JSON_COMMANDS = [
+    (["members"], 0, {"members"}),
+    (["info"], 0, {"agent", "event_handlers", "runtime", "serf", "tags"}),
+    (["event", "deploy", "v2"], 0, {"event", "coalesce"}),
+    (["query", "-timeout=1s", "uptime"], 0, {"Acks", "Responses"}),
+    (["reachability"], 0, {"members", "alive", "acks", "missing", "unexpected", "duplicates", "seconds",
+                           "last_ack_seconds"}),
+    (["rtt", "first", "second"], 0, {"from", "to", "rtt_ms"}),
+    (["tags", "-set", "a=b"], 0, {"set", "deleted"}),
+    (["keys", "-list"], 1, {"error", "keys", "messages", "members", "answers", "failures"}),
+    (["keys"], 1, {"error"}),
+    (["force-leave", "second"], 0, {"node", "prune"}),
+    (["join"], 1, {"error"}),
+    (["wait", "-members=1", "-timeout=20s"], 0, {"reached", "seen", "seconds", "members"}),
+    (["leave"], 0, {"left"}),
+    (["members"], 1, {"error"}),
+]
+
+
+# Who: a script that reads our commands with a JSON parser, against an agent of either kind. Each prints one object with
+# the keys of docs/cli.md, and an "error" goes with exit code 1; an event on the monitor is one line.
+@interop(KINDS, ours_only=True)
+def test_every_command_speaks_json(lab, kind):
+    first = lab.agent(kind, name="first")
+    second = lab.agent("real", name="second", join=first)
+    lab.agree(what="joined")
+    follow = subprocess.Popen([lab.binaries["ours"], "monitor", "-format=json", "-rpc-addr=" + first.rpc_text],
+                              stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+    seen = [json.loads(follow.stdout.readline())]       # the log of the past: it follows
+    for words, code, keys in JSON_COMMANDS:
+        if words[0] == "force-leave":
+            second.kill()
+            check(lab.command("ours", "wait", "-rpc-addr=" + first.rpc_text, "-node=second", "-status=failed",
+                              "-timeout=60s", timeout=90), 0, "second is failed.\n")
+        got, out, err = lab.command("ours", words[0], "-format=json", "-rpc-addr=" + first.rpc_text, *words[1:])
+        if got != code or err or set(json.loads(out)) != keys:
+            raise Failure("bruit %s: exit code %d and %r, stderr %r" % (" ".join(words), got, out, err))
+    seen += [json.loads(line) for line in follow.stdout]
+    events = [record["event"] for record in seen if "event" in record]
+    if follow.wait(20) != 1 or "error" not in seen[-1] or not {"user", "member-update"} <= set(events):
+        raise Failure("the monitor ended with %r and said %r" % (follow.returncode, events))
+    if not all(len(record) == 1 for record in seen if "log" in record):
+        raise Failure("a line of the log is more than that: %r" % seen)
