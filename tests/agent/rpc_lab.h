@@ -1,6 +1,6 @@
 /*
- * A laboratory for the RPC server, shared by its tests: the server on a loop of its own, a backend of the test's making,
- * and clients that speak byte by byte over real connections. Each test program has its own (everything is static).
+ * A laboratory for the RPC server, shared by its tests: the server on a loop of its own, a backend of the test's
+ * making, and clients that speak byte by byte over real connections. Each program has its own: everything is static.
  */
 #ifndef BRUIT_TEST_AGENT_RPC_LAB_H
 #define BRUIT_TEST_AGENT_RPC_LAB_H

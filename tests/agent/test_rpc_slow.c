@@ -239,8 +239,8 @@ static void test_many_slow_clients_hold_a_bounded_memory(void **state)
 }
 
 /*
- * A client asks for long lists, and then for what nobody knows, before it reads anything. The connection ends with that,
- * but not before the answers have gone out: to close at once would lose those that wait, and what it was told last.
+ * A client asks for long lists, and then for what nobody knows, before it reads anything. The connection ends with
+ * that, but not before the answers have gone out: to close at once would lose those that wait, and the last word.
  */
 /* conformance: rpc 4 */
 static void test_what_was_answered_before_the_end_still_arrives(void **state)
