@@ -59,6 +59,15 @@ def leave_and_see_left(lab, how, *leavers):
     lab.nobody_reported("failed", since, except_about={leaver.name for leaver in leavers})
 
 
+def force_out_and_see_left(lab, by, victim):
+    """Somebody says for a failed one that it has left: left everywhere."""
+    since = now()
+    by.rpc().call("force-leave", {"Node": victim.name, "Prune": False})
+    victim.expected = "left"
+    lab.agree(what="%s forced out by %s" % (victim, by))
+    lab.everybody_reports("leave", victim, since)
+
+
 def change_tags(lab, agent, changed, removed=()):
     """Tags set at run time: everybody sees exactly the new ones, and a stream at everybody else reports the update."""
     since = now()

@@ -64,6 +64,7 @@ class Test:
         self.is_alone = options.get("alone", False)
         self.is_ours_only = options.get("ours_only", False)
         self.needs_serf = options.get("needs_serf", True)
+        self.talk = options.get("talk", [])
         self.seconds_max = options.get("seconds_max", 300)
 
 
@@ -73,6 +74,7 @@ def interop(cases=None, **options):
     long: only with --long; or the cases that are. alone: never beside another test.
     ours_only: says nothing when serf plays our part.
     needs_serf=False: runs without the real program. seconds_max: killed after that.
+    talk: what real agents log in this test at [WARN] and [ERR] besides USUAL_TALK, as regular expressions.
     """
     def register(function):
         for case, arguments in (cases or {None: {}}).items():
@@ -199,6 +201,22 @@ LOG_RULES = [(re.compile(rule), kind) for rule, kind in (
 
 # Left out where the last lines of an agent are shown: they come by the dozen and tell nothing.
 IDLE_TALK = r"messageJoinType|agent: Received event|Stream connection from|^\s*$"
+
+
+# What real agents log at [WARN] and [ERR] of each other when somebody dies, stops, leaves or comes back: with serf in
+# our part (BRUIT=/usr/bin/serf) they say the same. Whatever else they say at these levels is a complaint about us.
+USUAL_TALK = [
+    r"memberlist: Failed fallback ping: .*(i/o timeout|EOF|reset by peer)",      # of a stopped or dying member
+    r"memberlist: Refuting a (suspect|dead) message",       # from one who was stopped, cut off, or just restarted
+    r"memberlist: Refuting an alive message",               # about itself, from its last life
+    r"agent: Serf shutdown detected",                       # of one that was told to leave
+    r"memberlist: Push/[Pp]ull with \S+ failed: dial tcp",  # with one who has just died
+]
+CONFLICT_TALK = [r"memberlist: Conflicting address for", r"serf: Name conflict for", r"serf: Node name conflicts with"]
+KEY_TALK = [r"memberlist: failed to receive: No installed keys could decrypt", r"memberlist: Decrypt packet failed",
+            r"failed to receive: (Encryption is configured but|Remote state is encrypted and)", r"error joining"]
+# The areas whose tests tell stories of members. In the others real agents are sent nonsense on purpose.
+STORIES = {"events", "files", "keys", "mixed", "network", "rest", "start", "variants"}
 
 
 class Report:
@@ -349,6 +367,15 @@ class Agent:
 
     def log_since(self, since, pattern):
         return [line for when, line in self.lines if when >= since and re.search(pattern, line)]
+
+    def lines_as_real(self):
+        """What it said in those of its lives in which it was the real program."""
+        is_real = False
+        for _, line in list(self.lines):
+            if line.startswith("--- started: "):
+                is_real = line.split()[2] == self.lab.binaries["real"]
+            elif is_real:
+                yield line
 
     # ---- control
 
@@ -584,6 +611,14 @@ class Lab:
             return [agent.name for agent in self.speaking() if agent is not subject and agent.name not in said]
         until(lambda: not missing(), seconds,
               lambda: "%s of %s in the log of %s" % (kind, subject, ", ".join(missing())))
+
+    def nobody_complained(self, talk):
+        """Raises when a real agent has logged something at [WARN] or [ERR] that is neither usual nor of this test."""
+        usual = re.compile("|".join(USUAL_TALK + list(talk)) or "$^")
+        wrong = ["%s: %s" % (agent, line.strip()) for agent in self.agents for line in agent.lines_as_real()
+                 if re.search(r"\[(WARN|ERR)\]", line) and not usual.search(line)]
+        if wrong:
+            raise Failure("real agents should not have had to say:\n    " + "\n    ".join(wrong[:12]))
 
     # ---- commands
 

@@ -1,9 +1,10 @@
 """Events, queries and coordinates in a cluster of both kinds, and the commands about them against both."""
+import concurrent.futures
 import re
 import threading
 import time
 
-from support import Failure, Rpc, hold, interop, step, until
+from support import CONFLICT_TALK, SYNC_SECONDS, Failure, Rpc, hold, interop, step, until
 
 KINDS = {"real": {"kind": "real"}, "ours": {"kind": "ours"}}
 
@@ -53,30 +54,42 @@ def ask(agent, seconds_max=20, **body):
         if record["Type"] == "done":
             rpc.close()
             return sorted(acks), sorted(responses)
+        if record["From"] == "":
+            continue        # a race of the real program, docs/wire/serf-rpc.md section 4.9
         if record["Type"] == "ack":
             acks.append(record["From"])
         else:
             responses.append((record["From"], bytes(record["Payload"])))
 
 
-# Who: six agents, three of each kind; each sends an event, one after the other. Every agent must deliver each of them
-# once, and with one Lamport time everywhere.
+# Who: six agents, three of each kind; each sends an event, one after the other, and then all send five at once. Every
+# agent must deliver each of them once, and with one Lamport time everywhere.
 @interop()
 def test_event_from_either_side_is_delivered_once_everywhere(lab):
     lab.cluster()
     ears = [Ear(lab, agent) for agent in lab.agents]
     for number, agent in enumerate(lab.agents):
-        agent.rpc().call("event", {"Name": "news", "Payload": b"%d" % number, "Coalesce": False})
-        until(lambda: all(len(ear.events) > number for ear in ears), 15,
+        send(agent, number)
+        until(lambda: all(len(ear.events) > number for ear in ears), SYNC_SECONDS,
               lambda: "event %d of %s at %s" % (number, agent, [str(ear.agent) for ear in ears
                                                                if len(ear.events) <= number]))
         step("event of %s is everywhere" % agent)
-    hold(3, lambda: None)
-    for ear in ears:
-        if sorted(ear.events) != sorted(ears[0].events) or len(ear.events) != len(lab.agents):
-            raise Failure("%s heard %s, and %s heard %s" % (ears[0].agent, ears[0].events, ear.agent, ear.events))
     if len({ltime for ltime, _, _ in ears[0].events}) != len(lab.agents):
         raise Failure("two events one after the other have one time: %s" % ears[0].events)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        list(pool.map(lambda number: [send(lab.agents[number], 10 * number + each) for each in range(10, 15)],
+                      range(len(lab.agents))))
+    count = 6 * len(lab.agents)
+    until(lambda: all(len(ear.events) >= count for ear in ears), SYNC_SECONDS,
+          lambda: "%d events, not %s" % (count, {str(ear.agent): len(ear.events) for ear in ears}))
+    hold(3, lambda: None)
+    for ear in ears:
+        if sorted(ear.events) != sorted(ears[0].events) or len(ear.events) != count:
+            raise Failure("%s heard %s, and %s heard %s" % (ears[0].agent, ears[0].events, ear.agent, ear.events))
+
+
+def send(agent, number):
+    agent.rpc().call("event", {"Name": "news", "Payload": b"%d" % number, "Coalesce": False})
 
 
 # Who: a burst of five events of one name that may be coalesced, sent by either kind. Both kinds tell only the last.
@@ -150,28 +163,6 @@ def expect(asker, wanted, what, **body):
     raise Failure("%s: answered by %s\n    and not by %s" % (what, (acks, responses), wanted))
 
 
-# Who: four agents find their coordinates for a while; then `serf rtt` between the kinds must say the same of either
-# side within 20 %.
-@interop()
-def test_coordinates_of_the_kinds_agree(lab):
-    lab.cluster(real=2, ours=2)
-    pair = lab.of("real")[0], lab.of("ours")[0]
-
-    def estimates():
-        found = []
-        for agent in pair:
-            code, out, _ = lab.command("real", "rtt", "-rpc-addr=" + agent.rpc_text, pair[0].name, pair[1].name)
-            match = re.search(r"rtt: ([\d.]+) ms", out)
-            found += [float(match.group(1))] if code == 0 and match else []
-        return found
-
-    def agree():
-        found = estimates()
-        return len(found) == 2 and max(found) <= 1.2 * min(found) and found
-    hold(10, lambda: None)
-    step("estimates: %s" % until(agree, 30, lambda: "estimates that agree, not %s ms" % estimates()))
-
-
 ASKED = {
     "event": ["event", "deploy", "v2"],
     "event-alone": ["event", "-coalesce=false", "deploy"],
@@ -197,7 +188,7 @@ ASKED = {
 
 # Who: the real command line and ours, each against an agent of either kind in one cluster. All four must print the
 # same, save the order in which members answer.
-@interop()
+@interop(talk=["agent: failed to (send user event|start user query)", "failed to compile filter regex"])
 def test_commands_print_the_same_of_both(lab):
     lab.cluster(real=2, ours=2)
     for case, words in ASKED.items():
@@ -228,7 +219,7 @@ def test_reachability_names_who_does_not_answer(lab):
 
 # Who: a newcomer of either kind with a name that is taken. The cluster says so, it ends by itself with exit code 0, and
 # nobody takes the one who had the name first for failed or left.
-@interop(KINDS)
+@interop(KINDS, talk=CONFLICT_TALK + ["minority in name conflict", "Shutdown without a Leave"])
 def test_newcomer_with_a_taken_name_ends_without_leaving(lab, kind):
     lab.cluster(real=2, ours=2)
     since = lab.watcher.reports[-1].time

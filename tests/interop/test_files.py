@@ -1,10 +1,13 @@
 """What an agent keeps in files, and what its handlers are told: either program goes on with what the other wrote."""
+import contextlib
 import json
 import os
+import re
 import shutil
 import tempfile
 
 from support import Failure, hold, interop, random_key, step, until
+from test_events import ask
 
 HANDOVERS = {"real-to-ours": {"kinds": ("real", "ours")}, "ours-to-real": {"kinds": ("ours", "real")},
              "ours-to-ours": {"kinds": ("ours", "ours")}}
@@ -36,25 +39,72 @@ class Folder:
             return file.read()
 
 
-# Who: three agents with snapshots. The third is killed, and the other program takes its place with the file it left.
-# Nobody tells it whom to join: it must find back by itself.
+# Who: three agents; one keeps a snapshot and a list of the user events it was handed. It is killed, and the other
+# program takes its place with the file it left. First alone, with nobody to find in the file: its clocks go on from
+# where they were. Then with all of it, and nobody tells it whom to join: it must find back by itself, and is handed
+# what is new, but not what was handed out in the life before.
 @interop(HANDOVERS)
-# conformance: serf 57
-def test_restart_from_the_snapshot_of_the_other_program_finds_back(lab, kinds):
+# conformance: serf 57, 60
+def test_restart_from_the_snapshot_of_the_other_program_goes_on(lab, kinds):
     folder = Folder(lab)
     first = lab.agent("real")
-    lab.agent("ours", join=first)
-    wanderer = lab.agent(kinds[0], name="wanderer", join=first, flags=["-snapshot=" + folder.file("snap")])
+    ours = lab.agent("ours", join=first)
+    remembers = ["-snapshot=" + folder.file("snap"),
+                 "-event-handler=user=cat >/dev/null; echo $SERF_USER_EVENT >>" + folder.file("heard")]
+    wanderer = lab.agent(kinds[0], name="wanderer", join=first, flags=remembers)
     lab.agree(what="all joined")
-    hold(1, lambda: None)
-    lab.agent("real", name="late", join=first)  # the real one writes what waits when there is more to write
+    for number in range(3):
+        ours.rpc().call("event", {"Name": "old%d" % number, "Payload": b"", "Coalesce": False})
+        until(lambda: "old%d" % number in folder.text("heard"), 15, "event %d is heard" % number)
+    ask_until_noted(lab, first, folder)
     until(lambda: "alive: " + first.name in folder.text("snap"), 15, lambda: "the snapshot: " + folder.text("snap"))
+    until(lambda: last_clock(folder, "event") == 3, 15, lambda: "the snapshot: " + folder.text("snap"))
     wanderer.kill()
     lab.agree(what="the kill")
     step("killed; its snapshot:\n" + folder.text("snap"))
     wanderer.kind = kinds[1]
+    goes_on_from_its_clocks(lab, wanderer, folder)
+    wanderer.flags = remembers
     wanderer.start()
     lab.agree(what="back again")
+    ours.rpc().call("event", {"Name": "new", "Payload": b"", "Coalesce": False})
+    until(lambda: "new" in folder.text("heard"), 15, "the new event is heard")
+    hold(2, lambda: None)
+    if folder.text("heard").split() != ["old0", "old1", "old2", "new"]:
+        raise Failure("%s was handed %s" % (wanderer, folder.text("heard").split()))
+
+
+def last_clock(folder, name):
+    """Of the member, event or query clock the last that the snapshot holds."""
+    found = re.findall(r"^%s: (\d+)$" % {"member": "clock"}.get(name, name + "-clock"), folder.text("snap"), re.M)
+    return int(found[-1]) if found else 0
+
+
+def ask_until_noted(lab, agent, folder):
+    """A query may be lost; whoever hears one notes its time. The real program writes when there is more to write."""
+    for number in range(5):
+        ask(agent, Name="q", Timeout=10**9)
+        lab.agent("real", name="late-%d" % number, join=agent)
+        with contextlib.suppress(Failure):
+            until(lambda: last_clock(folder, "query") > 0, 3, "a query is noted")
+            return
+    raise Failure("no query is noted in the snapshot:\n" + folder.text("snap"))
+
+
+def goes_on_from_its_clocks(lab, agent, folder):
+    """With a snapshot that names nobody, what it knows of time can come from the file alone."""
+    kept = "".join(line for line in folder.text("snap").splitlines(True) if "alive: " not in line)
+    agent.flags = ["-snapshot=" + folder.file("alone", kept)]
+    agent.start()
+    agent.expected = "failed"
+    stats = agent.rpc().call("stats", has_answer=True)["serf"]
+    for name in ("member", "event", "query"):
+        if int(stats[name + "_time"]) < last_clock(folder, name) + 1 or last_clock(folder, name) == 0:
+            raise Failure("the %s clock of %s is %s; its snapshot:\n%s" % (name, agent, stats[name + "_time"], kept))
+    step("its clocks: %s" % {name: stats[name + "_time"] for name in ("member", "event", "query")})
+    agent.process.kill()
+    agent.process.wait()
+    agent.drop_rpc()
 
 
 # Who left on purpose stays away, unless it is told to come back.

@@ -61,7 +61,8 @@ def test_keys_are_rotated_from_either_side(lab, kind):
 
 
 # Who: wrong keys, and a cluster without encryption. Both programs say the same of both kinds, save the order of rows.
-@interop()
+@interop(talk=["serf: Failed to (install|change|remove)"])
+# conformance: serf 46, 48
 def test_refused_keys_are_told_in_the_same_words(lab):
     old = random_key(32)
     lab.cluster(real=2, ours=2, real_flags=["-encrypt=" + old], our_flags=["-encrypt=" + old])
@@ -75,7 +76,8 @@ def test_refused_keys_are_told_in_the_same_words(lab):
         step("keys %s: exit code %d, the same" % (words[0].split("=")[0], answers[0][0]))
 
 
-@interop()
+@interop(talk=["serf: No keyring to modify", "serf: Keyring is empty"])
+# conformance: serf 46
 def test_cluster_without_keys_says_so(lab):
     lab.cluster(real=1, ours=2)
     for words in (["-install=" + random_key(32)], ["-list"]):
@@ -86,7 +88,8 @@ def test_cluster_without_keys_says_so(lab):
 
 
 # Who: our agent has more keys than an answer has room for. It shows as many as fit, as real serf does of the same.
-@interop()
+@interop(talk=["serf: truncated key list response"])
+# conformance: serf 47
 def test_long_list_is_cut_alike(lab):
     ring = [random_key(32) for _ in range(40)]
     path = "/tmp/bruit-keys-%d.json" % os.getpid()
@@ -106,6 +109,7 @@ def test_long_list_is_cut_alike(lab):
 
 # Who: an agent of ours with a keyring file takes part in a rotation. The file holds the new ring, the one in use first.
 @interop(ours_only=True)
+# conformance: serf 46
 def test_rotation_is_kept_in_the_keyring_file(lab):
     old, new = random_key(32), random_key(32)
     path = "/tmp/bruit-ring-%d.json" % os.getpid()

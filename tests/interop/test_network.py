@@ -2,13 +2,20 @@
 
 Every test here gets a Network, made before the test process has threads (run.py).
 """
+import collections
 import contextlib
+import fcntl
 import json
 import os
+import re
+import select
+import struct
 import tempfile
+import threading
+import time
 
 from story import kill_and_see_failed, leave_and_see_left, restart_and_see_alive
-from support import Failure, hold, interop, now, random_key, step, until
+from support import CONFLICT_TALK, KEY_TALK, Failure, Skip, hold, inside, interop, now, random_key, step, until
 
 CUT_SECONDS = 40
 GIVE_UP_SECONDS = 60        # three of six fall silent at once: with probes and confirmations lost, that takes its time
@@ -100,7 +107,7 @@ def leave_until_heard(lab, side):
 
 # Who: two of ours and three real ones live through all of it: kill, restart, leave and return, a new key brought in by
 # restarts in turn (the old first, then the new first, then the new alone), and a partition. They converge after each.
-@interop(seconds_max=400)
+@interop(seconds_max=400, talk=KEY_TALK)
 # conformance: memberlist 70
 def test_two_of_ours_and_three_real_converge_after_everything(lab, network):
     with tempfile.TemporaryDirectory() as folder:
@@ -163,7 +170,8 @@ def test_replacement_bound_to_every_address_is_no_conflict(lab, network, first, 
 
 # Who: the same, but the second is bound to the host's address itself and so advertises 4 bytes where the first had 16.
 # That is another address to memberlist: each bystander, ours too, must call it a conflict.
-@interop({"real-by-ours": {"first": "real", "second": "ours"}, "ours-by-real": {"first": "ours", "second": "real"}})
+@interop({"real-by-ours": {"first": "real", "second": "ours"}, "ours-by-real": {"first": "ours", "second": "real"}},
+         talk=CONFLICT_TALK)
 # conformance: memberlist 39
 def test_four_byte_form_of_a_sixteen_byte_address_is_a_conflict(lab, network, first, second):
     bystanders = [agent_on(lab, network, 2, 1, "real")]
@@ -189,3 +197,76 @@ def test_host_without_an_address_is_refused(lab, network, kind):
     until(lambda: not agent.is_running, 15, "%s ends" % agent)
     if agent.process.returncode != 1:
         raise Failure("%s ended with exit code %s" % (agent, agent.process.returncode))
+
+
+TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454ca, 0x0001, 0x1000
+
+
+class SlowLine(threading.Thread):
+    """A second line between the two sides, on which every packet takes its time. Not every kernel has netem."""
+
+    def __init__(self, network, seconds):
+        super().__init__(daemon=True)
+        self.seconds = seconds
+        self.ends = {}
+        mine, theirs = (self.open_end(network, number) for number in (1, 2))
+        self.ends = {mine: theirs, theirs: mine}
+        self.start()
+
+    @staticmethod
+    def open_end(network, number):
+        side = network.sides[number - 1]
+        try:
+            with inside(side):
+                end = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+                fcntl.ioctl(end, TUNSETIFF, struct.pack("16sH22x", b"line", IFF_TUN | IFF_NO_PI))
+        except OSError as error:
+            raise Skip("no tunnel device in a network namespace: %s" % error)
+        network.ip(side, "link set line up")
+        network.ip(side, "route replace 10.81.%d.0/24 dev line" % (3 - number))
+        return end
+
+    def run(self):
+        waiting = collections.deque()
+        while True:
+            ready, _, _ = select.select(self.ends, (), (), max(0.0, waiting[0][0] - now()) if waiting else None)
+            for end in ready:
+                waiting.append((now() + self.seconds, self.ends[end], os.read(end, 65536)))
+            while waiting and waiting[0][0] <= now():
+                _, end, packet = waiting.popleft()
+                with contextlib.suppress(OSError):      # what does not fit any more is lost, as on any line
+                    os.write(end, packet)
+
+
+# Who: two hosts 20 ms apart, both with agents of both kinds. After a while each real agent and each of ours know how
+# far the other host is: both ends of a pair say the same within 20 %, and what they say is near to what it is.
+@interop(seconds_max=200)
+def test_both_kinds_measure_the_same_distance(lab, network):
+    SlowLine(network, 0.010)
+    left, right = settle(lab, network, (["real", "ours", "real"], ["ours", "real", "ours"]))
+    pairs = [(one, other) for one in left for other in right if one.kind != other.kind]
+    calm = [now()]
+
+    def distance(program, asked, other):
+        code, out, err = lab.command(program, "rtt", "-rpc-addr=" + asked.rpc_text, other.name,
+                                     namespace=asked.namespace)
+        match = re.fullmatch(r"Estimated \S+ <-> \S+ rtt: ([\d.]+) ms\n", out)
+        if code != 0 and "Could not find a coordinate" not in out + err or code == 0 and match is None:
+            raise Failure("%s rtt of %s: %d, %r, %r" % (program, asked, code, out, err))
+        return float(match.group(1)) if match else 0.0      # it has not been probed yet
+
+    def apart():
+        wrong = []
+        for one, other in pairs:
+            said = distance("real", one, other), distance("real", other, one)
+            if max(said) > 1.2 * min(said) or not 16 <= min(said) <= max(said) <= 30:
+                wrong.append("%s and %s say %.2f and %.2f ms" % (one, other, *said))
+        return wrong
+
+    def agreed():
+        if apart():
+            calm[0] = now()
+        return now() - calm[0] > 3
+    until(agreed, 90, lambda: "; ".join(apart()))
+    for one, other in pairs:
+        step("%s <-> %s: %.2f and %.2f ms" % (one, other, distance("real", one, other), distance("ours", other, one)))

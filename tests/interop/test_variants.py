@@ -1,7 +1,7 @@
 """The same life once more under every variant of the wire: key sizes, compression on and off, IPv6, versions."""
-from story import (change_tags, kill_and_see_failed, leave_and_see_left, restart_and_see_alive, stop_for_a_while,
-                   try_to_change_tags)
-from support import Failure, Lab, interop, random_key
+from story import (change_tags, force_out_and_see_left, kill_and_see_failed, leave_and_see_left,
+                   restart_and_see_alive, stop_for_a_while, try_to_change_tags)
+from support import KEY_TALK, Failure, Lab, interop, random_key
 
 QUIET = ["-disable-compression"]
 
@@ -27,8 +27,9 @@ VARIANTS = {
 }
 
 
-# Who: three and three under one variant of the wire live through everything at once: two are killed and come back, new
-# tags, two are stopped for 20 s, two leave and come back. After each act all six agree on members, statuses and tags.
+# Who: three and three under one variant of the wire live through everything at once: two are killed, forced out and
+# come back, new tags, two are stopped for 20 s, two leave and come back. After each act all six agree on members,
+# statuses and tags.
 @interop(VARIANTS, long=VARIANTS.keys() - {"key32", "no-compression", "ipv6", "mix"}, seconds_max=240)
 # conformance: serf 65
 def test_lives_through_everything(lab, real_flags, our_flags, key, ipv6, seed):
@@ -36,6 +37,8 @@ def test_lives_through_everything(lab, real_flags, our_flags, key, ipv6, seed):
     real, ours = lab.cluster(seed=seed, real_flags=real_flags + encrypt, our_flags=our_flags + encrypt, is_ipv6=ipv6)
     versions_are_as_configured(lab)
     kill_and_see_failed(lab, real[2], ours[2])
+    force_out_and_see_left(lab, ours[0], real[2])
+    force_out_and_see_left(lab, real[0], ours[2])
     restart_and_see_alive(lab, real[0], ours[2])
     restart_and_see_alive(lab, ours[0], real[2])
     change_tags(lab, real[1], {"role": "changed", "new": "x" * 300}, ["name"])
@@ -63,7 +66,7 @@ def versions_are_as_configured(lab: Lab):
 
 # Who: somebody holds another key, or none. He must not get in, and the cluster must not notice more than a log line.
 @interop({"%s-%s" % (kind, what): {"kind": kind, "what": what}
-          for kind in ("real", "ours") for what in ("other-key", "no-key")})
+          for kind in ("real", "ours") for what in ("other-key", "no-key")}, talk=KEY_TALK)
 def test_stranger_with_the_wrong_key_stays_out(lab, kind, what):
     encrypt = ["-encrypt=" + random_key(32)]
     lab.cluster(real=2, ours=2, real_flags=encrypt, our_flags=encrypt)
