@@ -6,6 +6,7 @@
  * first line in which two builds differ says when and who. `./check --all` compares the output of gcc and clang, -O0
  * and -O3. Here every story is also told twice: other addresses in memory must not change it, and another seed must.
  */
+#include "simulation.h"
 #include "support/world.h"
 
 #include <inttypes.h>
@@ -65,6 +66,7 @@ int main(void)
     }
     free(first);
     free(again);
+    failures += tell_simulation();
     return failures != 0;
 }
 
