@@ -212,7 +212,8 @@ static void test_low_intervals_are_raised_with_a_warning(void **state)
     assert_int_equal(options.protocol, 5);
 }
 
-/* A script still uses -role; an old cluster speaks protocol 2 (docs/wire/serf-agent.md, item 17). */
+/* A script still uses -role; an old cluster speaks protocol 2. */
+/* conformance: agent 17 */
 static void test_role_becomes_a_tag_and_protocol_2_tells_nothing_else(void **state)
 {
     struct br_tag_set set;

@@ -245,6 +245,13 @@ static void test_second_signal_ends_the_patience(void **state)
     expect(process, "Gracefully shutting down agent...");
     (void)kill(process->pid, SIGHUP);
     expect_end(process, 1);
+
+    process = start(WORDS("-node", "n"));
+    await_running(process);
+    (void)kill(process->pid, SIGINT);
+    expect(process, "Gracefully shutting down agent...");
+    (void)kill(process->pid, SIGINT);
+    expect_end(process, 1);
 }
 
 /* conformance: agent 5 */
@@ -273,6 +280,54 @@ static void test_what_signals_do_can_be_turned_round(void **state)
     expect_end(quitter, 1);
 }
 
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/*
+ * On a network as slow as WAN's, with the only peer stopped, telling that we leave takes longer than anybody waits for
+ * after a signal: the agent is gone after 3 s, and says by its exit code that it was not done.
+ */
+/* conformance: agent 6 */
+static void test_patience_with_a_leave_ends_after_3_seconds(void **state)
+{
+    char bind[64], flag[96];
+    (void)state;
+    struct process *peer = start(WORDS("-node", "a", "-profile=wan"));
+    await_running(peer);
+    snprintf(flag, sizeof flag, "-join=%s", told(peer, "Bind addr: '", bind));
+    struct process *leaver = start(WORDS("-node", "b", "-profile=wan", "-broadcast-timeout=30s", flag));
+    await_running(leaver);
+    expect(leaver, "EventMemberJoin: a 127.0.0.1\n");
+    (void)kill(peer->pid, SIGSTOP);
+    (void)kill(leaver->pid, SIGINT);
+    expect(leaver, "==> Gracefully shutting down agent...\n");
+    uint64_t started = now_ms();
+    expect_end(leaver, 1);
+    uint64_t took = now_ms() - started;
+    if (took < 2900 || took > 4500)
+        fail_msg("the patience took %llu ms", (unsigned long long)took);
+    (void)kill(peer->pid, SIGCONT);
+    (void)kill(peer->pid, SIGTERM);
+    expect_end(peer, 1);
+}
+
+/* Nothing has happened in the last minute but a start: still SIGUSR1 ends nothing, and SIGHUP means a reload after it. */
+static void test_usr1_tells_metrics_and_ends_nothing(void **state)
+{
+    (void)state;
+    struct process *process = start(WORDS("-node", "n"));
+    await_running(process);
+    (void)kill(process->pid, SIGUSR1);
+    (void)kill(process->pid, SIGHUP);
+    expect(process, "==> Reloading configuration...\n");
+    (void)kill(process->pid, SIGINT);
+    expect_end(process, 0);
+}
+
 static void test_hangup_reloads_and_goes_on(void **state)
 {
     (void)state;
@@ -286,12 +341,13 @@ static void test_hangup_reloads_and_goes_on(void **state)
 
 /*
  * The file is changed in every way while the agent runs: level, tags, handlers and what signals do are taken over, the
- * name is not. Then it is broken: all stays.
+ * name and the RPC's token are not. Then it is broken: all stays.
  */
 /* conformance: agent 4, 7 */
 static void test_hangup_takes_over_four_things_and_nothing_else(void **state)
 {
     char path[] = "/tmp/bruit-life-XXXXXX", flag[64];
+    struct br_session session;
     int fd = mkstemp(path);
     (void)state;
     (void)snprintf(flag, sizeof flag, "-config-file=%s", path);
@@ -300,12 +356,16 @@ static void test_hangup_takes_over_four_things_and_nothing_else(void **state)
     await_running(process);
     assert_int_equal(ftruncate(fd, 0), 0);
     assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
-    (void)dprintf(fd, "{\"node_name\": \"after\", \"tags\": {\"b\": \"2\"}, \"log_level\": \"debug\","
-                      "\"leave_on_terminate\": true, \"profile\": \"wan\","
-                      "\"event_handlers\": [\"member-update=echo $SERF_SELF_NAME has $SERF_TAG_A$SERF_TAG_B\"]}");
+    (void)dprintf(fd,
+                  "{\"node_name\": \"after\", \"tags\": {\"b\": \"2\"}, \"log_level\": \"debug\","
+                  "\"leave_on_terminate\": true, \"profile\": \"wan\", \"rpc_auth\": \"secret\","
+                  "\"event_handlers\": [\"member-update=echo $SERF_SELF_NAME has $SERF_TAG_A$SERF_TAG_B\"]}");
     (void)kill(process->pid, SIGHUP);
     expect(process, "EventMemberUpdate: before\n");
     expect(process, "[DEBUG] agent: Event 'member-update' script output: before has 2\n");
+    open_rpc(process, &session);
+    assert_int_equal(br_session_call(&session, "members", br_bytes(NULL, 0)), 0);
+    br_session_close(&session);
     assert_int_equal(ftruncate(fd, 1), 0);
     (void)kill(process->pid, SIGHUP);
     expect(process, "==> Failed to reload configs\n");
@@ -356,6 +416,7 @@ static void test_retry_join_makes_one_attempt_more_than_its_maximum(void **state
  * Two agents: one joins the other when it is there at last, both see each other, one is asked to leave
  * over RPC: it answers, ends with 0, and the other calls it left.
  */
+/* conformance: agent 5 */
 static void test_two_agents_meet_and_part(void **state)
 {
     char bind[64], flag[96];
@@ -375,6 +436,30 @@ static void test_two_agents_meet_and_part(void **state)
     expect_end(second, 0);
     expect(first, "EventMemberLeave: second 127.0.0.1\n");
     assert_null(strstr(first->text, "EventMemberFailed"));
+    (void)kill(first->pid, SIGINT);
+    expect_end(first, 0);
+}
+
+/*
+ * Two that know each other, and a third with the name of one of them: asked whose it is, both say the older one's, and
+ * the newcomer ends, with 0 and without a goodbye that would take the name away.
+ */
+/* conformance: agent 5 */
+static void test_the_newcomer_that_loses_its_name_ends_with_0(void **state)
+{
+    char bind[64], flag[96];
+    (void)state;
+    struct process *first = start(WORDS("-node", "first"));
+    await_running(first);
+    snprintf(flag, sizeof flag, "-join=%s", told(first, "Bind addr: '", bind));
+    struct process *second = start(WORDS("-node", "second", flag));
+    await_running(second);
+    expect(first, "EventMemberJoin: second 127.0.0.1\n");
+    struct process *thief = start(WORDS("-node", "second", flag));
+    expect(thief, "minority in name conflict resolution");
+    expect_end(thief, 0);
+    (void)kill(second->pid, SIGINT);
+    expect_end(second, 0);
     (void)kill(first->pid, SIGINT);
     expect_end(first, 0);
 }
@@ -486,11 +571,14 @@ int main(void)
         cmocka_unit_test(test_second_signal_ends_the_patience),
         cmocka_unit_test(test_terminate_ends_at_once_with_1),
         cmocka_unit_test(test_what_signals_do_can_be_turned_round),
+        cmocka_unit_test(test_patience_with_a_leave_ends_after_3_seconds),
+        cmocka_unit_test(test_usr1_tells_metrics_and_ends_nothing),
         cmocka_unit_test(test_hangup_reloads_and_goes_on),
         cmocka_unit_test(test_hangup_takes_over_four_things_and_nothing_else),
         cmocka_unit_test(test_failed_start_join_ends_with_1),
         cmocka_unit_test(test_retry_join_makes_one_attempt_more_than_its_maximum),
         cmocka_unit_test(test_two_agents_meet_and_part),
+        cmocka_unit_test(test_the_newcomer_that_loses_its_name_ends_with_0),
         cmocka_unit_test(test_second_leave_over_rpc_kills_the_agent),
         cmocka_unit_test(test_tags_change_over_rpc_and_come_back_with_hangup),
         cmocka_unit_test(test_monitor_tells_old_and_new_lines_until_the_end),
