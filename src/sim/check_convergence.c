@@ -3,7 +3,7 @@
  *
  * Halves that have given each other up find together because members try those that failed again (Serf's reconnect:
  * every 30 s, with the chance failed : alive; docs/wire/serf.md section 6), so the module that does it must be there,
- * and it takes minutes. Nodes that were never told to join anybody, clones, and names that moved are beyond it.
+ * and it takes minutes. On links that lose datagrams suspicions come and go: a suspect counts as one who runs. Nodes that were never told to join anybody, clones, and names that moved are beyond it.
  */
 #include "sim/scenario_run.h"
 
@@ -19,30 +19,67 @@ static bool is_owed(const struct br_run *run)
     return true;
 }
 
+/* Who runs is alive, or suspect where links lose something; who does not is neither. */
+static bool fits(const struct br_run *run, int state, bool runs)
+{
+    bool is_here = state == BRUIT_ALIVE || state == BRUIT_SUSPECT;
+    return !runs ? !is_here : run->scenario->config.link.loss > 0 ? is_here : state == BRUIT_ALIVE;
+}
+
+/* Somebody who is wrong about somebody; false: nobody is. */
+static bool find_dissent(const struct br_run *run, uint32_t *observer, uint32_t *about)
+{
+    for (uint32_t o = 0; o < run->count; o++)
+        for (uint32_t x = 0; x < run->count && bruit_sim_engine(run->sim, o) != NULL; x++) {
+            bool runs = bruit_sim_engine(run->sim, x) != NULL;
+            if (o == x || fits(run, bruit_sim_belief(run->sim, o, x), runs))
+                continue;
+            *observer = o;
+            *about = x;
+            return true;
+        }
+    return false;
+}
+
+/* Names that no node has, known as alive: a bit was flipped in one, or the engine made it up. */
+static bool knows_strangers(const struct br_run *run)
+{
+    uint64_t running = 0;
+    for (uint32_t i = 0; i < run->count; i++)
+        running += bruit_sim_engine(run->sim, i) != NULL;
+    for (uint32_t i = 0; i < run->count; i++) {
+        const struct bruit_engine *engine = bruit_sim_engine(run->sim, i);
+        if (engine != NULL && bruit_member_alive_count(engine) > running)
+            return true;
+    }
+    return false;
+}
+
+bool br_run_agrees(const struct br_run *run)
+{
+    uint32_t observer, about;
+    return !find_dissent(run, &observer, &about) && !knows_strangers(run);
+}
+
 static void tell(struct br_run *run, bruit_time still)
 {
     double time = (double)(br_run_now(run) - still) / 1e9;
-    for (uint32_t o = 0; o < run->count; o++)
-        for (uint32_t x = 0; x < run->count && bruit_sim_engine(run->sim, o) != NULL; x++) {
-            int state = bruit_sim_belief(run->sim, o, x);
-            bool runs = bruit_sim_engine(run->sim, x) != NULL;
-            if (o == x || (runs ? state == BRUIT_ALIVE : state != BRUIT_ALIVE && state != BRUIT_SUSPECT))
-                continue;
-            br_run_find(run, &br_check_convergence,
-                        "n%u still does not believe that n%u %s (state %d); nothing has changed for %.0f s",
-                        (unsigned)o, (unsigned)x, runs ? "runs" : "ended", state, time);
-            return;
-        }
-    br_run_find(run, &br_check_convergence,
-                "members are known that no node is; nothing has changed for %.0f s", time);
+    uint32_t o, x;
+    if (!find_dissent(run, &o, &x))
+        br_run_find(run, &br_check_convergence,
+                    "members are known that no node is; nothing has changed for %.0f s", time);
+    else
+        br_run_find(run, &br_check_convergence,
+                    "n%u still does not believe that n%u %s (state %d); nothing has changed for %.0f s",
+                    (unsigned)o, (unsigned)x, bruit_sim_engine(run->sim, x) != NULL ? "runs" : "ended",
+                    bruit_sim_belief(run->sim, o, x), time);
 }
 
 static void look(struct br_run *run, void *state)
 {
     bruit_time now = br_run_now(run), still = br_run_still_since(run);
     (void)state;
-    if (still == BRUIT_NEVER || now < LIMIT || still > now - LIMIT || !is_owed(run) ||
-        bruit_sim_all_agree(run->sim, NULL))
+    if (still == BRUIT_NEVER || now < LIMIT || still > now - LIMIT || !is_owed(run) || br_run_agrees(run))
         return;
     tell(run, still);
 }

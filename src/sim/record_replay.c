@@ -27,6 +27,8 @@ struct replay {
     void (*on_trace)(void *context, const struct bruit_trace_record *record);
     void *context;
     uint64_t nonce;
+    bool is_fresh;   /* an input came, and nothing was pulled since */
+    bool is_pulling; /* stream operations are being pulled: datagrams were */
     uint8_t buffer[65600];
     const char *mistake; /* what is wrong with the file; NULL: nothing yet */
 };
@@ -72,21 +74,59 @@ static int entropy(void *context, uint8_t *out, size_t size)
     return 0;
 }
 
-static void pull(struct replay *p, bruit_time now)
+static void pull_datagrams(struct replay *p, bruit_time now)
 {
     struct bruit_datagram datagram;
-    struct bruit_stream_op op;
+    while (bruit_next_datagram(p->engine, p->buffer, sizeof p->buffer, &datagram, now))
+        ;
+}
+
+static bool pull_events(struct replay *p)
+{
     struct bruit_event event;
+    bool any = false;
+    while (bruit_next_event(p->engine, &event))
+        any = true;
+    return any;
+}
+
+/* As host.c pulls: datagrams, then stream operations, then events, until there is nothing. */
+static void pull(struct replay *p, bruit_time now)
+{
+    struct bruit_stream_op op;
     bool again;
     do {
-        while (bruit_next_datagram(p->engine, p->buffer, sizeof p->buffer, &datagram, now))
-            ;
-        again = false;
+        if (!p->is_pulling)
+            pull_datagrams(p, now);
+        again = p->is_pulling; /* some operations were pulled already */
+        p->is_pulling = false;
         while (bruit_next_stream_op(p->engine, &op))
             again = true;
-        while (bruit_next_event(p->engine, &event))
-            again = true;
+        again |= pull_events(p);
     } while (again);
+}
+
+/*
+ * The kernel takes what is sent at once as long as it has room: the world says so while it still pulls, that is,
+ * before the next operation. Outside of a pull, nothing is to be found here and the loop ends at once.
+ */
+static void pull_until_sent(struct replay *p, uint32_t stream, bruit_time now)
+{
+    struct bruit_stream_op op;
+    bool any;
+    do {
+        any = false;
+        if (!p->is_pulling)
+            pull_datagrams(p, now);
+        p->is_pulling = true;
+        while (bruit_next_stream_op(p->engine, &op)) {
+            if (op.type == BRUIT_STREAM_SEND && op.stream == stream)
+                return;
+            any = true;
+        }
+        any |= pull_events(p);
+        p->is_pulling = false;
+    } while (any);
 }
 
 /* ------------------------------------------------------------------ beginnings */
@@ -241,7 +281,9 @@ static void input(struct replay *p, bruit_time now)
     struct bruit_bytes bytes;
     uint32_t stream;
     int error;
+    bool is_fresh = p->is_fresh;
     p->result->inputs++;
+    p->is_fresh = r->at < r->end && *r->at != BRUIT_SIM_IN_PULLED;
     switch ((enum bruit_sim_input_type)br_read_u8(r)) {
     case BRUIT_SIM_IN_DATAGRAM:
         addr = get_addr(r);
@@ -252,7 +294,12 @@ static void input(struct replay *p, bruit_time now)
     case BRUIT_SIM_IN_TICK: (void)bruit_tick(p->engine, now); return;
     case BRUIT_SIM_IN_ACCEPTED: accept_stream(p, now); return;
     case BRUIT_SIM_IN_OPENED: (void)bruit_stream_opened(p->engine, br_read_u32(r), now); return;
-    case BRUIT_SIM_IN_SENT: (void)bruit_stream_sent(p->engine, br_read_u32(r), now); return;
+    case BRUIT_SIM_IN_SENT:
+        stream = br_read_u32(r);
+        if (is_fresh)
+            pull_until_sent(p, stream, now);
+        (void)bruit_stream_sent(p->engine, stream, now);
+        return;
     case BRUIT_SIM_IN_BYTES:
         stream = br_read_u32(r);
         bytes = get_bytes(r);

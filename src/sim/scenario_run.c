@@ -491,7 +491,7 @@ static bool settle(struct br_run *run)
             return true;
         if (!run_until(run, br_run_now(run) + BRUIT_SECOND))
             return false;
-        if (!bruit_sim_all_agree(run->sim, NULL))
+        if (!br_run_agrees(run))
             agreed = BRUIT_NEVER;
         else if (agreed == BRUIT_NEVER)
             agreed = br_run_now(run);

@@ -125,6 +125,9 @@ bruit_time br_run_calm_since(const struct br_run *run);
 /* The same, and nobody was started, stopped or asked to leave either. */
 bruit_time br_run_still_since(const struct br_run *run);
 
+/* Whether all who run believe exactly those here who run (check_convergence.c). */
+bool br_run_agrees(const struct br_run *run);
+
 /* True time. */
 bruit_time br_run_now(const struct br_run *run);
 /* Whether a node takes part: its engine runs, and it has not said goodbye. */
