@@ -1,10 +1,10 @@
 /*
  * bruit-sim spread: how a rumour reaches everybody, beside what theory says.
  *
- * One case for each combination of the lists given. The model answers (model/model.h); its name stands in every
- * output, for it is no engine.
+ * One case for each combination of the lists given. The model answers (model/model.h), and says so in every output,
+ * for it is no engine; with --engine real ones do (spread_engines.c).
  */
-#include "sim/tool.h"
+#include "sim/spread.h"
 
 #include "sim/model/demers.h"
 #include "sim/model/model.h"
@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define COMMAND "bruit-sim spread"
+#define COMMAND BR_SPREAD_COMMAND
 #define CASES_MAX 256
 #define CURVES_MAX 8      /* drawn at most */
 #define MEAN_FIELDS_MAX 4 /* curves of theory among them */
@@ -25,7 +25,7 @@ struct options {
     bool push, pull, push_pull, flood;
     struct br_tool_list nodes, fanout, loss, dead, interest;
     const char *variant;
-    bool self_too, demers, model;
+    bool self_too, demers, model, engine, in_rounds;
     uint64_t trials, seed, threads;
     struct br_tool_output output;
 };
@@ -64,6 +64,10 @@ static const struct br_tool_flag flags[] = {
     {"self", BR_TOOL_SWITCH, AT(self_too), NULL,
      "A node may draw itself among its peers, in vain, as Demers' sites do."},
     {"model", BR_TOOL_SWITCH, AT(model), NULL, "Rounds in step and no engine. The default."},
+    {"engine", BR_TOOL_SWITCH, AT(engine), NULL,
+     "Real engines, up to 10,000: a user event of Serf's by push, in milliseconds. Default fan-out: 3."},
+    {"in-rounds", BR_TOOL_SWITCH, AT(in_rounds), NULL,
+     "With --engine: all gossip in step and nothing early, in rounds, with the model beside it."},
     BR_TOOL_OUTPUT_FLAGS(struct options, output),
 };
 
@@ -80,6 +84,7 @@ static const struct br_tool_usage usage = {
                 "  bruit sim spread --fanout 1,2,3,4 --loss 0,10%   what does fan-out buy?\n"
                 "  bruit sim spread --flood --fanout 8 --nodes 10k  as Bitcoin's nodes do\n"
                 "  bruit sim spread --fanout 3 --variant blind-counter --interest 4   Serf's events\n"
+                "  bruit sim spread --engine --in-rounds --nodes 1k,10k   engine and model side by side\n"
                 "  bruit sim spread --demers                        the tables of 1987\n"
                 "  bruit sim spread --nodes 1k,10k,100k,1M --html spread.html\n",
 };
@@ -594,6 +599,40 @@ static int run_demers(const struct options *options)
 
 /* ------------------------------------------------------------------ */
 
+/* What only the model can answer; NULL: nothing was asked that the engine cannot. */
+static const char *beyond_engine(const struct options *options)
+{
+    if (options->model)
+        return "--model and --engine are two answers: choose one.";
+    if (options->pull || options->push_pull || options->flood)
+        return "the engine spreads rumours by push: leave --pull, --push-pull and --flood to the model.";
+    if (strcmp(options->variant, "none") != 0 || options->interest.count > 0 || options->self_too ||
+        options->demers)
+        return "--variant, --interest, --self and --demers are the model's: leave out --engine.";
+    return NULL;
+}
+
+static int run_engines(struct options *options)
+{
+    const char *wrong = beyond_engine(options);
+    if (wrong != NULL)
+        return br_tool_fail(COMMAND, "%s", wrong);
+    put_default(&options->nodes, 1000);
+    put_default(&options->fanout, 3);
+    put_default(&options->loss, 0);
+    put_default(&options->dead, 0);
+    struct br_spread_question question = {.nodes = options->nodes,
+                                          .fanout = options->fanout,
+                                          .loss = options->loss,
+                                          .dead = options->dead,
+                                          .trials = options->trials,
+                                          .seed = options->seed,
+                                          .in_rounds = options->in_rounds,
+                                          .output = options->output};
+    br_tool_catch_stop(NULL);
+    return br_spread_on_engines(&question);
+}
+
 static int run(int argc, char **argv)
 {
     static struct cases cases;
@@ -610,6 +649,10 @@ static int run(int argc, char **argv)
                             argv[used]);
     if (options.output.json && options.output.csv)
         return br_tool_fail(COMMAND, "--json and --csv both want stdout: choose one.");
+    if (options.in_rounds && !options.engine)
+        return br_tool_fail(COMMAND, "--in-rounds is for --engine: the model knows nothing but rounds.");
+    if (options.engine)
+        return run_engines(&options);
     if (!options.demers && !make_cases(&cases, &options))
         return 1;
     br_tool_catch_stop(NULL);

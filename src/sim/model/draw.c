@@ -122,11 +122,6 @@ static inline void mark(uint64_t *words, uint32_t box)
     words[box / 64] |= UINT64_C(1) << (box % 64);
 }
 
-static inline bool is_marked(const uint64_t *words, uint32_t box)
-{
-    return (words[box / 64] >> (box % 64) & 1) != 0;
-}
-
 /* Lemire's method, as br_rng_below(), on one half of a draw; false when it has to be drawn again. */
 static inline bool below(uint32_t draw, uint32_t n, uint32_t threshold, uint32_t *out)
 {
