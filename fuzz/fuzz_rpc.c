@@ -41,11 +41,20 @@ static void look_at(struct br_rpc_request *request, struct result *result, bool 
 {
     struct bruit_bytes key, value;
     result->count++;
-    result->sum += request->seq + request->command + request->stop + (uint64_t)request->version;
+    result->sum += request->seq + request->command + request->stop + (uint64_t)request->version +
+                   request->id + (uint64_t)request->timeout + request->relay_factor;
+    result->sum += (uint64_t)request->prune << 1 ^ (uint64_t)request->replay << 2 ^
+                   (uint64_t)request->coalesce << 3 ^ (uint64_t)request->ack << 4;
+    add(result, request->auth_key);
     add(result, request->node);
     add(result, request->name);
     add(result, request->status);
     add(result, request->type);
+    add(result, request->log_level);
+    add(result, request->payload);
+    add(result, request->key);
+    while (br_rpc_next_text(&request->nodes, &key))
+        add(result, key);
     while (br_rpc_next_text(&request->existing, &key))
         add(result, key);
     while (br_rpc_next_text(&request->delete_tags, &key))
