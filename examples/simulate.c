@@ -1,6 +1,6 @@
 /*
- * A program's own test on a thousand members: a module counts who is alive, and the simulator tells whether it is
- * right in all of them after ten crashes, in a fraction of a second and the same way each time.
+ * A program's own test on a thousand members: a module counts who is alive, and the simulator tells whether
+ * it is right in all of them after ten crashes, in a fraction of a second and the same way each time.
  *
  *     cc simulate.c -lbruit-sim -lbruit
  */

@@ -31,8 +31,10 @@
  * **Threads.** All functions belong to the thread that made the world. With `shards` above 1 the world starts
  * threads of its own, and the callbacks marked *node* run on them while bruit_sim_run() and its like are
  * under way: such a callback may touch the engine of its own node and the state its program keeps for that
- * node, nothing else. With one shard everything runs on the caller's thread, and the callbacks may call all
- * functions but those that let time pass.
+ * node, nothing else. With one shard everything runs on the caller's thread. on_event and on_alarm may then
+ * call all functions but those that let time pass: a node that kills itself is gone when its callback
+ * returns, and can be started again after that. on_packet, on_input and on_trace only look, whatever the
+ * shards.
  *
  * **Fractions** are parts in a million: 10000 is 1 %. Chance comes from the seed; no floating point decides
  * anything.
@@ -546,6 +548,8 @@ struct bruit_sim_stats {
     uint64_t memory;      /* of all engines together now, each charged as if it were alone */
     uint64_t memory_held; /* by the whole world: what it really takes */
     uint64_t memory_held_peak;
+    uint64_t
+        short_of_memory; /* things the world lost because the system had no memory: then believe nothing */
 };
 
 BRUIT_API void bruit_sim_stats_get(const struct bruit_sim *sim, struct bruit_sim_stats *out);

@@ -33,8 +33,8 @@ void *br_alloc_new(struct br_alloc *a, size_t size);
 void *br_alloc_array(struct br_alloc *a, size_t count, size_t item_size);
 
 /*
- * Counts memory that others hold for us, or no longer do. br_alloc_has_room() says whether that much more would be
- * given.
+ * Counts memory that others hold for us, or no longer do. br_alloc_has_room() says whether that much more
+ * would be given.
  */
 void br_alloc_charge(struct br_alloc *a, size_t size);
 void br_alloc_discharge(struct br_alloc *a, size_t size);

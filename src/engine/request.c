@@ -161,11 +161,10 @@ int bruit_set_meta(struct bruit_engine *engine, struct bruit_bytes meta, bruit_t
 
 void br_requests_progress(struct bruit_engine *engine)
 {
-    struct bruit_event meta_done = {.type = BRUIT_EVENT_META_DONE};
     uint32_t watch;
     while ((watch = br_gossip_next_done(&engine->gossip)) != 0) {
         if (watch == engine->meta_watch)
-            (void)br_event_push(engine, &meta_done); /* as above */
+            (void)br_event_push(engine, &(struct bruit_event){.type = BRUIT_EVENT_META_DONE}); /* as above */
         if (watch == engine->leave_watch && engine->leave_stage == BR_LEAVE_MEMBER)
             end_leave(engine, 0);
     }

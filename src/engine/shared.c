@@ -15,7 +15,10 @@ static void shuffle(struct bruit_engine *engine)
         view->place[view->order[place]] = place;
 }
 
-/* Somewhere in the interval that so many members have, as after a long time, and not one short interval from now. */
+/*
+ * Somewhere in the interval that so many members have, as after a long time, and not one short interval from
+ * now.
+ */
 static void schedule_sync(struct bruit_engine *engine)
 {
     const struct br_core *core = &engine->core;

@@ -62,12 +62,12 @@ uint32_t br_view_add(struct br_view *view, uint32_t record);
 int br_view_reserve(struct br_view *view, uint32_t record);
 
 /*
- * `count` new members at once, all alive since `now`, with `incarnations`, in the order of the records; each record
- * and its name must be unknown to the view, and gets one more holder. For a host of many engines. 0, or BRUIT_ENOMEM
- * and nothing has changed.
+ * `count` new members at once, all alive since `now`, with `incarnations`, in the order of the records; each
+ * record and its name must be unknown to the view, and gets one more holder. For a host of many engines. 0,
+ * or BRUIT_ENOMEM and nothing has changed.
  */
-int br_view_add_all(struct br_view *view, const uint32_t *records, const uint32_t *incarnations, uint32_t count,
-                    bruit_time now);
+int br_view_add_all(struct br_view *view, const uint32_t *records, const uint32_t *incarnations,
+                    uint32_t count, bruit_time now);
 
 /* Another identity of the same name; takes over the hold of `record`, drops the old one's. */
 void br_view_identify(struct br_view *view, uint32_t slot, uint32_t record);

@@ -1,8 +1,9 @@
 /*
- * A node's own clock: true time, from some origin, too fast or too slow, which may be set but never goes back.
+ * A node's own clock: true time, from some origin, too fast or too slow, which may be set but never goes
+ * back.
  *
- * Engines are told this clock's time. Their deadlines are turned back into true time such that the clock then shows
- * the deadline or a nanosecond more, never less: a tick that came early would have to be repeated.
+ * Engines are told this clock's time. Their deadlines are turned back into true time such that the clock then
+ * shows the deadline or a nanosecond more, never less: a tick that came early would have to be repeated.
  */
 #ifndef BR_SIM_CLOCK_H
 #define BR_SIM_CLOCK_H

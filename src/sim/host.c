@@ -1,9 +1,9 @@
 /*
  * The driver of one engine: feed, pull all, re-arm; as docs/embedding.md describes it, without a socket.
  *
- * What arrives at a node that runs and has time is told to its engine at once. Otherwise it waits in the sockets (the
- * inbox), and is read before timers are looked at: while the process is stopped, while somebody else has its CPU,
- * and while a slow CPU is still at work on what came before.
+ * What arrives at a node that runs and has time is told to its engine at once. Otherwise it waits in the
+ * sockets (the inbox), and is read before timers are looked at: while the process is stopped, while somebody
+ * else has its CPU, and while a slow CPU is still at work on what came before.
  */
 #include "base/bytes.h"
 #include "base/check.h"
@@ -299,6 +299,11 @@ static void tick(struct br_sim_node *node)
         (void)bruit_tick(node->engine, br_sim_clock_show(&node->clock, node->shard->now));
     }
     br_sim_settle(node);
+    /*
+     * A turn of a real loop takes time: an engine whose deadline stays in the past must not stop the world's.
+     */
+    if (node->due <= node->shard->now)
+        node->due = node->shard->now + BRUIT_MICROSECOND;
 }
 
 static void sound_alarm(struct br_sim_node *node)

@@ -126,7 +126,7 @@ static bool reserve_told(struct br_sim_shard *shard)
     if (order != NULL)
         shard->told_order = order;
     if (told == NULL || order == NULL) {
-        shard->is_short_of_memory = true;
+        shard->stats.short_of_memory++;
         return false;
     }
     shard->told_capacity = wanted;

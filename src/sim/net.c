@@ -1,10 +1,11 @@
 /*
  * The way of a datagram: whether it arrives, when, how often, and as what.
  *
- * No link has a state of its own. What belongs to a pair of nodes is a hash of the pair; what is drawn comes from the
- * sender's stream. Bursts of loss are a function of the pair and the time: time is cut into periods of
- * `burst_every`, each of which has one burst that begins somewhere in it and lasts, exponentially distributed, for
- * `burst_length` on average: the two states of Gilbert (1960) and Elliott (1963), without having to be remembered.
+ * No link has a state of its own. What belongs to a pair of nodes is a hash of the pair; what is drawn comes
+ * from the sender's stream. Bursts of loss are a function of the pair and the time: time is cut into periods
+ * of `burst_every`, each of which has one burst that begins somewhere in it and lasts, exponentially
+ * distributed, for `burst_length` on average: the two states of Gilbert (1960) and Elliott (1963), without
+ * having to be remembered.
  */
 #include "base/num.h"
 #include "base/time.h"

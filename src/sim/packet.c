@@ -1,7 +1,8 @@
 /*
  * Memory: of packets, in pools that never shrink, and of engines, counted for the world as a whole.
  *
- * A packet is freed into the pool of the shard in which it arrives. Traffic goes both ways, so the pools stay level.
+ * A packet is freed into the pool of the shard in which it arrives. Traffic goes both ways, so the pools stay
+ * level.
  */
 #include "sim/sim.h"
 
@@ -26,7 +27,7 @@ static struct br_sim_packet *packet_alone(struct br_sim_shard *shard, uint8_t cl
 {
     struct br_sim_packet *packet = malloc(sizeof *packet + size);
     if (packet == NULL)
-        shard->is_short_of_memory = true;
+        shard->stats.short_of_memory++;
     else
         packet->size_class = class;
     return packet;
@@ -99,7 +100,7 @@ void br_sim_launch(struct br_sim_node *sender, struct br_sim_packet *packet, uin
             shard->outbox_min[sim->parity] = at;
     }
     if (status != 0) {
-        shard->is_short_of_memory = true;
+        shard->stats.short_of_memory++;
         br_sim_packet_free(shard, packet);
         return;
     }
@@ -108,8 +109,10 @@ void br_sim_launch(struct br_sim_node *sender, struct br_sim_packet *packet, uin
 
 /* ---- of engines ---- */
 
-/* Large blocks come from the system one by one, and cost a fault for each of their pages, so that pages are large
- * where the system has such. */
+/*
+ * Large blocks come from the system one by one, and cost a fault for each of their pages, so that pages are
+ * large where the system has such.
+ */
 static void *resize(struct br_sim_shard *shard, void *old, size_t old_size, size_t new_size)
 {
     int poison = shard->sim->config.poison;

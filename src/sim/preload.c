@@ -1,8 +1,8 @@
 /*
  * Everybody knows everybody, at once: what a cluster comes to after a while, without the storm of joins.
  *
- * Each shard interns all identities in its roster, in the order of the nodes, and hands them to each of its engines;
- * shards do so at the same time.
+ * Each shard interns all identities in its roster, in the order of the nodes, and hands them to each of its
+ * engines; shards do so at the same time.
  */
 #include "engine/shared.h"
 #include "sim/clock.h"

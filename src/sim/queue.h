@@ -1,9 +1,9 @@
 /*
  * What is on its way: packets by the time of their arrival.
  *
- * A 4-ary heap of small items that point at the packets. Equal times come out by `order`, which is made of the
- * sender's number and the sender's own count, so that what happens does not depend on how nodes are spread over
- * shards.
+ * A 4-ary heap of small items that point at the packets. Equal times come out by `order`, which is made of
+ * the sender's number and the sender's own count, so that what happens does not depend on how nodes are
+ * spread over shards.
  */
 #ifndef BR_SIM_QUEUE_H
 #define BR_SIM_QUEUE_H
@@ -27,8 +27,8 @@ struct br_sim_queue {
 void br_sim_queue_fini(struct br_sim_queue *queue); /* the packets are the caller's */
 
 /*
- * 0, or BRUIT_ENOMEM. The item's parts one by one: a struct that was just put together is slow to read as a whole, and
- * this is called for all that is ever sent.
+ * 0, or BRUIT_ENOMEM. The item's parts one by one: a struct that was just put together is slow to read as a
+ * whole, and this is called for all that is ever sent.
  */
 int br_sim_queue_push(struct br_sim_queue *queue, bruit_time time, uint64_t order,
                       struct br_sim_packet *packet);

@@ -1,9 +1,10 @@
 /*
- * Time passes: the next packet or the next node that wants to be woken, and again; on several threads if asked for.
+ * Time passes: the next packet or the next node that wants to be woken, and again; on several threads if
+ * asked for.
  *
- * Shards go through windows that are no longer than the shortest way from one node to another: what is sent within a
- * window arrives after it, so nobody has to wait for anybody inside. Between windows everything that was sent to
- * other shards is handed over, and the next window begins where the next thing happens.
+ * Shards go through windows that are no longer than the shortest way from one node to another: what is sent
+ * within a window arrives after it, so nobody has to wait for anybody inside. Between windows everything that
+ * was sent to other shards is handed over, and the next window begins where the next thing happens.
  */
 #include "base/time.h"
 #include "sim/sim.h"
@@ -11,8 +12,8 @@
 #include <stdlib.h>
 
 /*
- * A window is often done sooner than a thread wakes up, so waiting begins with looking again and again, for some 10
- * microseconds; where cores are few or busy, more would take them from those who are waited for.
+ * A window is often done sooner than a thread wakes up, so waiting begins with looking again and again, for
+ * some 10 microseconds; where cores are few or busy, more would take them from those who are waited for.
  */
 #define SPINS 300
 
@@ -62,7 +63,7 @@ static void import(struct br_sim_shard *shard)
         for (size_t n = 0; n < box->count; n++) {
             const struct br_sim_item *item = &box->items[n];
             if (br_sim_queue_push(&shard->queue, item->time, item->order, item->packet) != 0)
-                shard->is_short_of_memory = true;
+                shard->stats.short_of_memory++;
         }
     }
 }

@@ -8,8 +8,9 @@
  *     shard.c    time passes, on several threads       look.c     statistics, hashes, events
  *     clock.h    a node's own clock                    packet.c   memory of what is on its way
  *
- * Nothing that happens may depend on how nodes are spread over shards: each node draws from a random stream of its
- * own, counts what it sends itself, and hears of others only through packets, whose order is time, sender, count.
+ * Nothing that happens may depend on how nodes are spread over shards: each node draws from a random stream
+ * of its own, counts what it sends itself, and hears of others only through packets, whose order is time,
+ * sender, count.
  */
 #ifndef BR_SIM_SIM_H
 #define BR_SIM_SIM_H
@@ -178,7 +179,9 @@ struct br_sim_box {
     size_t capacity;
 };
 
-/* Some nodes and what is on its way to them, on one thread. Lines of the cache are not shared with the next. */
+/*
+ * Some nodes and what is on its way to them, on one thread. Lines of the cache are not shared with the next.
+ */
 struct br_sim_shard {
     _Alignas(64) struct bruit_sim *sim;
     uint32_t index;
@@ -201,7 +204,6 @@ struct br_sim_shard {
     uint8_t *buffer;
     pthread_t thread;
     bool has_thread;
-    bool is_short_of_memory;
     int job_status;
 };
 

@@ -1,12 +1,14 @@
 /*
- * Connections between engines, as their kernels would carry them: in order, complete, and late when the network loses.
+ * Connections between engines, as their kernels would carry them: in order, complete, and late when the
+ * network loses.
  *
- * Each end is a record at its own node; both know the connection by one number. What is said over it travels in the
- * same queue as datagrams, but nothing overtakes what was sent before. Where a rule blocks the way, or chance would
- * have lost a segment, the kernel tries again after 200 ms, then 400 ms and so on, and gives up after 15 s. What is
- * said meanwhile waits behind it.
+ * Each end is a record at its own node; both know the connection by one number. What is said over it travels
+ * in the same queue as datagrams, but nothing overtakes what was sent before. Where a rule blocks the way, or
+ * chance would have lost a segment, the kernel tries again after 200 ms, then 400 ms and so on, and gives up
+ * after 15 s. What is said meanwhile waits behind it.
  *
- * An engine may close before all was sent: the end then stays, without the engine's number, until its last word left.
+ * An engine may close before all was sent: the end then stays, without the engine's number, until its last
+ * word left.
  */
 #include "base/time.h"
 #include "sim/clock.h"
@@ -42,7 +44,7 @@ static struct br_sim_line *line_new(struct br_sim_node *node, uint64_t number, u
         uint32_t wanted = node->line_capacity == 0 ? 4 : 2 * node->line_capacity;
         struct br_sim_line *lines = realloc(node->lines, wanted * sizeof *lines);
         if (lines == NULL) {
-            node->shard->is_short_of_memory = true;
+            node->shard->stats.short_of_memory++;
             return NULL;
         }
         node->lines = lines;
@@ -100,7 +102,9 @@ static void tell_ourselves(struct br_sim_node *node, uint64_t number, enum br_si
     br_sim_launch(node, packet, node->index, at);
 }
 
-/* Nobody answers: the kernel tells its engine, and what is still to be sent is forgotten when its turn comes. */
+/*
+ * Nobody answers: the kernel tells its engine, and what is still to be sent is forgotten when its turn comes.
+ */
 static void give_up(struct br_sim_node *node, struct br_sim_line *line, int error)
 {
     node->shard->stats.streams_reset++;

@@ -64,8 +64,8 @@ const char *bruit_sim_config_check(const struct bruit_sim_config *config)
 }
 
 /*
- * Of each pair: 34 bytes of the view, 4 of its order, 4 of its name index. Of each node: an engine with its tables,
- * the node itself, and its identity in each roster. Of the world: what is on its way, at rest.
+ * Of each pair: 34 bytes of the view, 4 of its order, 4 of its name index. Of each node: an engine with its
+ * tables, the node itself, and its identity in each roster. Of the world: what is on its way, at rest.
  */
 #define PAIR_COST 42
 #define NODE_COST 12000
@@ -252,6 +252,8 @@ void bruit_sim_free(struct bruit_sim *sim)
 {
     if (sim == NULL)
         return;
+    for (uint32_t i = 0; i < sim->count && sim->config.on_stop != NULL; i++)
+        br_sim_stop(br_sim_node(sim, i)); /* whose callback belongs to this thread */
     if (sim->has_mutex)
         br_sim_parallel(sim, free_engines);
     else if (sim->shards != NULL && sim->shard_count == 1 && sim->shards[0].sim != NULL)

@@ -134,7 +134,10 @@ static void test_a_program_may_end_itself(void **state)
 
 /* ---- standing still and slowness ---- */
 
-/* Stopped for 30 s: the others bury it. When it goes on it accuses nobody, refutes its death, and all agree again. */
+/*
+ * Stopped for 30 s: the others bury it. When it goes on it accuses nobody, refutes its death, and all agree
+ * again.
+ */
 static void test_who_stood_still_accuses_nobody(void **state)
 {
     (void)state;
@@ -153,7 +156,10 @@ static void test_who_stood_still_accuses_nobody(void **state)
     bruit_sim_free(sim);
 }
 
-/* One process whose CPU is stolen four fifths of the time: none of the healthy is ever thought dead by the healthy. */
+/*
+ * One process whose CPU is stolen four fifths of the time: none of the healthy is ever thought dead by the
+ * healthy.
+ */
 static void test_a_starved_process_takes_nobody_with_it(void **state)
 {
     (void)state;
@@ -228,7 +234,10 @@ static void test_clocks_drift(void **state)
     bruit_sim_free(sim);
 }
 
-/* An hour forward: taken for a stall, nobody is accused. An hour back: it stands still, and so does its prober. */
+/*
+ * An hour forward: taken for a stall, nobody is accused. An hour back: it stands still, and so does its
+ * prober.
+ */
 static void test_clocks_jump(void **state)
 {
     (void)state;
@@ -308,7 +317,9 @@ static void test_an_address_is_used_again(void **state)
 
 /* ---- memory ---- */
 
-/* Half of all requests for memory are refused while others come and go: no crash, and afterwards all agree. */
+/*
+ * Half of all requests for memory are refused while others come and go: no crash, and afterwards all agree.
+ */
 static void test_refused_memory_is_survived(void **state)
 {
     (void)state;

@@ -1,5 +1,6 @@
 /*
- * The network of the simulated world: what it does to datagrams and streams, measured against what was asked for.
+ * The network of the simulated world: what it does to datagrams and streams, measured against what was asked
+ * for.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -117,7 +118,9 @@ static void expect_part(const char *what, uint64_t count, const struct bruit_sim
 
 /* ---- datagrams ---- */
 
-/* 2 % loss, 1 % duplicates, 1 % with a flipped bit, each by itself: that many, and the cluster lives with it. */
+/*
+ * 2 % loss, 1 % duplicates, 1 % with a flipped bit, each by itself: that many, and the cluster lives with it.
+ */
 static void test_chance_hits_as_often_as_asked_for(void **state)
 {
     (void)state;
@@ -134,7 +137,9 @@ static void test_chance_hits_as_often_as_asked_for(void **state)
     bruit_sim_free(sim);
 }
 
-/* Bursts of 100 ms every 2 s in which half is lost: one in 40, and never more than half the time between two. */
+/*
+ * Bursts of 100 ms every 2 s in which half is lost: one in 40, and never more than half the time between two.
+ */
 static void test_bursts_lose_in_bursts(void **state)
 {
     (void)state;
@@ -291,7 +296,10 @@ static void test_a_one_way_cut_is_one_way(void **state)
     bruit_sim_free(sim);
 }
 
-/* A partition of 3 from 17 for five minutes: each side thinks the other dead. Healed, and told of each other, they agree. */
+/*
+ * A partition of 3 from 17 for five minutes: each side thinks the other dead. Healed, and told of each other,
+ * they agree.
+ */
 static void test_a_partition_splits_and_heals(void **state)
 {
     (void)state;
@@ -452,7 +460,10 @@ static void test_a_lossy_way_delays_streams(void **state)
     bruit_sim_free(sim);
 }
 
-/* It dies when the connection stands but nothing was answered yet, on a slow machine: the other side hears of it. */
+/*
+ * It dies when the connection stands but nothing was answered yet, on a slow machine: the other side hears of
+ * it.
+ */
 static void test_a_death_resets_connections(void **state)
 {
     (void)state;

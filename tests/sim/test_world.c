@@ -1,5 +1,6 @@
 /*
- * The simulated world: it runs, everybody knows everybody, and the same seed is the same run whatever else changes.
+ * The simulated world: it runs, everybody knows everybody, and the same seed is the same run whatever else
+ * changes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -110,6 +111,53 @@ static void test_two_packets_a_second_at_rest(void **state)
     double rate = (double)stats.datagrams_sent / 100 / 100;
     if (rate < 1.95 || rate > 2.05)
         fail_msg("%.3f packets a second and node", rate);
+    bruit_sim_free(sim);
+}
+
+struct beats {
+    bruit_time first[10]; /* when each node's first datagram left */
+};
+
+static bool note_beat(void *context, struct bruit_sim *sim, const struct bruit_sim_packet *packet)
+{
+    struct beats *beats = context;
+    (void)sim;
+    if (beats->first[packet->from] == 0)
+        beats->first[packet->from] = packet->time;
+    return true;
+}
+
+/* In step, all probe at the same instants, multiples of the interval; else each in its own time. */
+static void test_probes_fall_into_step_when_told_to(void **state)
+{
+    (void)state;
+    for (int in_step = 0; in_step < 2; in_step++) {
+        struct beats beats = {{0}};
+        struct bruit_sim_config config = config_of(10);
+        uint32_t together = 0;
+        config.in_step = in_step == 1;
+        config.on_packet = note_beat;
+        config.context = &beats;
+        struct bruit_sim *sim = full_view(&config);
+        bruit_sim_run(sim, 1500 * BRUIT_MILLISECOND);
+        for (int i = 0; i < 10; i++)
+            together += beats.first[i] == BRUIT_SECOND;
+        assert_int_equal(together, in_step == 1 ? 10 : 0);
+        bruit_sim_free(sim);
+    }
+}
+
+/* What is said before a world is made: a little more than it then takes. */
+static void test_memory_is_foretold(void **state)
+{
+    (void)state;
+    struct bruit_sim_config config = config_of(1000);
+    uint64_t needed = bruit_sim_memory_needed(&config);
+    struct bruit_sim *sim = full_view(&config);
+    uint64_t held = stats_of(sim).memory_held;
+    if (held > needed || held * 2 < needed)
+        fail_msg("%llu were foretold, %llu are held", (unsigned long long)needed, (unsigned long long)held);
+    assert_int_equal(stats_of(sim).short_of_memory, 0);
     bruit_sim_free(sim);
 }
 
@@ -328,6 +376,8 @@ int main(void)
         cmocka_unit_test(test_a_full_view_needs_no_word),
         cmocka_unit_test(test_a_full_view_reaches_modules),
         cmocka_unit_test(test_two_packets_a_second_at_rest),
+        cmocka_unit_test(test_probes_fall_into_step_when_told_to),
+        cmocka_unit_test(test_memory_is_foretold),
         cmocka_unit_test(test_the_same_seed_is_the_same_run),
         cmocka_unit_test(test_another_seed_is_another_run),
         cmocka_unit_test(test_shards_change_nothing),
