@@ -198,7 +198,7 @@ def compare_lines(recorded, ours):
     return differences
 
 
-# conformance: agent 1-4, 14, 17
+# conformance: agent 1-4, 12, 14, 17
 def every_recorded_configuration_ends_and_says_the_same(options):
     vectors = []
     for path in sorted(glob.glob(os.path.join(VECTORS, "*.json"))):
