@@ -3,7 +3,7 @@ import contextlib
 
 from story import (change_tags, kill_and_see_failed, leave_and_see_left, restart_and_see_alive, stop_for_a_while,
                    wait_for_stream)
-from support import Failure, RpcError, Skip, hold, interop, now, until
+from support import SYNC_SECONDS, Failure, RpcError, Skip, hold, interop, now, step, until
 
 KINDS = {"real": {"kind": "real"}, "ours": {"kind": "ours"}}
 
@@ -119,8 +119,41 @@ def test_leaver_is_left_everywhere_and_comes_back(lab, kind, how):
     since = now()
     hold(6, lambda: lab.nobody_reported("failed", since))
     lab.agree(what="%s still left" % leaver)
-    restart_and_see_alive(lab, lab.of(other(kind))[0], leaver)
+    come_back_and_be_seen(lab, leaver, watchers, lab.of(other(kind))[0])
     lab.nobody_reported("failed", since)
+
+
+def come_back_and_be_seen(lab, leaver, watchers, seed):
+    """Alive at once for all of ours, and in the end for everybody but those real agents Serf's own flaw strikes.
+
+    The time of a left member creeps up by one with each push/pull, until it may be newer than the join intent of the
+    member's next life. A real agent that merges such a list just after the member came back calls it leaving, until
+    the member joins again (docs/protocol.md): that is forgiven, of a real agent about a real one, after all others have
+    agreed. Ours must see the member alive within seconds, so that no list of ours can be what brings the flaw about
+    later, and nobody may see any of ours other than alive.
+    """
+    since = now()
+    leaver.start(join=seed)
+    lab.agree(10, "%s back, seen alive by ours" % leaver, among=[agent for agent in watchers if agent.kind == "ours"])
+    flaw = {"%s sees status of %s as 'leaving', not 'alive'" % (agent, leaver) for agent in watchers
+            if agent.kind == leaver.kind == "real"}
+
+    def differences():
+        return {text for agent in lab.speaking() for text in lab.differences(agent)}
+    until(lambda: not differences() - flaw, SYNC_SECONDS, lambda: "%s back:\n    %s" %
+          (leaver, "\n    ".join(differences() - flaw)))
+    wait_for_stream(lab, "join", leaver, watchers, since)
+    lab.everybody_reports("join", leaver, since)
+    # What is stuck is stuck by now; what ours think must not change any more.
+    hold(5, lambda: demand_none(differences() - flaw))
+    with contextlib.suppress(Failure):
+        until(lambda: not differences(), 5, "everybody")
+    step("%d of %d real agents went on calling %s leaving: Serf's own flaw" % (len(differences()), len(flaw), leaver))
+
+
+def demand_none(differences):
+    if differences:
+        raise Failure("in the end:\n    " + "\n    ".join(differences))
 
 
 # Who: somebody joins after a member has left and another has failed. He never met them, so he must not list them; the
