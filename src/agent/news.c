@@ -78,7 +78,8 @@ static void query_event(struct br_agent *agent, const struct bruit_event *event)
     char shown[BR_LOG_SHOWN_MAX];
     if (bruit_query_read(event, &query) != 0 || query.is_internal)
         return;
-    br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "Received event: query: %s", br_log_shown(query.name, shown));
+    br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "Received event: query: %s",
+           br_log_shown(query.name, shown));
     if (agent->rpc != NULL)
         br_rpc_query_event(agent->rpc, &query);
     br_agent_react_to_query(agent, &query);
@@ -115,7 +116,8 @@ static int send_event(void *context, const struct br_rpc_request *request, char 
     struct br_agent *agent = context;
     struct bruit_engine *engine = bruit_uv_engine(agent->uv);
     char name[BR_LOG_SHOWN_MAX], payload[BR_LOG_SHOWN_MAX];
-    br_log(&agent->log, BRUIT_TRACE_DEBUG, "agent", "Requesting user event send: %s. Coalesced: %s. Payload: \"%s\"",
+    br_log(&agent->log, BRUIT_TRACE_DEBUG, "agent",
+           "Requesting user event send: %s. Coalesced: %s. Payload: \"%s\"",
            br_log_shown(request->name, name), request->coalesce ? "true" : "false",
            br_log_shown(request->payload, payload));
     int error =
@@ -155,6 +157,25 @@ static bruit_time timeout_of(int64_t timeout)
     return timeout < 0 ? 1 : (bruit_time)timeout;
 }
 
+/* When it may end before its time: what the enum of <bruit/query.h> says, in words. False: no such word. */
+static bool until_of(struct bruit_bytes word, enum bruit_query_until *out)
+{
+    static const char *const words[] = {
+        [BRUIT_QUERY_UNTIL_TIMEOUT] = "timeout",
+        [BRUIT_QUERY_UNTIL_ACKED] = "acked",
+        [BRUIT_QUERY_UNTIL_RESPONDED] = "responded",
+    };
+    *out = BRUIT_QUERY_UNTIL_TIMEOUT;
+    if (word.size == 0)
+        return true;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (br_bytes_equal(word, br_bytes_string(words[i]))) {
+            *out = (enum bruit_query_until)i;
+            return true;
+        }
+    return false;
+}
+
 static int start_query(struct br_agent *agent, const struct br_rpc_request *request, uint32_t *query)
 {
     struct filters filters = {.nodes = NULL};
@@ -168,6 +189,8 @@ static int start_query(struct br_agent *agent, const struct br_rpc_request *requ
         .relay_factor = request->relay_factor,
         .timeout = timeout_of(request->timeout),
     };
+    if (!until_of(request->until, &params.until))
+        return BRUIT_EINVAL;
     if (request->nodes.count > FILTERS_MAX || request->tags.count > FILTERS_MAX)
         return BRUIT_ETOOBIG;
     int error = make_filters(&filters, request) ? 0 : BRUIT_ENOMEM;
@@ -201,7 +224,8 @@ static void end_query(void *context, uint32_t number)
         (void)bruit_query_stop(bruit_uv_engine(agent->uv), number, bruit_uv_now(agent->uv));
 }
 
-int br_agent_respond(struct br_agent *agent, uint64_t handle, struct bruit_bytes payload, char why[BR_WHY_MAX])
+int br_agent_respond(struct br_agent *agent, uint64_t handle, struct bruit_bytes payload,
+                     char why[BR_WHY_MAX])
 {
     char text[BR_WHY_MAX / 2];
     struct bruit_engine *engine = bruit_uv_engine(agent->uv);

@@ -42,6 +42,7 @@ static const struct br_mp_field query_fields[] = {
     FIELD(BR_MP_U8, relay_factor, "RelayFactor", 3),
     FIELD(BR_MP_FLAG, ack, "RequestAck", 2),
     FIELD(BR_MP_I64, timeout, "Timeout", 4),
+    FIELD(BR_MP_TEXT, until, "Until", 7),
 };
 static const struct br_mp_field respond_fields[] = {
     FIELD(BR_MP_U64, id, "ID", 0),

@@ -75,6 +75,7 @@ struct br_rpc_request {
     uint8_t relay_factor;          /* query */
     bool ack;                      /* query */
     int64_t timeout;               /* query: nanoseconds */
+    struct bruit_bytes until;      /* query, ours alone: "timeout", "acked", "responded"; Serf skips it */
     uint64_t id;                   /* respond */
     struct bruit_bytes key;        /* install-key, use-key, remove-key */
 };

@@ -45,7 +45,7 @@ int br_ask(struct br_session *session, const struct br_asking *asking)
 {
     struct br_blob body = BR_BLOB_EMPTY;
     struct br_writer w = br_blob_writer(&body, size_of(asking));
-    br_mp_write_map(&w, 7);
+    br_mp_write_map(&w, asking->until == NULL ? 7 : 8);
     write_nodes(&w, asking->nodes);
     write_tags(&w, asking->tags);
     br_mp_write_key(&w, "Name");
@@ -58,6 +58,10 @@ int br_ask(struct br_session *session, const struct br_asking *asking)
     br_mp_write_bool(&w, asking->ack);
     br_mp_write_key(&w, "Timeout");
     br_mp_write_uint(&w, asking->timeout);
+    if (asking->until != NULL) {
+        br_mp_write_key(&w, "Until");
+        br_mp_write_str8(&w, br_bytes_string(asking->until));
+    }
     br_blob_written(&body, &w);
     int error = br_session_call(session, "query", br_blob_bytes(&body));
     br_blob_release(&body);

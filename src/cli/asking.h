@@ -10,12 +10,14 @@
 
 struct br_asking {
     const char *name;
-    const char *payload;            /* NULL: none */
-    const struct br_values *nodes;  /* only these; NULL or empty: all */
-    const struct br_values *tags;   /* key=expression, already checked; NULL: nothing is said about tags */
+    const char *payload;           /* NULL: none */
+    const struct br_values *nodes; /* only these; NULL or empty: all */
+    const struct br_values *tags;  /* key=expression, already checked; NULL: nothing is said about tags */
     bool ack;
     uint8_t relay_factor;
     bruit_time timeout; /* 0: the agent's default */
+    const char *
+        until; /* NULL, or when to end before that: "acked", "responded". An agent of Serf's waits all the same */
 };
 
 /* One record. Slices are borrowed until the next is read. */

@@ -15,6 +15,7 @@ struct options {
     bruit_time timeout;
     bool no_ack;
     int64_t relay_factor;
+    const char *until;
 };
 
 static const struct br_flag flags[] = {
@@ -31,6 +32,9 @@ static const struct br_flag flags[] = {
      "Ask only members whose tag matches; may be repeated."},
     {"timeout", BR_FLAG_DURATION, offsetof(struct options, timeout), "15s", NULL,
      "How long to wait for answers. Default: as the size of the cluster needs it."},
+    {"until", BR_FLAG_TEXT, offsetof(struct options, until), "timeout|acked|responded", "timeout",
+     "End as soon as all alive members that are asked have acknowledged, or have responded. Default: timeout. An agent "
+     "of Serf's waits for the timeout all the same."},
 };
 static const size_t flag_count = sizeof flags / sizeof flags[0];
 
@@ -193,6 +197,12 @@ static int check(const struct options *options, int argc)
     }
     if (options->relay_factor < 0 || options->relay_factor > UINT8_MAX)
         return br_error("Relay factor must be between 0 and 255");
+    if (strcmp(options->until, "timeout") != 0 && strcmp(options->until, "acked") != 0 &&
+        strcmp(options->until, "responded") != 0)
+        return br_error("Invalid -until: %s. Use timeout, acked or responded.", options->until);
+    if (strcmp(options->until, "acked") == 0 && options->no_ack)
+        return br_error(
+            "With -no-ack nobody acknowledges: use -until=responded, or leave one of the two flags away.");
     return -1;
 }
 
@@ -207,6 +217,7 @@ static int ask(const struct options *options, char **words, int count)
         .ack = !options->no_ack,
         .relay_factor = (uint8_t)options->relay_factor,
         .timeout = options->timeout,
+        .until = strcmp(options->until, "timeout") == 0 ? NULL : options->until,
     };
     bool is_json = strcmp(options->format, "json") == 0;
     if (!br_connect(&session, &options->agent))

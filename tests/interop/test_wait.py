@@ -119,3 +119,23 @@ def test_every_command_speaks_json(lab, kind):
         raise Failure("the monitor ended with %r and said %r" % (follow.returncode, events))
     if not all(len(record) == 1 for record in seen if "log" in record):
         raise Failure("a line of the log is more than that: %r" % seen)
+
+
+# Who: somebody who asks an agent of ours a question with ten seconds for the answers, and does not want to sit them out
+# when everybody has answered. Members of the other kind have acknowledged and answered, too.
+@interop(ours_only=True)
+def test_query_ends_when_everybody_has_answered(lab):
+    handler = ("-event-handler=query:who=echo me",)
+    first = lab.agent("ours", name="first", flags=handler)
+    lab.agent("real", name="second", join=first, flags=handler)
+    lab.agent("ours", name="third", join=first, flags=handler)
+    lab.agree()
+    for until, best in (("acked", "Total Acks: 3"), ("responded", "Total Responses: 3")):
+        started = now()
+        code, out, _ = lab.command("ours", "query", "-rpc-addr=" + first.rpc_text, "-timeout=10s", "-until=" + until,
+                                   "who", timeout=30)
+        if code != 0 or best not in out:
+            raise Failure("-until=%s: exit code %d and %r" % (until, code, out))
+        if now() - started > 5:
+            raise Failure("-until=%s: everybody had answered, and it took %.1f s" % (until, now() - started))
+        step("-until=%s took %.2f s of 10" % (until, now() - started))

@@ -665,7 +665,7 @@ static bool shares_a_slot(const uint32_t *a, const uint32_t *b, uint32_t count)
 
 /*
  * Random targets alone would miss somebody sooner or later: news goes to our successor on the ring first, what the
- * grid repeats goes to its successor, then in turn; the last target is always random. Who dies is no successor any more.
+ * grid repeats to its successor, then in turn; the last target is always random. Who dies is no successor any more.
  */
 static void test_each_round_begins_with_one_of_our_successors(void **state)
 {
