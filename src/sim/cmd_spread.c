@@ -13,7 +13,6 @@
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define COMMAND BR_SPREAD_COMMAND
@@ -222,13 +221,6 @@ static bool watch_trial(void *context, uint32_t done, uint32_t trials)
     return !br_tool_stopped();
 }
 
-static double seconds_now(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 /* ------------------------------------------------------------------ the answer */
 
 static const char *variant_name(const struct br_model_config *config)
@@ -292,7 +284,6 @@ static struct br_sheet *make_summary(struct br_report *report)
     br_sheet_column(sheet, "copies", "copies", 3);
     br_sheet_column(sheet, "residue", "residue", -1);
     br_sheet_column(sheet, "complete", "all heard", 3);
-    br_sheet_column(sheet, "seconds", "seconds", 3);
     return sheet;
 }
 
@@ -314,7 +305,7 @@ static double or_none(double value)
 }
 
 static void add_summary(struct br_sheet *sheet, const struct br_model_config *config,
-                        const struct br_model_result *result, double seconds)
+                        const struct br_model_result *result)
 {
     br_sheet_text(sheet, "%s", mode_names[config->mode]);
     br_sheet_number(sheet, config->nodes);
@@ -332,7 +323,6 @@ static void add_summary(struct br_sheet *sheet, const struct br_model_config *co
     br_sheet_number(sheet, result->copies.mean);
     br_sheet_number(sheet, result->residue.mean);
     br_sheet_number(sheet, (double)result->complete / result->trials);
-    br_sheet_number(sheet, seconds);
 }
 
 static void add_theory(struct br_sheet *sheet, const char *name, const struct br_model_config *config,
@@ -502,7 +492,6 @@ static int run_cases(struct cases *cases, const struct options *options)
         const struct br_model_config *config = &cases->configs[done];
         struct watch watch = {done, cases->count};
         char name[128];
-        double start = seconds_now();
         int code = br_model_run(config, watch_trial, &watch, &result);
         if (code != 0) {
             br_report_free(report);
@@ -512,7 +501,7 @@ static int run_cases(struct cases *cases, const struct options *options)
             break;
         name_case(cases, config, name, sizeof name);
         rounds[done] = result.rounds.mean;
-        add_summary(sheets.summary, config, &result, seconds_now() - start);
+        add_summary(sheets.summary, config, &result);
         add_theory(sheets.theory, name, config, &result);
         if (done < CURVES_MAX)
             draw_case(sheets.curves, name, config, &result, cases->count);
@@ -653,6 +642,7 @@ static int run(int argc, char **argv)
         return br_tool_fail(COMMAND, "--in-rounds is for --engine: the model knows nothing but rounds.");
     if (options.engine)
         return run_engines(&options);
+    cases.count = 0;
     if (!options.demers && !make_cases(&cases, &options))
         return 1;
     br_tool_catch_stop(NULL);

@@ -236,6 +236,7 @@ static int ask(const struct cases *cases, struct br_report *report, bool in_roun
 int br_spread_on_engines(const struct br_spread_question *question)
 {
     static struct cases cases;
+    cases.count = 0;
     if (!make_cases(&cases, question))
         return 1;
     struct br_report *report = br_report_new("spread-engine", "How a rumour reaches everybody (engine)");

@@ -105,11 +105,13 @@ uint64_t br_draw_binomial(struct br_rng *rng, uint64_t n, double p)
 void br_draw_multinomial(struct br_rng *rng, uint64_t n, const double *weights, uint32_t count, uint64_t *out)
 {
     double rest = 0;
-    for (uint32_t i = 0; i < count; i++)
-        rest += weights[i];
+    uint32_t last = 0; /* that can happen at all: takes what rounding leaves */
     for (uint32_t i = 0; i < count; i++) {
-        bool is_last = i + 1 == count || weights[i] >= rest;
-        out[i] = is_last ? n : br_draw_binomial(rng, n, weights[i] / rest);
+        rest += weights[i];
+        last = weights[i] > 0 ? i : last;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        out[i] = i >= last ? n : br_draw_binomial(rng, n, weights[i] / rest);
         n -= out[i];
         rest -= weights[i];
     }
