@@ -428,8 +428,6 @@ static void read_value(struct reader *reader, const struct br_option *option, co
     case BR_FLAG_INT: read_int(reader, option->key, value, member); break;
     case BR_FLAG_LIST: read_list(reader, option->key, value, member); break;
     case BR_FLAG_DURATION: read_text(reader, option->key, value, NULL); break; /* read_durations reads it */
-    case BR_FLAG_LATER:
-    case BR_FLAG_LATER_SWITCH: break;
     }
 }
 

@@ -153,11 +153,8 @@ static enum br_flags_result set_value(const struct br_flag *flag, void *target, 
     case BR_FLAG_INT: return set_int(member(flag, target), flag, text, why);
     case BR_FLAG_DURATION: return set_duration(member(flag, target), flag, text, why);
     case BR_FLAG_LIST: return add_value(member(flag, target), text, why);
-    case BR_FLAG_LATER:
-    case BR_FLAG_LATER_SWITCH: break;
     }
-    (void)snprintf(why, BR_WHY_MAX, "-%s is not in this version yet: leave it out", flag->name);
-    return BR_FLAGS_UNSUPPORTED;
+    return BR_FLAGS_BAD_USAGE;
 }
 
 /* ------------------------------------------------------------------ one word */
@@ -198,7 +195,7 @@ static enum br_flags_result unknown_flag(const struct br_flag *flags, size_t cou
 
 static bool is_switch(const struct br_flag *flag)
 {
-    return flag->kind == BR_FLAG_SWITCH || flag->kind == BR_FLAG_LATER_SWITCH;
+    return flag->kind == BR_FLAG_SWITCH;
 }
 
 static enum br_flags_result parse_word(const struct br_flag *flags, size_t count, void *target,
@@ -271,6 +268,5 @@ static void help_of(const struct br_flag *flag, struct br_blob *out)
 void br_flags_help(const struct br_flag *flags, size_t count, struct br_blob *out)
 {
     for (size_t i = 0; i < count; i++)
-        if (flags[i].kind != BR_FLAG_LATER && flags[i].kind != BR_FLAG_LATER_SWITCH)
-            help_of(&flags[i], out);
+        help_of(&flags[i], out);
 }

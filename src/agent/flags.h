@@ -16,8 +16,6 @@ enum br_flag_kind {
     BR_FLAG_INT,      /* int64_t */
     BR_FLAG_DURATION, /* bruit_time */
     BR_FLAG_LIST,     /* struct br_values: may be given again and again */
-    BR_FLAG_LATER,    /* one of Serf's that this version does not have; takes a value */
-    BR_FLAG_LATER_SWITCH,
 };
 
 struct br_flag {
@@ -43,7 +41,6 @@ enum br_flags_result {
     BR_FLAGS_HELP = 1,         /* -h or -help was given */
     BR_FLAGS_BAD_USAGE = -1,   /* the grammar: an unknown flag, a missing value */
     BR_FLAGS_BAD_VALUE = -2,   /* a value that cannot be read */
-    BR_FLAGS_UNSUPPORTED = -3, /* BR_FLAG_LATER */
 };
 
 /*
@@ -66,7 +63,7 @@ void br_flags_release(const struct br_flag *flags, size_t count, void *target);
 
 struct br_blob;
 
-/* The lines of "Options:", one flag after the other, those of this version only. */
+/* The lines of "Options:", one flag after the other. */
 void br_flags_help(const struct br_flag *flags, size_t count, struct br_blob *out);
 
 #endif

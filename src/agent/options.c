@@ -196,10 +196,8 @@ void br_options_help(struct br_blob *out)
 size_t br_options_flags(struct br_flag *out, size_t room)
 {
     struct flags flags = flags_of_table();
-    size_t count = 0;
-    for (size_t i = 0; i < flags.count && count < room; i++)
-        if (flags.items[i].kind != BR_FLAG_LATER && flags.items[i].kind != BR_FLAG_LATER_SWITCH)
-            out[count++] = flags.items[i];
+    size_t count = flags.count < room ? flags.count : room;
+    memcpy(out, flags.items, count * sizeof *out);
     return count;
 }
 
@@ -331,8 +329,6 @@ static void merge(struct br_options *into, struct br_options *from)
                 *(bruit_time *)to = *(bruit_time *)have;
             break;
         case BR_FLAG_LIST: append(to, have); break;
-        case BR_FLAG_LATER:
-        case BR_FLAG_LATER_SWITCH: break;
         }
     }
 }

@@ -2,8 +2,8 @@
  * What `bruit agent` can be told on its command line and in configuration files, and what becomes of it.
  *
  * Flags and keys are Serf's, with Serf's meanings and rules of merging (docs/wire/serf-agent.md sections 2 and 3); the
- * table in options.c is the one place that knows them. Those whose feature does not exist yet are refused by name.
- * Checks and their order are section 3.4's, the sentences begin with Serf's words and go on with what to do.
+ * table in options.c is the one place that knows them. Checks and their order are section 3.4's, the sentences begin
+ * with Serf's words and go on with what to do.
  */
 #ifndef BR_AGENT_OPTIONS_H
 #define BR_AGENT_OPTIONS_H
@@ -102,7 +102,7 @@ void br_options_config(const struct br_options *options, struct bruit_config *co
 struct br_blob;
 void br_options_help(struct br_blob *out);
 
-/* The flags, those of this version, as many as there is room for. Returns how many. */
+/* The flags, as many as there is room for. Returns how many. */
 size_t br_options_flags(struct br_flag *out, size_t room);
 
 #endif
