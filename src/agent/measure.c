@@ -39,9 +39,8 @@ struct failed {
 };
 
 struct counted {
-    struct bruit_stats engine;
-    struct bruit_coord_stats coord;
-    uint64_t clients;
+    uint64_t udp_sent, udp_received, tcp_sent, tcp_accepted, tcp_connected, rejected, zero_rtt, clients,
+        commands;
 };
 
 struct br_agent_measure {
@@ -250,20 +249,21 @@ static void look_at_counters(struct br_agent *agent)
     struct bruit_coord_stats coord;
     struct br_rpc_stats rpc;
     bruit_stats_get(engine, &stats);
-    grow_bytes(agent, "memberlist.udp.sent", &before->engine.bytes_out, stats.bytes_out);
-    grow_bytes(agent, "memberlist.udp.received", &before->engine.bytes_in, stats.bytes_in);
-    grow_bytes(agent, "memberlist.tcp.sent", &before->engine.stream_bytes_out, stats.stream_bytes_out);
-    grow(agent, "memberlist.tcp.accept", &before->engine.streams_in, stats.streams_in);
-    grow(agent, "memberlist.tcp.connect", &before->engine.streams_out, stats.streams_out);
+    grow_bytes(agent, "memberlist.udp.sent", &before->udp_sent, stats.bytes_out);
+    grow_bytes(agent, "memberlist.udp.received", &before->udp_received, stats.bytes_in);
+    grow_bytes(agent, "memberlist.tcp.sent", &before->tcp_sent, stats.stream_bytes_out);
+    grow(agent, "memberlist.tcp.accept", &before->tcp_accepted, stats.streams_in);
+    grow(agent, "memberlist.tcp.connect", &before->tcp_connected, stats.streams_out);
     br_metrics_add(&agent->measure->metrics, agent->measure->window_end, BR_METRIC_GAUGE,
                    "memberlist.health.score", no_name, (double)stats.health, 1);
     if (bruit_coord_stats(engine, &coord) == 0) {
-        grow(agent, "serf.coordinate.rejected", &before->coord.rejected, coord.rejected);
-        grow(agent, "serf.coordinate.zero-rtt", &before->coord.zero_rtt, coord.zero_rtt);
+        grow(agent, "serf.coordinate.rejected", &before->rejected, coord.rejected);
+        grow(agent, "serf.coordinate.zero-rtt", &before->zero_rtt, coord.zero_rtt);
     }
     if (agent->rpc != NULL) {
         br_rpc_stats_get(agent->rpc, &rpc);
         grow(agent, "agent.ipc.accept", &before->clients, rpc.accepted);
+        grow(agent, "agent.ipc.command", &before->commands, rpc.commands);
     }
     sample_queues(agent);
 }

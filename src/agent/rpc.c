@@ -379,6 +379,7 @@ static void note_input(struct br_client *client)
 static void execute(struct br_client *client, const struct br_rpc_request *request)
 {
     uint64_t start = uv_hrtime();
+    client->rpc->stats.commands++;
     br_client_execute(client, request);
     br_client_spend(client, uv_hrtime() - start);
 }

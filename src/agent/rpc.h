@@ -60,6 +60,7 @@ struct br_rpc_options {
 /* What happened to clients so far. */
 struct br_rpc_stats {
     uint64_t accepted;
+    uint64_t commands; /* carried out, or refused in an answer */
     uint64_t refused;         /* beyond the number of clients that may be there at once */
     uint64_t cut_malformed;   /* cut off: sent what cannot be decoded */
     uint64_t cut_too_big;     /* cut off: a request beyond the limits */
