@@ -61,7 +61,8 @@ void br_say(const char *format, ...)
 
 void br_say_buffer(struct br_blob *text)
 {
-    (void)fwrite(text->data, 1, text->size, stdout);
+    if (text->size > 0) /* an empty one has no data */
+        (void)fwrite(text->data, 1, text->size, stdout);
     (void)putchar('\n');
 }
 
