@@ -30,6 +30,7 @@ static const size_t flag_count = sizeof flags / sizeof flags[0];
 /* Deeper values than an agent sends are cut short. */
 #define DEPTH_MAX 16
 
+static void say_event(struct bruit_bytes object);
 static int follow(struct br_session *session, uint64_t log_seq);
 
 static void help(struct br_blob *out)
@@ -61,6 +62,7 @@ static int run(int argc, char **argv)
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
     if (br_session_call_text(&session, "stream", "Type", "*") != 0)
         return br_failed(&session, "Error starting stream: ");
+    session.on_record = say_event; /* which may happen before the log is there */
     if (br_session_call_text(&session, "monitor", "LogLevel", options.log_level) != 0)
         return br_failed(&session, "Error starting monitor: ");
     return follow(&session, session.seq);
@@ -319,11 +321,9 @@ static void show_event_as_json(struct bruit_bytes object)
 
 /* ------------------------------------------------------------------ all of it */
 
-static void show(struct bruit_bytes object, bool is_log)
+static void say_event(struct bruit_bytes object)
 {
-    if (is_log)
-        show_log(object);
-    else if (br_wants_json())
+    if (br_wants_json())
         show_event_as_json(object);
     else
         show_event(object);
@@ -333,8 +333,12 @@ static int follow(struct br_session *session, uint64_t log_seq)
 {
     struct bruit_bytes error, object;
     uint64_t seq;
-    while (br_session_read_header(session, &seq, &error) == 0 && br_session_read(session, &object) == 0)
-        show(object, seq == log_seq);
+    while (br_session_read_header(session, &seq, &error) == 0 && br_session_read(session, &object) == 0) {
+        if (seq == log_seq)
+            show_log(object);
+        else
+            say_event(object);
+    }
     br_session_close(session);
     if (br_wants_json())
         return br_error("Remote side ended the monitor! "

@@ -225,11 +225,28 @@ static int write_all(struct br_session *session, struct bruit_bytes bytes)
     return 0;
 }
 
+/* The header of the answer to the command sent last. A stream that was begun before may tell something first. */
+static int read_answer(struct br_session *session, struct bruit_bytes *text)
+{
+    struct bruit_bytes object;
+    uint64_t seq = 0;
+    int error = br_session_read_header(session, &seq, text);
+    while (error == 0 && seq != session->seq) {
+        if (session->on_record == NULL)
+            return fail(session, BRUIT_EFORMAT, "the answer belongs to another command");
+        error = br_session_read(session, &object);
+        if (error == 0)
+            session->on_record(object);
+        if (error == 0)
+            error = br_session_read_header(session, &seq, text);
+    }
+    return error;
+}
+
 int br_session_call(struct br_session *session, const char *command, struct bruit_bytes body)
 {
     struct br_blob out = BR_BLOB_EMPTY;
     struct bruit_bytes text;
-    uint64_t seq = 0;
     struct br_writer w = br_blob_writer(&out, 64 + strlen(command));
     br_mp_write_map(&w, 2);
     br_mp_write_key(&w, "Command");
@@ -242,9 +259,7 @@ int br_session_call(struct br_session *session, const char *command, struct brui
         out.failed ? fail(session, BRUIT_ENOMEM, "out of memory") : write_all(session, br_blob_bytes(&out));
     br_blob_release(&out);
     if (error == 0)
-        error = br_session_read_header(session, &seq, &text);
-    if (error == 0 && seq != session->seq)
-        return fail(session, BRUIT_EFORMAT, "the answer belongs to another command");
+        error = read_answer(session, &text);
     if (error == 0 && text.size > 0) {
         (void)snprintf(session->why, sizeof session->why, "%.*s", (int)(text.size < 1000 ? text.size : 1000),
                        (const char *)text.data);

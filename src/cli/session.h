@@ -15,9 +15,11 @@
 #define BR_SESSION_OBJECT_MAX ((size_t)256 << 20)
 
 struct br_session {
-    int fd; /* -1: not open */
+    int fd;              /* -1: not open */
     bruit_time deadline; /* on the monotonic clock, when the last answer must have come; 0: when it comes */
     uint64_t seq;
+    void (*on_record)(
+        struct bruit_bytes object); /* of an earlier command, while an answer is awaited; NULL: an error */
     struct br_blob input;
     size_t done;    /* bytes of it that were handed out */
     char why[1024]; /* the sentence about the last failure */
