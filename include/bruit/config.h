@@ -60,6 +60,12 @@ struct bruit_config {
     uint32_t suspicion_max_mult; /* and at most this many times longer */
     uint32_t awareness_max;      /* Lifeguard's local health runs from 0 to this less one */
     bool stream_pings;           /* fall back to a ping over a stream when datagrams get lost */
+    bool buddy_pings; /* Lifeguard: the ping to a suspect says that it is suspected. Default true */
+    /*
+     * An engine that was itself stalled (its timer is served late by more than half a probe timeout) gives its
+     * pending probes and suspicions the lost time back, and accuses nobody for it. Default true.
+     */
+    bool stall_guard;
 
     /* --- Dissemination --- */
 

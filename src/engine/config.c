@@ -31,6 +31,8 @@ void bruit_config_lan(struct bruit_config *config)
         .suspicion_max_mult = 6,
         .awareness_max = 8,
         .stream_pings = true,
+        .buddy_pings = true,
+        .stall_guard = true,
         .gossip_interval = 200 * BRUIT_MILLISECOND,
         .gossip_nodes = 3,
         .retransmit_mult = 4,

@@ -44,7 +44,7 @@ static void notice_stall(struct bruit_engine *engine)
     const struct br_core *core = &engine->core;
     bruit_time missed = br_time_max(bruit_deadline(engine), engine->stalled_until);
     bruit_time gap = br_time_since(missed, core->now);
-    if (gap > stall_threshold(core) && core->config.probe_interval > 0)
+    if (gap > stall_threshold(core) && core->config.probe_interval > 0 && core->config.stall_guard)
         give_back_stall(engine, gap);
 }
 

@@ -142,7 +142,8 @@ static size_t encode_message(struct bruit_engine *engine, const struct br_send *
                              size_t capacity, struct bruit_datagram *out)
 {
     struct br_packet_builder builder;
-    bool is_buddy = send->kind == BR_SEND_PING && engine->core.view.state[send->slot] == BRUIT_SUSPECT;
+    bool is_buddy = engine->core.config.buddy_pings && send->kind == BR_SEND_PING &&
+                    engine->core.view.state[send->slot] == BRUIT_SUSPECT;
     br_packet_begin(&builder, &engine->wire, &engine->scratch, buffer, capacity,
                     is_buddy && wants_checksum(engine, send->slot));
     struct br_writer leaf = br_packet_leaf(&builder);

@@ -34,6 +34,7 @@ static const struct key keys[] = {
     KEY(protocol, NUMBER8),         KEY(delegate_min, NUMBER8),        KEY(delegate_max, NUMBER8),
     KEY(delegate_current, NUMBER8), KEY(verify_incoming, FLAG),        KEY(verify_outgoing, FLAG),
     KEY(label_skip_inbound, FLAG),  KEY(strict_relay, FLAG),           KEY(label, LABEL),
+    KEY(buddy_pings, FLAG),         KEY(stall_guard, FLAG),
 };
 #define KEYS (sizeof keys / sizeof keys[0])
 

@@ -320,6 +320,31 @@ static void test_a_suspect_is_told_with_its_ping(void **state)
     end(&s);
 }
 
+static void without_buddies(struct bruit_config *config)
+{
+    quiet(config);
+    config->buddy_pings = false;
+}
+
+/* Without that part of Lifeguard the ping to a suspect is as any other: no accusation of ours in it. */
+static void test_without_buddy_pings_a_suspect_is_not_told(void **state)
+{
+    struct scene s = scene_with(109, without_buddies);
+    struct br_suspect suspect;
+    const struct peer_leaf *leaf;
+    size_t from = 0;
+    (void)state;
+    say_alive(&s, "x", 1);
+    peer_suspect(s.p, "x", 1, "q");
+    say(&s);
+    (void)wait_ping(&s, "x");
+    while ((leaf = peer_next(s.p, BR_SUSPECT, &from)) != NULL) {
+        assert_int_equal(br_suspect_decode(&suspect, leaf->body), 0);
+        assert_true(br_bytes_equal(suspect.from, world_bytes("q")));
+    }
+    end(&s);
+}
+
 /* conformance: memberlist 58 */
 /* Nine members, two of them dead or left: in each round every other one is probed exactly once, in an order that
  * changes from round to round. */
@@ -533,6 +558,7 @@ int main(void)
         cmocka_unit_test(test_order_of_a_failing_probe),
         cmocka_unit_test(test_a_late_ack_is_success),
         cmocka_unit_test(test_a_suspect_is_told_with_its_ping),
+        cmocka_unit_test(test_without_buddy_pings_a_suspect_is_not_told),
         cmocka_unit_test(test_each_member_once_a_round),
         cmocka_unit_test(test_health_follows_the_table),
         cmocka_unit_test(test_health_is_clamped_and_scales),

@@ -189,6 +189,21 @@ static void test_a_stall_counts_once(void **state)
     world_free(w);
 }
 
+/* Asked to do as memberlist does, it takes no notice of its own lateness. */
+static void test_without_the_guard_a_stall_is_nothing(void **state)
+{
+    struct world *w = world_new(27);
+    w->config.stall_guard = false;
+    uint32_t a = world_add(w);
+    (void)state;
+    assert_int_equal(world_start(w, a), 0);
+    struct bruit_engine *engine = w->nodes[a].engine;
+    assert_int_equal(bruit_tick(engine, bruit_deadline(engine) + 5 * S), 0);
+    assert_int_equal(world_stats(w, a).stalls, 0);
+    assert_int_equal(world_stats(w, a).health, 0);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +214,7 @@ int main(void)
         cmocka_unit_test(test_a_suspect_gets_the_gap_back),
         cmocka_unit_test(test_a_drained_datagram_does_not_cost_the_suspect_its_time),
         cmocka_unit_test(test_a_stall_counts_once),
+        cmocka_unit_test(test_without_the_guard_a_stall_is_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
