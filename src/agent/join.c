@@ -29,6 +29,15 @@ static void on_found_joined(struct bruit_uv *uv, void *context, const struct bru
 
 /* ------------------------------------------------------------------ what went wrong, in Go's words */
 
+/* What the driver's sentence has behind the words of the error, else these. */
+static const char *detail_of(const struct bruit_uv_join_result *result)
+{
+    const char *reason = bruit_strerror(result->error);
+    const char *at = strstr(result->text, reason);
+    size_t size = strlen(reason);
+    return at != NULL && strncmp(at + size, ": ", 2) == 0 ? at + size + 2 : reason;
+}
+
 static void describe(const struct bruit_uv_join_result *result, struct br_blob *out)
 {
     char ip[BRUIT_ADDR_TEXT_MAX], addr[BRUIT_ADDR_TEXT_MAX];
@@ -45,8 +54,8 @@ static void describe(const struct bruit_uv_join_result *result, struct br_blob *
     case BRUIT_EUNREACHABLE: br_blob_printf(out, "dial tcp %s: connect: no route to host", addr); break;
     case BRUIT_ETIMEOUT: br_blob_printf(out, "dial tcp %s: i/o timeout", addr); break;
     case BRUIT_ERESET: br_blob_printf(out, "read tcp %s: read: connection reset by peer", addr); break;
-    case BRUIT_EREMOTE: br_blob_printf(out, "remote error: %s", result->text); break;
-    default: br_blob_text(out, result->text[0] != 0 ? result->text : bruit_strerror(result->error)); break;
+    case BRUIT_EREMOTE: br_blob_printf(out, "remote error: %s", detail_of(result)); break;
+    default: br_blob_text(out, detail_of(result)); break;
     }
 }
 
