@@ -10,6 +10,7 @@ Each test runs in a process of its own (run.py), whose children die with it (PR_
 import base64
 import contextlib
 import ctypes
+import glob
 import ipaddress
 import os
 import random
@@ -389,8 +390,17 @@ class Agent:
 
     def pause(self):
         self.process.send_signal(signal.SIGSTOP)
+        until(self.is_stopped, 10, "%s is stopped" % self)
         self.note("stopped with SIGSTOP")
         self.is_paused = True
+
+    def is_stopped(self):
+        """On a busy machine other threads work on until the one that got the signal has had its turn."""
+        states = []
+        for path in glob.glob("/proc/%d/task/*/stat" % self.process.pid):
+            with contextlib.suppress(OSError), open(path, encoding="ascii", errors="replace") as file:
+                states.append(file.read().rpartition(")")[2].split()[0])
+        return set(states) == {"T"}
 
     def resume(self):
         self.process.send_signal(signal.SIGCONT)

@@ -150,9 +150,9 @@ def test_query_from_either_side_is_answered_by_all(lab, kind):
 
 
 def expect(asker, wanted, what, **body):
-    """Gossip with random targets now and then misses somebody, and nothing repairs a query: such a one is asked again.
-    Nobody may answer twice, or answer who was not asked."""
-    for _ in range(6):
+    """Random targets may miss somebody, and nothing repairs a query, so it may be asked once more; with ours among the
+    members none of 240 queries was missed by anybody. Nobody may answer twice, or answer who was not asked."""
+    for _ in range(2):
         acks, responses = ask(asker, **body)
         if (acks, responses) == wanted:
             step("%s: %d acks, %d responses" % (what, len(acks), len(responses)))

@@ -15,9 +15,9 @@ REMOVED = "==> Removing key on all members...\n==> Successfully removed key!\n"
 
 
 def keys(lab, program, agent, *words):
-    """Exit code and output. Gossip misses a member now and then, nothing in the protocol repairs that for a query, and
-    every key command may be given twice: whoever heard from too few asks again."""
-    for _ in range(5):
+    """Exit code and output. Gossip may miss a member, nothing in the protocol repairs that for a query, and every key
+    command may be given twice: whoever heard from too few asks once more."""
+    for _ in range(2):
         code, out, err = lab.command(program, "keys", "-rpc-addr=" + agent.rpc_text, *words)
         count = re.search(r"(\d+)/(\d+) nodes reported", out + err)
         if count is None or count.group(1) == count.group(2):

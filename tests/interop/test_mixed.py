@@ -125,6 +125,8 @@ def comes_back_with_old_keys(lab, away, here):
                         has_answer=True)
     except RpcError as error:
         step("with its old keyring %s cannot join: %s" % (away, error))
+        if "no installed key" not in str(error).lower():
+            raise Failure("%s cannot join, and does not say that it lacks a key: %s" % (away, error))
     else:
         raise Failure("%s joined with a key that nobody has any more" % away)
     if away.kind == "ours" and not lab.is_rehearsal:
