@@ -2,8 +2,8 @@
  * Budgets are kept: no datagram is longer than packet_size_max allows, and no rumour of a member is told by one
  * engine more often than the retransmit limit says (SWIM section 4.1; docs/wire/memberlist.md 8.3).
  *
- * Sealed packets are measured, but not looked into. A rumour that was forgotten and heard anew has a new limit, which
- * is why twice the limit is allowed.
+ * Sealed packets are measured, but not looked into. News that comes again, because the member was forgotten or had
+ * died meanwhile, has a limit of its own.
  */
 #include "sim/scenario_run.h"
 
@@ -61,18 +61,26 @@ static void count(struct budget *budget, struct bruit_bytes name, uint32_t incar
 {
     struct br_run *run = budget->run;
     uint32_t about = bruit_sim_named(run->sim, name);
-    if (about == BRUIT_SIM_NOBODY || run->nodes[about].is_odd)
-        return;
+    if (about == BRUIT_SIM_NOBODY || run->nodes[about].is_odd || run->nodes[about].has_moved)
+        return; /* another address is other news of the same incarnation */
     struct told_count *told = &budget->counts[(size_t)budget->from * run->capacity + about];
     if (told->incarnation != incarnation)
         *told = (struct told_count){.incarnation = incarnation};
     uint32_t times = is_dead ? ++told->dead : ++told->alive;
     uint32_t limit = br_num_retransmit_limit(run->scenario->config.engine.retransmit_mult, run->capacity);
-    if (times == 2 * limit + 1)
+    if (times == limit + 1)
         br_run_find(run, &br_check_budget,
                     "n%u has told %u times that n%u is %s (incarnation %u): the limit is %u",
                     (unsigned)budget->from, (unsigned)times, (unsigned)about, is_dead ? "dead" : "alive",
                     (unsigned)incarnation, (unsigned)limit);
+}
+
+static void on_told(struct br_run *run, void *state, uint32_t node, const struct br_told *told)
+{
+    struct budget *budget = state;
+    uint32_t anew = BRUIT_CHANGE_JOINED | BRUIT_CHANGE_FORGOTTEN;
+    if (told->about != BRUIT_SIM_NOBODY && told->changes & anew)
+        budget->counts[(size_t)node * run->capacity + told->about] = (struct told_count){0};
 }
 
 static int leaf(void *context, enum br_message_type type, struct bruit_bytes body)
@@ -115,5 +123,6 @@ const struct br_check br_check_budget = {
     .begin = begin,
     .end = end,
     .on_start = on_start,
+    .on_told = on_told,
     .on_packet = on_packet,
 };

@@ -2,8 +2,8 @@
  * Every verdict has its evidence in the trace.
  *
  * Whoever is told that a member failed can read why: at this moment this engine wrote `declared` (its own suspicion
- * ended, or somebody said so); if it was its own, it wrote `suspicion_expired` with it, and `suspected` before. And
- * somewhere somebody's probe of the member failed, and was written down: no verdict out of nothing.
+ * ended, or somebody said so); if it was its own, it has written `suspicion_expired` (with it, or before: its own words
+ * may come back to it), and `suspected`. And somewhere somebody's probe of the member failed, and was written down: no verdict out of nothing.
  */
 #include "sim/scenario_run.h"
 
@@ -12,12 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* When each was last written, plus 1; 0: never. */
+/* What one engine wrote about one member; `declared`: when, plus 1. */
 struct cell {
     bruit_time declared;
-    bruit_time expired;
     bool by_itself;    /* `declared` names the engine itself */
-    bool is_suspected; /* since the start of the engine */
+    bool is_suspected; /* in any life */
+    bool is_expired;
 };
 
 struct evidence {
@@ -48,7 +48,8 @@ static struct cell *cell_of(struct br_run *run, struct evidence *evidence, uint3
 static void on_start(struct br_run *run, void *state, uint32_t node)
 {
     struct evidence *evidence = state;
-    memset(&evidence->cells[(size_t)node * run->capacity], 0, run->capacity * sizeof(struct cell));
+    for (uint32_t x = 0; x < run->capacity; x++)
+        evidence->cells[(size_t)node * run->capacity + x].declared = 0;
 }
 
 static bool is_same(struct bruit_bytes a, struct bruit_bytes b)
@@ -73,7 +74,7 @@ static void on_trace(struct br_run *run, void *state, uint32_t node, const struc
     } else if (record->id == br_trace_id_suspicion_expired) {
         const struct br_trace_suspicion_expired *fields = record->fields;
         if ((cell = cell_of(run, evidence, node, fields->node)) != NULL)
-            cell->expired = now + 1;
+            cell->is_expired = true;
     } else if (record->id == br_trace_id_declared) {
         const struct br_trace_declared *fields = record->fields;
         if ((cell = cell_of(run, evidence, node, fields->node)) != NULL) {
@@ -90,9 +91,9 @@ static void on_told(struct br_run *run, void *state, uint32_t node, const struct
     if (!(told->changes & BRUIT_CHANGE_FAILED) || told->about == BRUIT_SIM_NOBODY)
         return;
     const struct cell *cell = &evidence->cells[(size_t)node * run->capacity + told->about];
-    const char *missing = cell->declared != now + 1                     ? "who declared it"
-                          : cell->by_itself && cell->expired != now + 1 ? "that its suspicion ended"
-                          : cell->by_itself && !cell->is_suspected      ? "that it was suspected"
+    const char *missing = cell->declared != now + 1                ? "who declared it"
+                          : cell->by_itself && !cell->is_expired   ? "that its suspicion ended"
+                          : cell->by_itself && !cell->is_suspected ? "that it was suspected"
                           : !evidence->is_probed[told->about] && !run->is_forgeable ? "whose probe failed"
                                                                                     : NULL;
     if (missing != NULL)

@@ -84,13 +84,34 @@ static void ask_again(struct br_run *run, uint32_t node)
         bruit_sim_at(run->sim, br_run_now(run) + run->scenario->retry_join, retry_join, entry) == 0;
 }
 
+/*
+ * Whom an agent's configuration would name: the same one as everybody's, which keeps those who start together from
+ * making islands, and another, in case that one cannot be reached.
+ */
+static size_t contacts(struct br_run *run, uint32_t node, uint32_t targets[2])
+{
+    size_t count = 0;
+    const struct br_run_node *entry = &run->nodes[node];
+    if (entry->join == BR_JOIN_WHOM) {
+        targets[0] = entry->target;
+        return entry->target != BRUIT_SIM_NOBODY;
+    }
+    for (uint32_t i = 0; i < run->count && count == 0; i++)
+        if (i != node && br_run_is_member(run, i) && bruit_sim_addr(run->sim, i).size != 0)
+            targets[count++] = i;
+    uint32_t other = somebody(run, node);
+    if (count > 0 && other != BRUIT_SIM_NOBODY && other != targets[0])
+        targets[count++] = other;
+    return count;
+}
+
 static void join_as_told(struct br_run *run, uint32_t node)
 {
-    struct br_run_node *entry = &run->nodes[node];
-    uint32_t target = entry->join == BR_JOIN_WHOM ? entry->target : somebody(run, node);
-    if (entry->join == BR_JOIN_ALONE)
+    uint32_t targets[2];
+    if (run->nodes[node].join == BR_JOIN_ALONE)
         return;
-    if (target == BRUIT_SIM_NOBODY || bruit_sim_join(run->sim, node, &target, 1, NULL) != 0)
+    size_t count = contacts(run, node, targets);
+    if (count == 0 || bruit_sim_join(run->sim, node, targets, count, NULL) != 0)
         ask_again(run, node);
 }
 

@@ -17,6 +17,7 @@
 #define CHECK_EVERY BRUIT_SECOND
 /* What a run without `for` goes on after its last statement. */
 #define AFTERWARDS (10 * BRUIT_SECOND)
+#define SETTLE_MAX (1200 * BRUIT_SECOND)
 /* Links that lose more than this may give false verdicts their due. */
 #define FAIR_LOSS 100000u
 
@@ -479,21 +480,19 @@ static bool run_until(struct br_run *run, bruit_time until)
 }
 
 /*
- * Until all agree and have agreed for a while. The convergence check ends this when it takes too long; when that is
- * switched off, or trouble never ends, an hour does.
+ * Until all agree, and for a while longer. The convergence check ends this when it takes too long; when that is
+ * switched off, or trouble never ends, a while does.
  */
 static bool settle(struct br_run *run)
 {
     bruit_time agreed = BRUIT_NEVER, start = br_run_now(run);
     uint64_t findings = run->finding_total;
     while (agreed == BRUIT_NEVER || br_run_now(run) < agreed + run->scenario->settle) {
-        if (run->finding_total > findings || br_run_now(run) > start + 3600 * BRUIT_SECOND)
+        if (run->finding_total > findings || br_run_now(run) > start + SETTLE_MAX)
             return true;
         if (!run_until(run, br_run_now(run) + BRUIT_SECOND))
             return false;
-        if (!br_run_agrees(run))
-            agreed = BRUIT_NEVER;
-        else if (agreed == BRUIT_NEVER)
+        if (agreed == BRUIT_NEVER && br_run_agrees(run))
             agreed = br_run_now(run);
     }
     return true;

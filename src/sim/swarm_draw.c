@@ -103,8 +103,8 @@ static void draw_network(struct draw *d)
     d->zones = one_in(d, 4) && d->nodes >= 3 ? between(d, 2, 3) : 1;
     say(d, "latency %uus\njitter %uus%s\n", latencies[below(d, 4)], between(d, 0, 5000),
         one_in(d, 4) ? " lognormal" : "");
-    if (!one_in(d, 2))
-        say(d, "loss %u.%u%%\n", below(d, 10), below(d, 10));
+    if (!one_in(d, 3)) /* a hundredth, about which no mistake is forgiven, or more */
+        say(d, "loss %u.%u%%\n", one_in(d, 2) ? 0 : between(d, 1, 8), between(d, 1, 9));
     if (one_in(d, 4))
         say(d, "duplicate %u%%\n", between(d, 1, 20));
     if (one_in(d, 4))
