@@ -154,9 +154,12 @@ static bool is_before(const struct br_heap_item *a, const struct br_heap_item *b
     return a->time != b->time ? a->time < b->time : a->sequence < b->sequence;
 }
 
+/* Field by field: what was just put together is slow to read as a whole. */
 static void settle(struct br_heap *h, uint32_t at, const struct br_heap_item *item)
 {
-    h->items[at] = *item;
+    h->items[at].time = item->time;
+    h->items[at].sequence = item->sequence;
+    h->items[at].id = item->id;
     h->where[item->id] = at + 1;
 }
 

@@ -64,6 +64,10 @@ static bool is_at(const struct br_core *core, uint32_t slot, const struct bruit_
 {
     if (slot == 0)
         return false;
+    const struct br_fragment *fragment = br_core_fragment(core, slot);
+    struct bruit_bytes ip = br_fragment_addr(fragment);
+    if (ip.size == 4)
+        return addr->size == 4 && addr->port == fragment->port && memcmp(addr->ip, ip.data, 4) == 0;
     struct bruit_addr known = br_core_addr(core, slot);
     return br_addr_equal(&known, addr);
 }
@@ -88,15 +92,13 @@ static bool named_address(const struct source *source, const struct bruit_addr *
 }
 
 /* The address to answer to, and the slot of the member that is there, or 0. */
-static struct bruit_addr address_of(const struct br_core *core, const struct source *source,
-                                    const struct bruit_addr *from, uint32_t *slot)
+static void find_asker(const struct br_core *core, const struct source *source, const struct bruit_addr *from,
+                       struct bruit_addr *to, uint32_t *slot)
 {
     uint32_t sender = source->node.size == 0 ? 0 : br_view_find_text(&core->view, source->node);
-    struct bruit_addr to;
-    if (!named_address(source, from, &to) || (core->config.strict_relay && !is_at(core, sender, &to)))
-        to = br_addr_unmapped(from);
-    *slot = is_at(core, sender, &to) ? sender : 0;
-    return to;
+    if (!named_address(source, from, to) || (core->config.strict_relay && !is_at(core, sender, to)))
+        *to = br_addr_unmapped(from);
+    *slot = is_at(core, sender, to) ? sender : 0;
 }
 
 /* ---- our own acks ---- */
@@ -107,7 +109,7 @@ enum bruit_drop br_answer_ping(struct br_answer *a, const struct br_ping *ping, 
         return refuse(a, BRUIT_DROP_NOT_FOR_US);
     struct source source = {ping->source_addr, ping->source_port, ping->source_node};
     struct br_send send = {.kind = BR_SEND_ACK, .seq = ping->seq, .payload = true};
-    send.to = address_of(a->core, &source, from, &send.slot);
+    find_asker(a->core, &source, from, &send.to, &send.slot);
     return owe(a, &send);
 }
 
@@ -169,7 +171,7 @@ enum bruit_drop br_answer_indirect(struct br_answer *a, const struct br_indirect
         .name = name,
         .nack = request->nack,
     };
-    relay->to = address_of(core, &source, from, &relay->their_slot);
+    find_asker(core, &source, from, &relay->to, &relay->their_slot);
     a->seq += 2;
     return owe(a, &(struct br_send){
                       .kind = BR_SEND_RELAYED,

@@ -179,22 +179,17 @@ static bruit_time next_wake(const struct br_sim_node *node)
 /* Waking too early costs nothing: a time that has moved on is looked up again then. */
 void br_sim_rearm(struct br_sim_node *node)
 {
-    struct br_heap *wakes = &node->shard->wakes;
+    struct br_sim_wheel *wakes = &node->shard->wakes;
     uint32_t id = br_sim_wake_id(node);
     bruit_time next = next_wake(node);
-    if (next < br_heap_time(wakes, id))
-        br_heap_set(wakes, id, next);
+    if (next < br_sim_wheel_time(wakes, id))
+        br_sim_wheel_set(wakes, id, next);
 }
 
+/* It has been woken: whatever was set before is over. */
 static void rearm_after(struct br_sim_node *node)
 {
-    struct br_heap *wakes = &node->shard->wakes;
-    uint32_t id = br_sim_wake_id(node);
-    bruit_time next = next_wake(node);
-    if (next != BRUIT_NEVER)
-        br_heap_set(wakes, id, next);
-    else
-        (void)br_heap_remove(wakes, id); /* it may have been moved away by a callback */
+    br_sim_wheel_set(&node->shard->wakes, br_sim_wake_id(node), next_wake(node));
 }
 
 /* ---- the inbox ---- */

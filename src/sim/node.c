@@ -154,8 +154,7 @@ int br_sim_nodes_reserve(struct bruit_sim *sim, uint32_t count)
 {
     uint32_t wanted = (count + BR_SIM_BLOCK - 1) / BR_SIM_BLOCK;
     for (uint32_t i = 0; i < sim->shard_count; i++)
-        if (br_heap_reserve(&sim->shards[i].wakes, count / sim->shard_count + 1,
-                            count / sim->shard_count + 1) != 0)
+        if (br_sim_wheel_reserve(&sim->shards[i].wakes, count / sim->shard_count + 1) != 0)
             return BRUIT_ENOMEM;
     if (br_table_reserve(&sim->by_name, count - sim->count) != 0)
         return BRUIT_ENOMEM;

@@ -26,9 +26,9 @@ static void pause_a_little(void)
 
 /* ---- one shard ---- */
 
-static bruit_time next_in(const struct br_sim_shard *shard)
+static bruit_time next_in(struct br_sim_shard *shard)
 {
-    return br_time_min(br_sim_queue_time(&shard->queue), br_heap_min_time(&shard->wakes));
+    return br_time_min(br_sim_queue_time(&shard->queue), br_sim_wheel_min_time(&shard->wakes));
 }
 
 /* One packet, or one node; packets first. */
@@ -36,7 +36,7 @@ static void do_one(struct br_sim_shard *shard)
 {
     const struct bruit_sim *sim = shard->sim;
     bruit_time packet_time = br_sim_queue_time(&shard->queue);
-    bruit_time wake_time = br_heap_min_time(&shard->wakes);
+    bruit_time wake_time = br_sim_wheel_min_time(&shard->wakes);
     if (packet_time <= wake_time) {
         shard->now = packet_time;
         struct br_sim_packet *packet = br_sim_queue_pop(&shard->queue);
@@ -44,7 +44,7 @@ static void do_one(struct br_sim_shard *shard)
         br_sim_arrive(br_sim_node(sim, is_own ? packet->from : packet->to), packet);
     } else {
         shard->now = wake_time;
-        uint32_t id = br_heap_min(&shard->wakes); /* which waking moves or takes out */
+        uint32_t id = br_sim_wheel_min(&shard->wakes); /* which waking moves or takes out */
         br_sim_wake(br_sim_node(sim, id * sim->shard_count + shard->index));
     }
 }

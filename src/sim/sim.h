@@ -15,11 +15,11 @@
 #ifndef BR_SIM_SIM_H
 #define BR_SIM_SIM_H
 
-#include "base/heap.h"
 #include "base/rng.h"
 #include "base/table.h"
 #include "member/roster.h"
 #include "sim/queue.h"
+#include "sim/wheel.h"
 
 #include <bruit/sim.h>
 #include <bruit/trace.h>
@@ -187,8 +187,8 @@ struct br_sim_shard {
     uint32_t index;
     bruit_time now;
     struct br_sim_queue queue;
-    struct br_alloc alloc; /* of the shard's own things */
-    struct br_heap wakes;  /* by node / shards: when the node has something to do of its own accord */
+    struct br_alloc alloc;     /* of the shard's own things */
+    struct br_sim_wheel wakes; /* by node / shards: when the node has something to do of its own accord */
     struct br_alloc roster_alloc;
     struct br_roster roster;
     struct br_sim_box *outbox[2]; /* by receiving shard: written in windows of this parity */

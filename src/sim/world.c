@@ -115,7 +115,7 @@ static int init_shard(struct bruit_sim *sim, uint32_t index)
     shard->outbox_min[0] = shard->outbox_min[1] = BRUIT_NEVER;
     br_alloc_init(&shard->alloc, &env, 0);
     br_alloc_init(&shard->roster_alloc, &env, 0);
-    br_heap_init(&shard->wakes, &shard->alloc);
+    br_sim_wheel_init(&shard->wakes, &shard->alloc);
     br_roster_init(&shard->roster, &shard->roster_alloc, sim->config.seed ^ sim->config.permute);
     shard->roster.is_shared = true;
     shard->buffer = malloc(BR_SIM_BUFFER);
@@ -236,7 +236,7 @@ static void free_shard(struct br_sim_shard *shard)
         br_sim_packet_free(shard, br_sim_queue_pop(&shard->queue));
     br_sim_queue_fini(&shard->queue);
     br_sim_packets_fini(shard);
-    br_heap_fini(&shard->wakes);
+    br_sim_wheel_fini(&shard->wakes);
     br_roster_fini(&shard->roster);
     for (int parity = 0; parity < 2; parity++) {
         for (uint32_t to = 0; to < shard->sim->shard_count && shard->outbox[parity] != NULL; to++)
