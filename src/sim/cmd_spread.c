@@ -48,7 +48,8 @@ static const struct br_tool_flag flags[] = {
      "The part of the nodes that is dead without anybody knowing. Default: 0."},
     {"Variants (Demers et al. 1987): who knows loses interest", BR_TOOL_SWITCH, 0, NULL, NULL},
     {"variant", BR_TOOL_TEXT, AT(variant), "NAME",
-     "feedback-counter, feedback-coin, blind-counter or blind-coin. Default: nobody loses interest."},
+     "feedback-counter, feedback-coin, blind-counter, blind-coin, or minimisation (push-pull; of two that know, the "
+     "one that knows fewer useless contacts counts one). Default: nobody loses interest."},
     {"interest", BR_TOOL_COUNTS, AT(interest), "K",
      "After this many useless contacts in a row (feedback) or rounds (blind); with a coin, with probability 1/K "
      "at each. Default: 2."},
@@ -96,12 +97,13 @@ struct variant {
     const char *name;
     enum br_model_forget forget;
     bool feedback;
+    bool minimise;
 };
 
 static const struct variant variants[] = {
-    {"none", BR_MODEL_NEVER, false},        {"feedback-counter", BR_MODEL_COUNTER, true},
-    {"feedback-coin", BR_MODEL_COIN, true}, {"blind-counter", BR_MODEL_COUNTER, false},
-    {"blind-coin", BR_MODEL_COIN, false},
+    {"none", BR_MODEL_NEVER, false, false},        {"feedback-counter", BR_MODEL_COUNTER, true, false},
+    {"feedback-coin", BR_MODEL_COIN, true, false}, {"blind-counter", BR_MODEL_COUNTER, false, false},
+    {"blind-coin", BR_MODEL_COIN, false, false},   {"minimisation", BR_MODEL_COUNTER, true, true},
 };
 #define VARIANTS (sizeof variants / sizeof variants[0])
 
@@ -117,7 +119,7 @@ static const struct variant *find_variant(const char *name)
     if (nearest != NULL)
         (void)br_tool_fail(COMMAND, "there is no variant \"%s\": did you mean \"%s\"?", name, nearest);
     else
-        (void)br_tool_fail(COMMAND, "there is no variant \"%s\": see --help for the four.", name);
+        (void)br_tool_fail(COMMAND, "there is no variant \"%s\": see --help for the five.", name);
     return NULL;
 }
 
@@ -167,6 +169,7 @@ static bool add_cases(struct cases *cases, const struct options *options, enum b
         config->mode = mode;
         config->forget = variant->forget;
         config->feedback = variant->feedback;
+        config->minimise = variant->minimise;
         config->self_too = options->self_too;
         config->interest = narrowed(interests.items[rest % interests.count]);
         rest /= interests.count;
@@ -200,7 +203,7 @@ static bool make_cases(struct cases *cases, struct options *options)
     put_default(&options->dead, 0);
     bool wanted[] = {options->push, options->pull, options->push_pull, options->flood};
     if (!wanted[0] && !wanted[1] && !wanted[2] && !wanted[3])
-        wanted[BR_MODEL_PUSH] = true;
+        wanted[variant->minimise ? BR_MODEL_PUSH_PULL : BR_MODEL_PUSH] = true;
     for (unsigned mode = 0; mode < 4; mode++)
         if (wanted[mode] && !add_cases(cases, options, (enum br_model_mode)mode, variant))
             return false;
@@ -226,7 +229,8 @@ static bool watch_trial(void *context, uint32_t done, uint32_t trials)
 static const char *variant_name(const struct br_model_config *config)
 {
     for (size_t i = 0; i < VARIANTS; i++)
-        if (variants[i].forget == config->forget && variants[i].feedback == config->feedback)
+        if (variants[i].forget == config->forget && variants[i].feedback == config->feedback &&
+            variants[i].minimise == config->minimise)
             return variants[i].name;
     return "none";
 }
@@ -549,7 +553,7 @@ static void add_demers(struct br_sheet *sheet, const struct br_demers_row *row,
     br_sheet_number(sheet, row->updates_paper);
     br_sheet_number(sheet, result->rounds.mean);
     br_sheet_number(sheet, row->last_paper);
-    br_sheet_number(sheet, exp(-result->copies.mean));
+    br_sheet_number(sheet, row->mode == BR_MODEL_PUSH ? exp(-result->copies.mean) : NAN);
     br_sheet_number(sheet, result->trials);
 }
 

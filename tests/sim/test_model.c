@@ -416,6 +416,7 @@ static void test_impossible_parameters_are_refused(void **state)
     REFUSED(bad.forget = BR_MODEL_COUNTER; bad.interest = 65);
     REFUSED(bad.forget = BR_MODEL_COUNTER; bad.interest = 2; bad.feedback = true; bad.fanout = 2);
     REFUSED(bad.forget = BR_MODEL_COUNTER; bad.interest = 2; bad.mode = BR_MODEL_FLOOD);
+    REFUSED(bad.forget = BR_MODEL_COUNTER; bad.interest = 2; bad.minimise = true);
     REFUSED(bad.self_too = true; bad.mode = BR_MODEL_FLOOD);
 #undef REFUSED
 }

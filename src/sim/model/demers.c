@@ -26,9 +26,9 @@ const struct br_demers_row br_demers_rows[BR_DEMERS_ROWS] = {
     FEEDBACK_PUSH(5, 0.0012, 0.00129, 6.7, 6.68, 17.7, 17.7, 20000),
     BLIND_PUSH(1, 0.96, 0.959, 0.04, 0.04, 38, 39.5, 10000),
     BLIND_PUSH(2, 0.20, 0.205, 1.6, 1.59, 33, 32.7, 10000),
-    BLIND_PUSH(3, 0.060, 0.0599, 2.8, 2.82, 32, 31.6, 20000),
-    BLIND_PUSH(4, 0.021, 0.0200, 3.9, 3.92, 32, 32.2, 20000),
-    BLIND_PUSH(5, 0.008, 0.00703, 4.9, 4.97, 32, 32.2, 20000),
+    BLIND_PUSH(3, 0.060, 0.0599, 2.8, 2.82, 32, 31.6, 100000),
+    BLIND_PUSH(4, 0.021, 0.0200, 3.9, 3.92, 32, 32.2, 100000),
+    BLIND_PUSH(5, 0.008, 0.00703, 4.9, 4.97, 32, 32.2, 100000),
     FEEDBACK_PULL(1, 3.1e-2, 3.17e-2, 2.7, 2.70, 17.63, 17.57, 2000),
     FEEDBACK_PULL(2, 5.8e-4, 5.85e-4, 4.5, 4.49, 15.39, 15.20, 10000),
     FEEDBACK_PULL(3, 4.0e-6, 3.65e-6, 6.1, 6.09, 14.00, 13.97, 500000),
@@ -41,6 +41,6 @@ void br_demers_config(const struct br_demers_row *row, struct br_model_config *c
     config->forget = row->forget;
     config->feedback = row->feedback;
     config->interest = row->k;
-    config->self_too = true;
+    config->self_too = row->mode == BR_MODEL_PULL;
     config->trials = row->trials;
 }

@@ -18,6 +18,7 @@
 struct br_boxes {
     uint64_t a[BR_DRAW_CHUNK / 64];
     uint64_t b[BR_DRAW_CHUNK / 64];
+    uint8_t *nodes; /* for a model that must keep nodes apart: 2 bytes for each; else NULL. The caller's */
 };
 
 /* Uniform in [0, 1), 53 bits. */

@@ -20,6 +20,10 @@
  * a useful one starts the count again. A source that is pulled from has one event a round at most, and none in a
  * round in which nobody asks it. In pull variants everybody asks in every round, for nobody can know.
  *
+ * Minimisation: push-pull with feedback and counters, which are told with every contact. Of two that both know, only
+ * the one with the smaller counter counts a useless contact, or both when they are equal; one that is silent already
+ * has the largest. A contact is whole or lost: loss hits both ways at once.
+ *
  * Serf's events are push, blind, with a counter: each node sends one 4 * ceil(log10(n + 1)) times, 3 a round.
  */
 #ifndef BR_SIM_MODEL_H
@@ -46,7 +50,8 @@ struct br_model_config {
     double dead;     /* this part of the nodes is dead, and nobody knows; at least one node lives */
     enum br_model_forget forget;
     uint32_t interest; /* k of the variants; 0 with BR_MODEL_NEVER */
-    bool feedback;     /* push or pull with fan-out 1 only */
+    bool feedback;     /* push or pull with fan-out 1 only, but for */
+    bool minimise;     /* push-pull with feedback and a counter */
     bool self_too;     /* a node may draw itself, and loses the turn; not with flood. Demers' sites do so */
     uint32_t trials;
     uint32_t threads; /* of which trials make use; the result does not depend on it */
@@ -74,13 +79,15 @@ struct br_model_trial {
     uint32_t curve[BR_MODEL_ROUNDS_MAX + 1]; /* who knows after each round, up to `ended` */
 };
 
-/* Trial `index` of a configuration without fault. `boxes` is all zero, and is again afterwards. */
+/* Trial `index` of a configuration without fault. `boxes` is zero but for `nodes`, and is again afterwards. */
 void br_model_trial(const struct br_model_config *config, uint32_t index, struct br_boxes *boxes,
                     struct br_model_trial *trial);
 
-/* The two kinds of it; the stream is the trial's. */
+/* The three kinds of it; the stream is the trial's. */
 void br_model_rumour(const struct br_model_config *config, struct br_rng *rng, struct br_boxes *boxes,
                      struct br_model_trial *trial);
+void br_model_pairs(const struct br_model_config *config, struct br_rng *rng, struct br_boxes *boxes,
+                    struct br_model_trial *trial);
 void br_model_flood(const struct br_model_config *config, struct br_rng *rng, struct br_boxes *boxes,
                     struct br_model_trial *trial);
 

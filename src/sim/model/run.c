@@ -174,6 +174,8 @@ void br_model_trial(const struct br_model_config *config, uint32_t index, struct
     memset(trial, 0, offsetof(struct br_model_trial, curve));
     if (config->mode == BR_MODEL_FLOOD)
         br_model_flood(config, &rng, boxes, trial);
+    else if (config->minimise)
+        br_model_pairs(config, &rng, boxes, trial);
     else
         br_model_rumour(config, &rng, boxes, trial);
 }
@@ -217,6 +219,17 @@ static void work_together(struct worker *workers, uint32_t count)
         (void)pthread_join(threads[i], NULL);
 }
 
+/* Room for a model that keeps nodes apart. False: there is none. */
+static bool give_nodes(const struct br_model_config *config, struct worker *workers, uint32_t count)
+{
+    for (uint32_t i = 0; i < count && config->minimise; i++) {
+        workers[i].boxes.nodes = calloc(config->nodes, 2);
+        if (workers[i].boxes.nodes == NULL)
+            return false;
+    }
+    return true;
+}
+
 int br_model_run(const struct br_model_config *config, br_model_watch watch, void *context,
                  struct br_model_result *result)
 {
@@ -227,7 +240,8 @@ int br_model_run(const struct br_model_config *config, br_model_watch watch, voi
     uint32_t threads = config->threads < run.block_count ? config->threads : run.block_count;
     run.blocks = calloc(run.block_count + 1, sizeof *run.blocks);
     struct worker *workers = calloc(threads, sizeof *workers);
-    int code = run.blocks == NULL || workers == NULL ? BRUIT_ENOMEM : 0;
+    int code =
+        run.blocks == NULL || workers == NULL || !give_nodes(config, workers, threads) ? BRUIT_ENOMEM : 0;
     if (code == 0) {
         struct block *all = &run.blocks[run.block_count];
         for (uint32_t i = 0; i <= run.block_count; i++)
@@ -241,6 +255,8 @@ int br_model_run(const struct br_model_config *config, br_model_watch watch, voi
             add_block(all, &run.blocks[i]);
         conclude(all, br_model_alive(config), result);
     }
+    for (uint32_t i = 0; i < threads && workers != NULL; i++)
+        free(workers[i].boxes.nodes);
     free(workers);
     free(run.blocks);
     return code;
@@ -263,7 +279,7 @@ uint32_t br_model_alive(const struct br_model_config *config)
 static const char *check_variant(const struct br_model_config *config)
 {
     if (config->forget == BR_MODEL_NEVER) {
-        if (config->interest != 0 || config->feedback)
+        if (config->interest != 0 || config->feedback || config->minimise)
             return "feedback and --interest belong to a variant: choose one with --variant.";
         return NULL;
     }
@@ -271,8 +287,10 @@ static const char *check_variant(const struct br_model_config *config)
         return "flooding has no variants: each node announces once; choose push or pull.";
     if (config->interest < 1 || config->interest > BR_MODEL_INTEREST_MAX)
         return "--interest is the k of the variant: give it 1 to 64.";
-    if (config->feedback && config->mode == BR_MODEL_PUSH_PULL)
-        return "feedback is defined for push and for pull: choose one of them, or a blind variant.";
+    if (config->minimise && (config->mode != BR_MODEL_PUSH_PULL || config->forget != BR_MODEL_COUNTER))
+        return "minimisation is push-pull with counters: use it with --push-pull.";
+    if (config->feedback && config->mode == BR_MODEL_PUSH_PULL && !config->minimise)
+        return "feedback is defined for push and for pull: choose one of them, a blind variant, or minimisation.";
     if ((config->feedback || config->mode == BR_MODEL_PULL) && config->fanout != 1)
         return "feedback, and pull with loss of interest, are defined for one peer a round: use --fanout 1.";
     return NULL;
