@@ -146,9 +146,8 @@ func main() {
     isCategory := func(name string) bool { return len(name) == 2 && name != "Cn" && name != "LC" }
     categories := names(unicode.Categories, isCategory)
     scripts := names(unicode.Scripts, func(string) bool { return true })
-    fmt.Printf("/* Categories, scripts and case folding of Unicode %s, written by tools/unicode.go (%s): do not edit. */",
-        unicode.Version, runtime.Version())
-    fmt.Println()
+    fmt.Printf("/* Categories, scripts and case folding of Unicode %s, written by tools/unicode.go ", unicode.Version)
+    fmt.Printf("(%s): do not edit. */\n", runtime.Version())
     fmt.Println("#include <stdint.h>\n\n/* clang-format off */")
     nameList("category_names", categories)
     runs("category", numbersOf(unicode.Categories, categories), 3)

@@ -46,8 +46,8 @@ def tell_and_ask(agent):
     agent.drop_rpc()    # the answers to the query are of no interest
 
 
-# Who: one of each kind, both send their metrics to a collector, and both are asked for the last minute. The same happened
-# to both, so both count the same, in the same words.
+# Who: one of each kind, both send their metrics to a collector, and both are asked for the last minute. The same
+# happened to both, so both count the same, in the same words.
 @interop(seconds_max=90)
 def test_both_kinds_count_the_same(lab):
     collectors = {}
