@@ -5,10 +5,13 @@
  * every 30 s, with the chance failed : alive; docs/wire/serf.md section 6), so the module that does it must be there,
  * and it takes minutes. On links that lose datagrams suspicions come and go: a suspect counts as one who runs.
  *
- * Not owed: to nodes that were never told to join anybody; among clones; and when nodes came back at other addresses,
- * where those who remember have the old ones (docs/simulator.md, known gaps).
+ * Not owed: to nodes that were never told to join anybody; among clones; when nodes came back at other addresses, where
+ * those who remember have the old ones; and between islands of which none remembers another, because all of one were
+ * started without state where the other could not be reached (docs/simulator.md, known gaps).
  */
 #include "sim/scenario_run.h"
+
+#include <bruit/status.h>
 
 #include <stdlib.h>
 
@@ -76,6 +79,39 @@ bool br_run_agrees(const struct br_run *run)
     return !find_dissent(run, &observer, &about) && !knows_strangers(run);
 }
 
+/* Whether one of two remembers the other, if only as one who failed. */
+static bool remembers(const struct br_run *run, uint32_t a, uint32_t b)
+{
+    struct bruit_status_member member;
+    return bruit_status_find(bruit_sim_engine(run->sim, a), bruit_sim_name(run->sim, b), &member) == 0 ||
+           bruit_status_find(bruit_sim_engine(run->sim, b), bruit_sim_name(run->sim, a), &member) == 0;
+}
+
+/* Whether everybody can be reached from the first one who runs, over those who remember. */
+static bool is_one_island(const struct br_run *run)
+{
+    uint32_t *queue = calloc((size_t)run->count * 2, sizeof *queue), first = 0, last = 0, running = 0;
+    uint32_t *is_in = queue + run->count;
+    if (queue == NULL)
+        return true;
+    for (uint32_t i = 0; i < run->count; i++) {
+        if (bruit_sim_engine(run->sim, i) == NULL)
+            continue;
+        if (running++ == 0) {
+            queue[last++] = i;
+            is_in[i] = 1;
+        }
+    }
+    for (; first < last; first++)
+        for (uint32_t i = 0; i < run->count; i++)
+            if (!is_in[i] && bruit_sim_engine(run->sim, i) != NULL && remembers(run, queue[first], i)) {
+                queue[last++] = i;
+                is_in[i] = 1;
+            }
+    free(queue);
+    return last == running;
+}
+
 static void tell(struct br_run *run, bruit_time still)
 {
     double time = (double)(br_run_now(run) - still) / 1e9;
@@ -97,7 +133,7 @@ static void look(struct br_run *run, void *state)
         return;
     if (br_run_agrees(run))
         *agreed = now;
-    else if (now >= still + LIMIT && now >= *agreed + LAPSE)
+    else if (now >= still + LIMIT && now >= *agreed + LAPSE && is_one_island(run))
         tell(run, still);
 }
 

@@ -8,9 +8,11 @@
 /* In the order of the help: from the simplest question to the longest run. */
 static const struct br_tool_command *const commands[] = {
     &br_tool_spread,
+    &br_tool_detect,
     &br_tool_run,
     &br_tool_replay,
     &br_tool_swarm,
+    &br_tool_shrink,
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 

@@ -20,7 +20,7 @@ struct draw {
     uint32_t nodes;
     uint32_t zones;
     bool has_keys;
-    bruit_time calm_at; /* ms from here on */
+    uint32_t timeout; /* of a probe, in ms: a network slower than that is not drawn */
 };
 
 static uint32_t below(struct draw *d, uint32_t bound)
@@ -70,11 +70,14 @@ static const struct choice engine_choices[] = {
 static void draw_engine(struct draw *d)
 {
     static const char *const profiles[] = {"lan", "lan", "lan", "local", "local", "wan"};
-    say(d, "profile %s\n", profiles[below(d, 6)]);
+    uint32_t profile = below(d, 6);
+    say(d, "profile %s\n", profiles[profile]);
+    d->timeout = profile < 3 ? 500 : profile < 5 ? 200 : 3000;
     if (one_in(d, 3)) {
         static const uint32_t intervals[] = {200, 500, 1000, 2000};
         uint32_t interval = intervals[below(d, 4)];
-        say(d, "probe_interval %ums\nprobe_timeout %ums\n", interval, interval / (2 + 2 * below(d, 2)));
+        d->timeout = interval / (2 + 2 * below(d, 2));
+        say(d, "probe_interval %ums\nprobe_timeout %ums\n", interval, d->timeout);
     }
     for (size_t i = 0; i < sizeof engine_choices / sizeof engine_choices[0]; i++)
         if (one_in(d, 5)) {
@@ -101,8 +104,8 @@ static void draw_network(struct draw *d)
 {
     static const uint32_t latencies[] = {100, 500, 2000, 10000};
     d->zones = one_in(d, 4) && d->nodes >= 3 ? between(d, 2, 3) : 1;
-    say(d, "latency %uus\njitter %uus%s\n", latencies[below(d, 4)], between(d, 0, 5000),
-        one_in(d, 4) ? " lognormal" : "");
+    say(d, "latency %uus\njitter %uus%s\n", latencies[below(d, d->timeout < 200 ? 3 : 4)],
+        between(d, 0, 5000), one_in(d, 4) ? " lognormal" : "");
     if (!one_in(d, 3)) /* a hundredth, about which no mistake is forgiven, or more */
         say(d, "loss %u.%u%%\n", one_in(d, 2) ? 0 : between(d, 1, 8), between(d, 1, 9));
     if (one_in(d, 4))
@@ -110,7 +113,8 @@ static void draw_network(struct draw *d)
     if (one_in(d, 4))
         say(d, "reorder %u%% by %ums\n", between(d, 1, 30), between(d, 1, 50));
     if (d->zones > 1)
-        say(d, "zones %u\nacross latency %ums\n", d->zones, between(d, 1, 40));
+        say(d, "zones %u\nacross latency %ums\n", d->zones,
+            between(d, 1, d->timeout < 200 ? d->timeout / 5 : 40));
 }
 
 /* ------------------------------------------------------------------ what befalls it */
