@@ -155,6 +155,12 @@ if(TARGET bruit AND NOT BRUIT_FUZZ)
         ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
 endif()
 
+# The simulator is a program of its own, which `bruit sim` finds beside itself.
+if(TARGET bruit AND TARGET bruit-sim-program AND NOT BRUIT_FUZZ)
+    add_test(NAME cli/sim COMMAND bruit sim spread --nodes 10 --trials 5 --seed 77)
+    set_tests_properties(cli/sim PROPERTIES LABELS unit TIMEOUT 60 PASS_REGULAR_EXPRESSION "seed +77\n.*What it took")
+endif()
+
 # The recorded vectors, checked by the decoders that came with them.
 if(EXISTS ${BRUIT_VECTORS}/decode.py AND NOT BRUIT_FUZZ)
     add_test(NAME vectors/memberlist COMMAND Python3::Interpreter decode.py --selftest
