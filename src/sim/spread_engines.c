@@ -9,7 +9,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define CASES_MAX 64
 #define MODEL_TRIALS 1000
@@ -24,11 +23,18 @@ static uint32_t usual_trials(double nodes)
     return nodes <= 1000 ? 20 : nodes <= 3000 ? 10 : 5;
 }
 
-/* Most of what this machine has free. */
+/* Most of what programs can have of this machine's memory now, caches given back; 0: not known, so no limit. */
 static uint64_t memory_free(void)
 {
-    long pages = sysconf(_SC_AVPHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    return pages > 0 && size > 0 ? (uint64_t)pages / 10 * 9 * (uint64_t)size : 0;
+    char line[128];
+    unsigned long long kib = 0;
+    FILE *file = fopen("/proc/meminfo", "r");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL &&
+           sscanf(line, "MemAvailable: %llu", &kib) != 1)
+        ;
+    if (file != NULL)
+        (void)fclose(file);
+    return (uint64_t)kib * 1024 / 10 * 9;
 }
 
 static uint32_t narrowed(double count)

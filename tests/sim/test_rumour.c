@@ -15,7 +15,10 @@
 #include "sim/model/model.h"
 #include "sim/rumour.h"
 
+#include <bruit/error.h>
+
 #include <math.h>
+#include <string.h>
 
 #define SEED 3
 #define FANOUT 4 /* divides the 16 and 20 messages that each node sends among 1,000 and 10,000 */
@@ -132,6 +135,18 @@ static void test_impossible_rumours_are_refused(void **state)
     assert_non_null(br_rumour_check(&bad));
 }
 
+/* A thousand engines in a megabyte: refused before anything runs, with what it would take. */
+static void test_what_does_not_fit_is_said_before(void **state)
+{
+    (void)state;
+    char why[200] = "";
+    struct br_rumour_config rumour = {.nodes = 1000, .fanout = 3, .trials = 1, .memory_max = 1 << 20};
+    assert_int_equal(br_rumour_run(&rumour, NULL, NULL, &engine, why, sizeof why), BRUIT_ETOOBIG);
+    print_message("  %s\n", why);
+    assert_true(strlen(why) > 20);
+    assert_int_equal(engine.trials, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +154,7 @@ int main(void)
         cmocka_unit_test(test_the_model_agrees_with_ten_thousand_engines),
         cmocka_unit_test(test_as_shipped_all_hear_within_an_interval),
         cmocka_unit_test(test_the_living_hear_in_spite_of_loss_and_the_dead),
+        cmocka_unit_test(test_what_does_not_fit_is_said_before),
         cmocka_unit_test(test_impossible_rumours_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
