@@ -175,9 +175,11 @@ struct bruit_sim_config {
     uint64_t memory_max; /* of the whole world, in bytes; see bruit_sim_memory_needed(). 0: no limit */
 
     /* For tests of bruit itself: neither may change what happens. */
-    uint64_t permute;     /* not 0: the rosters number names and identities in an order drawn from this */
-    int poison;           /* 1 to 255: memory is handed out filled with this byte; 0: as it comes */
-    bool private_rosters; /* each engine its own roster, as in production. Costs memory by the square */
+    uint64_t permute; /* not 0: the rosters number names and identities in an order drawn from this */
+    int poison;       /* 1 to 255: memory is handed out filled with this byte; 0: as it comes */
+    /* Each engine its own roster, as in production. Costs memory by the square; with bruit_sim_fail_memory()
+     * another run, since its tables ask for memory, too. */
+    bool private_rosters;
 };
 
 BRUIT_API void bruit_sim_config_default(struct bruit_sim_config *config);

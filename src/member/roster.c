@@ -183,8 +183,8 @@ static uint64_t identity_of(const struct br_fragment *fragment)
     return br_siphash24(identity_key, br_bytes(fragment->bytes, fragment->size));
 }
 
-/* Of an entry in a full table: see table.h. */
-#define TABLE_COST 10
+/* Of an entry in a full table (table.h), and of one in the view's name index. */
+#define TABLE_COST (10 + sizeof(uint32_t))
 
 static uint32_t cost_of(const struct br_roster *roster, uint32_t name, size_t fragment_size)
 {

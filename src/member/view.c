@@ -42,6 +42,15 @@ static void discharge(struct br_view *view, uint32_t record)
         br_alloc_discharge(view->alloc, br_roster_cost(view->roster, record));
 }
 
+/*
+ * The name index is as long as the roster's numbers are high: with a shared roster that is others' doing, and so is
+ * its memory. What it would take alone is part of the charge.
+ */
+static struct br_alloc *names_alloc(const struct br_view *view)
+{
+    return view->roster->is_shared ? view->roster->alloc : view->alloc;
+}
+
 void br_view_fini(struct br_view *view)
 {
     for (uint32_t slot = 1; slot < view->used; slot++) {
@@ -51,7 +60,7 @@ void br_view_fini(struct br_view *view)
 #define FREE(array) br_alloc_free(view->alloc, view->array, view->capacity * sizeof *view->array)
     SLOT_ARRAYS(FREE);
 #undef FREE
-    br_alloc_free(view->alloc, view->slot_of, view->slot_of_size * sizeof *view->slot_of);
+    br_alloc_free(names_alloc(view), view->slot_of, view->slot_of_size * sizeof *view->slot_of);
 }
 
 /* ---- growing ---- */
@@ -98,8 +107,8 @@ static int reserve_slot(struct br_view *view)
 
 static int grow_names(struct br_view *view, uint32_t grown)
 {
-    uint32_t *slot_of = br_alloc_resize(view->alloc, view->slot_of, view->slot_of_size * sizeof *slot_of,
-                                        grown * sizeof *slot_of);
+    uint32_t *slot_of = br_alloc_resize(names_alloc(view), view->slot_of,
+                                        view->slot_of_size * sizeof *slot_of, grown * sizeof *slot_of);
     if (slot_of == NULL)
         return BRUIT_ENOMEM;
     memset(slot_of + view->slot_of_size, 0, (grown - view->slot_of_size) * sizeof *slot_of);
@@ -179,8 +188,8 @@ static int reserve_all(struct br_view *view, const uint32_t *records, uint32_t c
     return status == 0 && highest >= view->slot_of_size ? grow_names(view, highest + 1) : status;
 }
 
-int br_view_add_all(struct br_view *view, const uint32_t *records, const uint32_t *incarnations, uint32_t count,
-                    bruit_time now)
+int br_view_add_all(struct br_view *view, const uint32_t *records, const uint32_t *incarnations,
+                    uint32_t count, bruit_time now)
 {
     int status = reserve_all(view, records, count);
     for (uint32_t i = 0; i < count && status == 0; i++) {

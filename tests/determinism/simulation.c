@@ -53,7 +53,6 @@ static uint64_t tell(uint64_t seed, int form)
     bruit_sim_starve(sim, 10, 200 * BRUIT_MILLISECOND, 800 * BRUIT_MILLISECOND);
     bruit_sim_set_cpu(sim, 11, 300 * BRUIT_MICROSECOND);
     bruit_sim_set_bandwidth(sim, 12, 20000, 20000);
-    bruit_sim_fail_memory(sim, 13, 100000);
     bruit_sim_run(sim, 3 * BRUIT_SECOND);
     bruit_sim_kill(sim, 7);
     (void)bruit_sim_partition(sim, few, 3, NULL);
