@@ -119,6 +119,10 @@ static void test_unknown_flag_suggests_the_nearest(void **state)
     assert_int_equal(parse(WORDS("-zzz")), BR_FLAGS_BAD_USAGE);
     assert_string_equal(why,
                         "flag provided but not defined: -zzz; \"bruit agent -help\" lists those that are");
+    assert_int_equal(parse(WORDS("---node", "a")), BR_FLAGS_BAD_USAGE);
+    assert_string_equal(why, "bad flag syntax: ---node; \"bruit agent -help\" lists all");
+    assert_int_equal(parse(WORDS("-=a")), BR_FLAGS_BAD_USAGE);
+    assert_non_null(strstr(why, "bad flag syntax: -=a"));
 }
 
 static void test_missing_and_malformed_values_are_refused(void **state)
