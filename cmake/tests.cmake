@@ -61,6 +61,13 @@ foreach(layer IN LISTS BRUIT_TEST_LAYERS)
     endforeach()
 endforeach()
 
+# Deliberate mistakes for the swarm's checks: calls to these functions come to the test first, which may pass them on.
+if(TARGET test-sim-swarm_bugs)
+    foreach(function suspicion_pop_due transition probe_ack claim_reap alloc_free queue_take claim_suspect)
+        target_link_options(test-sim-swarm_bugs PRIVATE -Wl,--wrap=br_${function})
+    endforeach()
+endif()
+
 # Same seed, same inputs, same hash: a program that prints it. `check --all` compares four builds of it.
 file(GLOB determinism CONFIGURE_DEPENDS tests/determinism/*.c)
 if(determinism)

@@ -50,7 +50,7 @@ static void show_progress(uint32_t runs, size_t lines)
 static int write_result(const struct options *options, const char *source,
                         const struct br_shrink_result *result)
 {
-    const struct br_verdict *verdict = &result->verdict;
+    const struct br_judgement *verdict = &result->verdict;
     FILE *file = options->out == NULL ? stdout : fopen(options->out, "w");
     bool is_good = file != NULL &&
                    fprintf(file, "# %s, shrunk from %u lines to %u in %u runs.\n# %s%s%s: %s\n%s", source,

@@ -73,7 +73,7 @@ static int show(uint64_t seed)
 }
 
 /* The scenario of a seed that failed, as a file: its path, or false and a sentence was said. */
-static bool write_scenario(const char *into, uint64_t seed, const struct br_verdict *verdict, char *path,
+static bool write_scenario(const char *into, uint64_t seed, const struct br_judgement *verdict, char *path,
                            size_t size)
 {
     char text[BR_SWARM_TEXT_MAX];
@@ -103,7 +103,7 @@ static void list_failures(struct br_report *report, const struct br_swarm_result
     br_sheet_column(sheet, "reproduce", "reproduce", 0);
     for (uint32_t i = 0; i < result->failure_count; i++) {
         const struct br_swarm_failure *failure = &result->failures[i];
-        const struct br_verdict *verdict = &failure->verdict;
+        const struct br_judgement *verdict = &failure->verdict;
         bool is_written = write_scenario(into, failure->seed, verdict, path, sizeof path);
         br_sheet_text(sheet, "%" PRIu64, failure->seed);
         br_sheet_text(sheet, "%s", br_outcome_name(verdict->outcome));

@@ -16,7 +16,7 @@ struct shrink {
     char **lines; /* owned */
     uint32_t count;
     uint32_t runs;
-    struct br_verdict wanted;
+    struct br_judgement wanted;
     char violated[LINE_MAX]; /* the line that was, when it was no check */
     char *buffer;            /* of a candidate */
     size_t buffer_size;
@@ -73,7 +73,7 @@ static struct bruit_bytes assemble(struct shrink *s, uint32_t first, uint32_t la
 
 /* ------------------------------------------------------------------ does it still fail? */
 
-static void judge_apart(struct bruit_bytes text, struct br_verdict *verdict)
+static void judge_apart(struct bruit_bytes text, struct br_judgement *verdict)
 {
     br_swarm_judge_apart(text, SECONDS_MAX, verdict);
 }
@@ -94,7 +94,7 @@ static void copy_line(struct bruit_bytes text, uint32_t line, char out[LINE_MAX]
     }
 }
 
-static bool is_same_failure(struct shrink *s, struct bruit_bytes text, const struct br_verdict *verdict)
+static bool is_same_failure(struct shrink *s, struct bruit_bytes text, const struct br_judgement *verdict)
 {
     char line[LINE_MAX];
     if (verdict->outcome != s->wanted.outcome || strcmp(verdict->check, s->wanted.check) != 0)
@@ -123,7 +123,7 @@ static bool can_be_read(struct bruit_bytes text)
 
 static bool fails(struct shrink *s, struct bruit_bytes text)
 {
-    struct br_verdict verdict;
+    struct br_judgement verdict;
     if (is_spent(s) || !can_be_read(text))
         return false;
     s->runs++;

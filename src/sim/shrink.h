@@ -12,7 +12,7 @@
 
 struct br_shrink_options {
     /* Runs a candidate. NULL: br_swarm_judge_apart(). */
-    void (*judge)(struct bruit_bytes text, struct br_verdict *verdict);
+    void (*judge)(struct bruit_bytes text, struct br_judgement *verdict);
     uint32_t runs_max;
     bool (*is_stopped)(void);                         /* or NULL */
     void (*on_progress)(uint32_t runs, size_t lines); /* or NULL */
@@ -24,7 +24,7 @@ struct br_shrink_result {
     uint32_t lines_before;
     uint32_t lines;
     uint32_t runs;
-    struct br_verdict verdict; /* of what is left */
+    struct br_judgement verdict; /* of what is left */
 };
 
 /*

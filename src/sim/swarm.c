@@ -24,7 +24,7 @@
 
 /* ------------------------------------------------------------------ one text */
 
-static void note_finding(const struct br_run *run, struct br_verdict *verdict)
+static void note_finding(const struct br_run *run, struct br_judgement *verdict)
 {
     const struct br_finding *finding = &run->findings[0];
     struct bruit_sim_stats stats;
@@ -40,21 +40,21 @@ static void note_finding(const struct br_run *run, struct br_verdict *verdict)
     (void)snprintf(verdict->text, sizeof verdict->text, "%s", finding->text);
 }
 
-static void refuse(struct br_verdict *verdict, uint32_t line, const char *text)
+static void refuse(struct br_judgement *verdict, uint32_t line, const char *text)
 {
     verdict->outcome = BR_OUTCOME_REFUSED;
     verdict->line = line;
     (void)snprintf(verdict->text, sizeof verdict->text, "%.*s", BR_FINDING_TEXT_MAX - 1, text);
 }
 
-void br_swarm_judge(struct bruit_bytes text, struct br_verdict *verdict)
+void br_swarm_judge(struct bruit_bytes text, struct br_judgement *verdict)
 {
     struct br_run_options options = {.stop_at_first = true};
     struct br_scenario_error error;
     struct br_scenario *scenario;
     struct br_run *run;
     char why[BR_FINDING_TEXT_MAX];
-    *verdict = (struct br_verdict){.outcome = BR_OUTCOME_GOOD};
+    *verdict = (struct br_judgement){.outcome = BR_OUTCOME_GOOD};
     if (br_scenario_parse(&scenario, text, &error) != 0) {
         refuse(verdict, error.line, error.text);
         return;
@@ -70,9 +70,9 @@ void br_swarm_judge(struct bruit_bytes text, struct br_verdict *verdict)
 }
 
 /* What a status of waitpid() says in words; the outcome is a crash. */
-static void note_death(struct br_verdict *verdict, int status)
+static void note_death(struct br_judgement *verdict, int status)
 {
-    *verdict = (struct br_verdict){.outcome = BR_OUTCOME_CRASH};
+    *verdict = (struct br_judgement){.outcome = BR_OUTCOME_CRASH};
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
         (void)snprintf(verdict->text, sizeof verdict->text, "it did not come to an end");
     else if (WIFSIGNALED(status))
@@ -99,7 +99,7 @@ static bool read_all(int fd, void *data, size_t size)
 
 static void judge_in_child(struct bruit_bytes text, unsigned seconds, int fd)
 {
-    struct br_verdict verdict;
+    struct br_judgement verdict;
     (void)alarm(seconds);
     (void)signal(SIGALRM, SIG_DFL);
     br_swarm_judge(text, &verdict);
@@ -107,10 +107,10 @@ static void judge_in_child(struct bruit_bytes text, unsigned seconds, int fd)
     _exit(is_told ? 0 : 1);
 }
 
-void br_swarm_judge_apart(struct bruit_bytes text, unsigned seconds, struct br_verdict *verdict)
+void br_swarm_judge_apart(struct bruit_bytes text, unsigned seconds, struct br_judgement *verdict)
 {
     int ends[2], status = 0;
-    *verdict = (struct br_verdict){.outcome = BR_OUTCOME_REFUSED};
+    *verdict = (struct br_judgement){.outcome = BR_OUTCOME_REFUSED};
     (void)snprintf(verdict->text, sizeof verdict->text, "no process could be started");
     (void)fflush(NULL);
     if (pipe(ends) != 0)
@@ -143,7 +143,7 @@ struct board {
     atomic_bool is_written[BR_SWARM_FAILURES_MAX];
 };
 
-static void note_failure(struct board *board, uint64_t seed, const struct br_verdict *verdict)
+static void note_failure(struct board *board, uint64_t seed, const struct br_judgement *verdict)
 {
     unsigned place = atomic_fetch_add(&board->failures, 1);
     (void)atomic_fetch_add(&board->failed, 1);
@@ -156,7 +156,7 @@ static void note_failure(struct board *board, uint64_t seed, const struct br_ver
 static void work(struct board *board, const struct br_swarm_options *options, uint32_t job)
 {
     char text[BR_SWARM_TEXT_MAX];
-    struct br_verdict verdict;
+    struct br_judgement verdict;
     (void)signal(SIGALRM, SIG_DFL);
     (void)signal(SIGINT, SIG_IGN); /* the parent says when */
     while (!atomic_load(&board->stop)) {
@@ -192,7 +192,7 @@ static pid_t start_worker(struct board *board, const struct br_swarm_options *op
 /* A worker ended. Whether another should take its place. */
 static bool bury(struct board *board, const struct br_swarm_options *options, uint32_t job, int status)
 {
-    struct br_verdict verdict;
+    struct br_judgement verdict;
     uint64_t at = atomic_exchange(&board->at[job].seed, 0);
     if (at == 0)
         return false;

@@ -16,7 +16,7 @@
 size_t br_swarm_text(uint64_t seed, char text[BR_SWARM_TEXT_MAX]);
 
 /* How the run of a text ended. Everything in it is a value: it crosses process borders. */
-struct br_verdict {
+struct br_judgement {
     enum br_outcome outcome;
     uint32_t line;                    /* of the statement that was violated, or 0 */
     char check[BR_SCENARIO_NAME_MAX]; /* or "" */
@@ -27,13 +27,13 @@ struct br_verdict {
 };
 
 /* Runs a text in this process, to the first finding. */
-void br_swarm_judge(struct bruit_bytes text, struct br_verdict *verdict);
+void br_swarm_judge(struct bruit_bytes text, struct br_judgement *verdict);
 /* The same in a process of its own, so that a crash is a verdict, too; so is not coming to an end in `seconds`. */
-void br_swarm_judge_apart(struct bruit_bytes text, unsigned seconds, struct br_verdict *verdict);
+void br_swarm_judge_apart(struct bruit_bytes text, unsigned seconds, struct br_judgement *verdict);
 
 struct br_swarm_failure {
     uint64_t seed;
-    struct br_verdict verdict;
+    struct br_judgement verdict;
 };
 
 struct br_swarm_options {
