@@ -213,11 +213,13 @@ USUAL_TALK = [
     r"agent: Serf shutdown detected",                       # of one that was told to leave
     r"memberlist: Push/[Pp]ull with \S+ failed: dial tcp",  # with one who has just died
 ]
-CONFLICT_TALK = [r"memberlist: Conflicting address for", r"serf: Name conflict for", r"serf: Node name conflicts with"]
+CONFLICT_TALK = [r"memberlist: Conflicting address for", r"serf: Name conflict for", r"serf: Node name conflicts with",
+                 r"serf: minority in name conflict resolution", r"serf: Shutdown without a Leave"]
 KEY_TALK = [r"memberlist: failed to receive: No installed keys could decrypt", r"memberlist: Decrypt packet failed",
             r"failed to receive: (Encryption is configured but|Remote state is encrypted and)", r"error joining"]
+LATE_TALK = [r"serf: reply for non-running query"]      # from one who was stopped when it was asked
 # The areas whose tests tell stories of members. In the others real agents are sent nonsense on purpose.
-STORIES = {"events", "files", "keys", "mixed", "network", "rest", "start", "variants"}
+STORIES = {"events", "files", "keys", "membership", "mixed", "network", "rest", "start", "variants"}
 
 
 class Report:

@@ -4,7 +4,7 @@ import re
 import threading
 import time
 
-from support import CONFLICT_TALK, SYNC_SECONDS, Failure, Rpc, hold, interop, step, until
+from support import CONFLICT_TALK, LATE_TALK, SYNC_SECONDS, Failure, Rpc, hold, interop, step, until
 
 KINDS = {"real": {"kind": "real"}, "ours": {"kind": "ours"}}
 
@@ -126,7 +126,7 @@ def test_joining_replays_old_events_when_asked_only(lab, joiner, seed, replay):
 
 # Who: an agent of either kind asks all six; everybody acks once and responds once with its own text, with a relay
 # factor of 2 while one of them is stopped, too. Filters by name and by tag let through whom they should.
-@interop(KINDS)
+@interop(KINDS, talk=LATE_TALK)
 def test_query_from_either_side_is_answered_by_all(lab, kind):
     lab.cluster()
     ears = [Ear(lab, agent, answer=agent.name.encode()) for agent in lab.agents]
@@ -203,7 +203,7 @@ def test_commands_print_the_same_of_both(lab):
 
 
 # Who: one of two is stopped. Both command lines say so of both, in the same words, and fail.
-@interop()
+@interop(talk=LATE_TALK)
 def test_reachability_names_who_does_not_answer(lab):
     lab.cluster(real=2, ours=2)
     lab.of("real")[1].pause()
@@ -219,7 +219,7 @@ def test_reachability_names_who_does_not_answer(lab):
 
 # Who: a newcomer of either kind with a name that is taken. The cluster says so, it ends by itself with exit code 0, and
 # nobody takes the one who had the name first for failed or left.
-@interop(KINDS, talk=CONFLICT_TALK + ["minority in name conflict", "Shutdown without a Leave"])
+@interop(KINDS, talk=CONFLICT_TALK)
 def test_newcomer_with_a_taken_name_ends_without_leaving(lab, kind):
     lab.cluster(real=2, ours=2)
     since = lab.watcher.reports[-1].time

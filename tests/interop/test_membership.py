@@ -3,7 +3,7 @@ import contextlib
 
 from story import (change_tags, kill_and_see_failed, leave_and_see_left, restart_and_see_alive, stop_for_a_while,
                    wait_for_stream)
-from support import SYNC_SECONDS, Failure, RpcError, Skip, hold, interop, now, step, until
+from support import CONFLICT_TALK, SYNC_SECONDS, Failure, RpcError, Skip, hold, interop, now, step, until
 
 KINDS = {"real": {"kind": "real"}, "ours": {"kind": "ours"}}
 
@@ -250,7 +250,7 @@ def test_force_leave_of_an_unknown_name_succeeds(lab, kind):
 
 # Who: a second process comes under a name that is taken, at another address. Everybody keeps the first and says so.
 @interop({"first-%s-second-%s" % (first, second): {"first": first, "second": second}
-          for first in KINDS for second in KINDS})
+          for first in KINDS for second in KINDS}, talk=CONFLICT_TALK)
 def test_second_of_a_name_is_a_conflict_and_the_first_stays(lab, first, second):
     lab.cluster(real=2, ours=2)
     owner = lab.agent(first, name="twice", join=lab.of("real")[0])

@@ -4,7 +4,7 @@ import json
 import threading
 
 from story import kill_and_see_failed
-from support import KEY_TALK, Failure, Rpc, RpcError, hold, interop, now, random_key, step, until
+from support import KEY_TALK, LATE_TALK, Failure, Rpc, RpcError, hold, interop, now, random_key, step, until
 from test_events import Ear, ask
 from test_files import Folder
 from test_keys import INSTALLED, REMOVED, USED, expect, keys
@@ -137,7 +137,7 @@ def comes_back_with_old_keys(lab, away, here):
 
 
 # Who: rings that differ, and a member that does not answer. Command lines of both kinds count the same through both.
-@interop()
+@interop(talk=LATE_TALK)
 # conformance: serf 48
 def test_keys_and_answers_are_counted_alike(lab):
     folder = Folder(lab)
