@@ -149,6 +149,10 @@ if(NOT BRUIT_FUZZ)
         target_include_directories(bench-${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/include)
         target_link_libraries(bench-${name} PRIVATE bruit-test-flags br-support br-sim br-uv br-engine
             br-cipher PkgConfig::JANSSON PkgConfig::MSGPACK m)
+        if(name STREQUAL "sim")
+            target_link_libraries(bench-sim PRIVATE br-sim-whole)
+            set_target_properties(bench-sim PROPERTIES INTERPROCEDURAL_OPTIMIZATION "${BRUIT_SIM_WHOLE}")
+        endif()
         set_target_properties(bench-${name} PROPERTIES OUTPUT_NAME ${name}
             RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/bench)
     endforeach()
