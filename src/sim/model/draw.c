@@ -11,7 +11,7 @@
 /* ------------------------------------------------------------------ binomials */
 
 /* Below this many trials, one draw each is the fastest. */
-#define COINS_MAX 16
+#define COINS_MAX 32
 /* Below this mean, stepping through the distribution from 0 is; and the other method is proven from here on. */
 #define STEPS_MEAN_MAX 10.0
 
@@ -119,6 +119,8 @@ void br_draw_multinomial(struct br_rng *rng, uint64_t n, const double *weights, 
 
 /* ------------------------------------------------------------------ balls */
 
+#define FEW_FACTOR 16
+
 static inline void mark(uint64_t *words, uint32_t box)
 {
     words[box / 64] |= UINT64_C(1) << (box % 64);
@@ -146,10 +148,30 @@ static void throw_whole(struct br_rng *rng, uint64_t *words, uint64_t balls)
         mark(words, (uint32_t)(br_rng_u64(rng) >> 48));
 }
 
+/* Few boxes: 16 bits are enough for one ball, and are drawn again in less than one case of FEW_FACTOR. */
+static void throw_few(struct br_rng *rng, uint64_t *words, uint32_t boxes, uint64_t balls)
+{
+    uint32_t threshold = BR_DRAW_CHUNK % boxes;
+    while (balls > 0) {
+        uint64_t draw = br_rng_u64(rng);
+        for (unsigned i = 0; i < 4 && balls > 0; i++, draw >>= 16) {
+            uint32_t product = (uint32_t)(draw & 0xffff) * boxes;
+            if (BR_LIKELY((product & 0xffff) >= threshold)) {
+                mark(words, product >> 16);
+                balls--;
+            }
+        }
+    }
+}
+
 static void throw_some(struct br_rng *rng, uint64_t *words, uint32_t boxes, uint64_t balls)
 {
     if (boxes == BR_DRAW_CHUNK) {
         throw_whole(rng, words, balls);
+        return;
+    }
+    if (boxes <= BR_DRAW_CHUNK / FEW_FACTOR) {
+        throw_few(rng, words, boxes, balls);
         return;
     }
     uint32_t threshold = (0 - boxes) % boxes;
