@@ -99,6 +99,9 @@ foreach(source IN LISTS fuzzers)
     if(name MATCHES "^(rpc|mdns|config|snapshot)$") # the agent's
         target_link_libraries(${target} PRIVATE ${BRUIT_HOSTED} br-agent br-uv)
     endif()
+    if(name STREQUAL "scenario") # the simulator's
+        target_link_libraries(${target} PRIVATE br-sim-tool br-sim)
+    endif()
     target_link_libraries(${target} PRIVATE bruit-test-flags br-support br-engine br-cipher)
     set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/fuzz)
 endforeach()
@@ -155,6 +158,20 @@ if(NOT BRUIT_FUZZ)
         endif()
         set_target_properties(bench-${name} PROPERTIES OUTPUT_NAME ${name}
             RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/bench)
+    endforeach()
+endif()
+
+# Scenarios from real incidents. What stands in known-gaps must be found to fail: when one does not any more, it moves.
+if(TARGET bruit-sim-program AND NOT BRUIT_FUZZ)
+    file(GLOB scenarios CONFIGURE_DEPENDS tests/scenarios/*.scn tests/scenarios/known-gaps/*.scn)
+    foreach(source IN LISTS scenarios)
+        get_filename_component(name ${source} NAME_WE)
+        add_test(NAME scenario/${name} COMMAND bruit-sim-program run ${source})
+        set_tests_properties(scenario/${name} PROPERTIES LABELS unit TIMEOUT 300)
+        if(source MATCHES "/known-gaps/")
+            set_tests_properties(scenario/${name} PROPERTIES PASS_REGULAR_EXPRESSION
+                "Verdict: (correctness|liveness)\\.")
+        endif()
     endforeach()
 endif()
 
