@@ -36,7 +36,10 @@
 /* An agent's snapshot names all members; a join takes at most this many of them. */
 #define BR_SIM_DISK_MAX 64
 
-#define BR_SIM_PACKET_CLASSES 4
+#define BR_SIM_PACKET_CLASSES 6
+
+/* Large blocks of engines that are kept for the next who wants one. */
+#define BR_SIM_KEPT_MAX 16
 
 enum br_sim_kind {
     BR_SIM_DATAGRAM,
@@ -179,6 +182,11 @@ struct br_sim_box {
     size_t capacity;
 };
 
+struct br_sim_kept {
+    void *memory;
+    size_t size;
+};
+
 /*
  * Some nodes and what is on its way to them, on one thread. Lines of the cache are not shared with the next.
  */
@@ -200,6 +208,8 @@ struct br_sim_shard {
     uint64_t *told_order;
     size_t told_count;
     size_t told_capacity;
+    struct br_sim_kept kept[BR_SIM_KEPT_MAX];
+    uint32_t kept_count;
     size_t held; /* bytes of its engines and of the roster */
     uint8_t *buffer;
     pthread_t thread;
@@ -374,6 +384,7 @@ void br_sim_parallel(struct bruit_sim *sim, void (*job)(struct br_sim_shard *sha
 
 /* ---- memory of engines: packet.c ---- */
 
+void br_sim_kept_fini(struct br_sim_shard *shard);
 void *br_sim_node_resize(void *context, void *old, size_t old_size, size_t new_size);
 void *br_sim_shard_resize(void *context, void *old, size_t old_size, size_t new_size);
 

@@ -238,6 +238,7 @@ static void free_shard(struct br_sim_shard *shard)
     br_sim_packets_fini(shard);
     br_sim_wheel_fini(&shard->wakes);
     br_roster_fini(&shard->roster);
+    br_sim_kept_fini(shard);
     for (int parity = 0; parity < 2; parity++) {
         for (uint32_t to = 0; to < shard->sim->shard_count && shard->outbox[parity] != NULL; to++)
             free(shard->outbox[parity][to].items);
