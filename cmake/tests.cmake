@@ -175,6 +175,13 @@ if(TARGET bruit-sim-program AND NOT BRUIT_FUZZ)
     endforeach()
 endif()
 
+# The program's commands as somebody types them.
+if(TARGET bruit-sim-program AND NOT BRUIT_FUZZ)
+    add_test(NAME sim/commands COMMAND Python3::Interpreter
+        ${CMAKE_CURRENT_SOURCE_DIR}/tests/sim/commands.py --bruit-sim $<TARGET_FILE:bruit-sim-program>)
+    set_tests_properties(sim/commands PROPERTIES LABELS unit TIMEOUT 300 ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
+endif()
+
 # Recorded configurations of real agents, against the program.
 if(TARGET bruit AND NOT BRUIT_FUZZ)
     add_test(NAME agent/config-cases COMMAND Python3::Interpreter

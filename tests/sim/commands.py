@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""The commands run, replay, swarm and shrink of bruit-sim, as somebody types them.
+
+    commands.py --bruit-sim PROGRAM
+
+Each function is a story; a failed assertion ends the test with its traceback.
+"""
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import time
+
+GOOD, WRONG, STUCK, CRASH, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+
+class Lab:
+    def __init__(self, program):
+        self.program = program
+        self.folder = tempfile.TemporaryDirectory()
+
+    def path(self, name):
+        return os.path.join(self.folder.name, name)
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+        return self.path(name)
+
+    def run(self, *words):
+        return subprocess.run([self.program, *words], capture_output=True, text=True, check=False, timeout=300,
+                              cwd=self.folder.name)
+
+
+def exit_codes_tell_what_kind_of_thing_was_found(lab):
+    good = lab.write("good.scn", "nodes 5\nfor 10s\n")
+    wrong = lab.write("wrong.scn", "nodes 5\nfor 1m\nat 5s kill n1\nnever failed n1\n")
+    stuck = lab.write("stuck.scn", "nodes 5\nat 5s expect n1 dead within 5s\n")
+    mistake = lab.write("mistake.scn", "nodes 5\nat 5s kil n1\n")
+    assert lab.run("run", good).returncode == GOOD
+    assert lab.run("run", wrong).returncode == WRONG
+    assert lab.run("run", stuck).returncode == STUCK
+    assert lab.run("run", mistake).returncode == REFUSED
+    assert lab.run("run").returncode == REFUSED
+    assert lab.run("run", lab.path("nowhere.scn")).returncode == REFUSED
+
+
+def a_mistake_has_file_line_and_nearest_word(lab):
+    path = lab.write("mistake.scn", "nodes 5\n# a comment\nat 5s kil n1\n")
+    said = lab.run("run", path).stderr
+    assert said.startswith(path + ":3: "), said
+    assert "\"kill\"" in said, said
+
+
+def what_a_run_is_made_of_comes_first(lab):
+    path = lab.write("good.scn", "nodes 5\nseed 42\nfor 10s\n")
+    lines = [line.split() for line in lab.run("run", path).stdout.splitlines()]
+    head = [line for line in lines[:lines.index(["What", "happened"])] if line]
+    for words in (["seed", "42"], ["nodes", "5"], ["probe_interval", "1s"], ["suspicion_mult", "4"]):
+        assert words in head, (words, head)
+    assert any(line[0] == "revision" for line in head), head
+    assert ["seed", "7"] in [line.split() for line in lab.run("run", "--seed", "7", path).stdout.splitlines()]
+
+
+def json_is_json(lab):
+    path = lab.write("wrong.scn", "nodes 5\nfor 1m\nat 5s kill n1\nnever failed n1\n")
+    done = lab.run("run", "--json", path)
+    assert done.returncode == WRONG
+    assert "line 4" in json.dumps(json.loads(done.stdout)), done.stdout
+
+
+def a_run_that_does_not_fit_says_so_at_once(lab):
+    path = lab.write("large.scn", "nodes 1000000\nfor 10s\n")
+    start = time.monotonic()
+    done = lab.run("run", path)
+    assert done.returncode == REFUSED
+    assert re.search(r"need some [0-9.]+ GiB, and [0-9.]+ GiB are free", done.stderr), done.stderr
+    assert time.monotonic() - start < 10
+
+
+def start_long_run(lab):
+    path = lab.write("long.scn", "nodes 50\nfor 300d\nat 5s kill n1\nnever failed n1\n")
+    child = subprocess.Popen([lab.program, "run", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(1)
+    return child
+
+
+def ctrl_c_prints_what_was_found_so_far(lab):
+    child = start_long_run(lab)
+    child.send_signal(signal.SIGINT)
+    out, _ = child.communicate(timeout=60)
+    assert "n1 failed" in out and "Ended early" in out, out
+    assert child.returncode == WRONG, child.returncode
+    quiet = lab.write("quiet.scn", "nodes 50\nfor 300d\n")
+    child = subprocess.Popen([lab.program, "run", quiet], stdout=subprocess.PIPE, text=True)
+    time.sleep(1)
+    child.send_signal(signal.SIGINT)
+    out, _ = child.communicate(timeout=60)
+    assert "Ended early" in out and child.returncode == INTERRUPTED, (child.returncode, out)
+
+
+def a_crash_has_a_code_of_its_own(lab):
+    child = start_long_run(lab)
+    child.send_signal(signal.SIGABRT)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == CRASH, child.returncode
+    assert "crashed" in said, said
+
+
+def the_trace_is_lines_with_time_and_node(lab):
+    path = lab.write("kill.scn", "nodes 5\nfor 30s\nat 5s kill n1\n")
+    out = lab.run("run", "--trace", path).stdout
+    assert re.search(r"^ +\d+\.\d{6} s  n0 +INFO +memberlist: Suspect n1 has failed", out, re.M), out[:2000]
+
+
+def a_recording_is_replayed_with_the_same_hash(lab):
+    path = lab.write("kill.scn", "nodes 8\nfor 1m\nat 5s kill n1\nat 20s restart n5\n")
+    recorded = lab.run("run", "--record", "n5=" + lab.path("n5.rec"), path).stdout
+    replay = lab.run("replay", lab.path("n5.rec"))
+    recorded_hash = re.search(r"trace hash is ([0-9a-f]{16})", recorded).group(1)
+    assert replay.returncode == GOOD and recorded_hash in replay.stdout, replay.stdout
+    assert "decided the same" in replay.stdout
+    assert lab.run("run", "--record", "n9=" + lab.path("x"), path).returncode == REFUSED
+    assert lab.run("replay", path).returncode == REFUSED
+
+
+def a_swarm_counts_seeds_and_events(lab):
+    done = lab.run("swarm", "--seeds", "20", "--from", "100")
+    assert done.returncode == GOOD, done.stdout
+    assert re.search(r"20 seeds, \d+ engine events, 0 failed", done.stdout), done.stdout
+    again = lab.run("swarm", "--seeds", "20", "--from", "100", "--jobs", "1")
+    assert done.stdout.splitlines()[-1] == again.stdout.splitlines()[-1], (done.stdout, again.stdout)
+
+
+def a_failing_scenario_is_shrunk_to_what_matters(lab):
+    seed = lab.run("swarm", "--show", "3").stdout
+    path = lab.write("long.scn", seed + "for 5m\nat 40s kill n0\nnever trace suspicion_expired\n")
+    assert lab.run("run", path).returncode == WRONG
+    done = lab.run("shrink", "--runs", "300", path)
+    assert done.returncode == GOOD, done.stderr
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("#")]
+    assert len(lines) < 20 and "never trace suspicion_expired" in lines, done.stdout
+    assert lab.run("run", lab.write("short.scn", done.stdout)).returncode == WRONG
+    assert lab.run("shrink", lab.write("good.scn", "nodes 3\nfor 5s\n")).returncode == WRONG
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bruit-sim", required=True)
+    program = os.path.abspath(parser.parse_args().bruit_sim)
+    stories = [exit_codes_tell_what_kind_of_thing_was_found, a_mistake_has_file_line_and_nearest_word,
+               what_a_run_is_made_of_comes_first, json_is_json, a_run_that_does_not_fit_says_so_at_once,
+               ctrl_c_prints_what_was_found_so_far, a_crash_has_a_code_of_its_own,
+               the_trace_is_lines_with_time_and_node, a_recording_is_replayed_with_the_same_hash,
+               a_swarm_counts_seeds_and_events, a_failing_scenario_is_shrunk_to_what_matters]
+    for story in stories:
+        lab = Lab(program)
+        story(lab)
+        lab.folder.cleanup()
+        print("ok", story.__name__.replace("_", " "))
+
+
+if __name__ == "__main__":
+    main()
