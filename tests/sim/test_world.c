@@ -114,6 +114,42 @@ static void test_two_packets_a_second_at_rest(void **state)
     bruit_sim_free(sim);
 }
 
+static int make_some_old(void *context, struct bruit_sim *sim, uint32_t node, struct bruit_config *engine)
+{
+    (void)context;
+    (void)sim;
+    if (node == 19)
+        return BRUIT_EIO; /* this one cannot even start */
+    if (node % 2 == 0)
+        engine->protocol = 4;
+    else
+        engine->gossip_interval = 500 * BRUIT_MILLISECOND;
+    return 0;
+}
+
+/* A rolling upgrade: half speak another protocol version, half gossip more slowly. They are one cluster. */
+static void test_versions_and_configurations_mix(void **state)
+{
+    (void)state;
+    struct bruit_sim_config config = config_of(20);
+    config.configure = make_some_old;
+    struct bruit_sim *sim = world_of(&config);
+    const uint32_t first = 0;
+    assert_int_equal(bruit_sim_start(sim, 19), BRUIT_EIO);
+    for (uint32_t i = 0; i < 19; i++) {
+        assert_int_equal(bruit_sim_start(sim, i), 0);
+        if (i > 0)
+            assert_int_equal(bruit_sim_join(sim, i, &first, 1, NULL), 0);
+    }
+    assert_true(bruit_sim_wait(sim, bruit_sim_all_agree, NULL, 20 * BRUIT_SECOND, 0));
+    struct bruit_member member;
+    const struct bruit_engine *engine = bruit_sim_engine(sim, 1);
+    assert_int_equal(bruit_member_get(engine, bruit_sim_find(sim, 1, 2), &member), 0);
+    assert_int_equal(member.versions[2], 4);
+    assert_int_equal(bruit_sim_node_of(sim, 1, member.node), 2);
+    bruit_sim_free(sim);
+}
+
 struct beats {
     bruit_time first[10]; /* when each node's first datagram left */
 };
@@ -376,6 +412,7 @@ int main(void)
         cmocka_unit_test(test_a_full_view_needs_no_word),
         cmocka_unit_test(test_a_full_view_reaches_modules),
         cmocka_unit_test(test_two_packets_a_second_at_rest),
+        cmocka_unit_test(test_versions_and_configurations_mix),
         cmocka_unit_test(test_probes_fall_into_step_when_told_to),
         cmocka_unit_test(test_memory_is_foretold),
         cmocka_unit_test(test_the_same_seed_is_the_same_run),
