@@ -1,5 +1,6 @@
 """Three real agents and three of ours as one cluster: keys, tags and the end of a life, as either kind does them."""
 import concurrent.futures
+import itertools
 import json
 import threading
 
@@ -24,19 +25,20 @@ class Traffic:
         self.ears = [Ear(lab, agent, answer=agent.name.encode()) for agent in agents]
         self.events, self.queries, self.wrong = 0, [], []
         self.is_over = threading.Event()
-        self.threads = [threading.Thread(target=self.work, args=(what,), daemon=True)
-                        for what in (self.send_events, self.send_queries, self.send_queries, self.send_queries)]
+        # A real agent gives two queries that begin at once the same time, and then loses answers: one at a time of each.
+        works = [(self.send_events, agents)] + [(self.send_queries, agents[each::3]) for each in range(3)]
+        self.threads = [threading.Thread(target=self.work, args=work, daemon=True) for work in works]
         for thread in self.threads:
             thread.start()
 
-    def work(self, what):
+    def work(self, what, agents):
         try:
-            what()
+            what(agents)
         except Exception as error:      # it belongs to the test, which is in another thread
             self.wrong.append(error)
 
-    def send_events(self):
-        lines = [Rpc(agent.rpc_address) for agent in self.agents]
+    def send_events(self, agents):
+        lines = [Rpc(agent.rpc_address) for agent in agents]
         while not self.is_over.wait(0.1):
             lines[self.events % len(lines)].call("event", {"Name": "e", "Payload": b"%d" % self.events,
                                                            "Coalesce": False})
@@ -44,9 +46,10 @@ class Traffic:
         for line in lines:
             line.close()
 
-    def send_queries(self):
-        while not self.is_over.wait(0.1):
-            asker = self.agents[len(self.queries) % len(self.agents)]
+    def send_queries(self, agents):
+        for asker in itertools.cycle(agents):
+            if self.is_over.wait(0.1):
+                return
             self.queries.append(ask(asker, Name="q", Timeout=10**9))
 
     def end(self):
