@@ -218,6 +218,9 @@ static size_t next_owed(struct bruit_engine *engine, uint8_t *buffer, size_t cap
         size = next_user(engine, buffer, capacity, out);
     while (size == 0 && br_gossip_next(&engine->gossip, &send))
         size = encode_gossip(engine, &send, buffer, capacity, out);
+    /* A burst of news that did not fit into the packets of one round. */
+    if (size == 0 && br_broadcast_has_untold(&engine->broadcast))
+        br_gossip_wake(&engine->gossip, br_broadcast_waits(&engine->broadcast), true, engine->core.now);
     return size;
 }
 

@@ -24,6 +24,8 @@ void br_broadcast_init(struct br_broadcast *b, struct br_core *core)
     for (unsigned i = 0; i < BR_BROADCAST_ORDERS; i++) {
         br_queue_init(&b->orders[i].queue, &core->alloc, core->config.seed + i);
         b->orders[i].used = 1;
+        if (core->config.gossip_nodes > 0)
+            b->orders[i].queue.group = (uint16_t)core->config.gossip_nodes;
     }
 }
 
@@ -64,6 +66,14 @@ static bool is_empty(const struct br_broadcast *b)
         if (br_broadcast_count(b, i) != 0)
             return false;
     return true;
+}
+
+bool br_broadcast_has_untold(const struct br_broadcast *b)
+{
+    for (uint32_t i = 0; i < BR_BROADCAST_ORDERS; i++)
+        if (b->orders[i].queue.untold != 0)
+            return true;
+    return false;
 }
 
 bool br_broadcast_waits(const struct br_broadcast *b)

@@ -66,6 +66,8 @@ uint32_t br_broadcast_count(const struct br_broadcast *b, uint32_t order);
 
 /* Is there anything that gossip rounds should be held for? */
 bool br_broadcast_waits(const struct br_broadcast *b);
+/* Is there anything that nobody was told yet? */
+bool br_broadcast_has_untold(const struct br_broadcast *b);
 
 /* As br_gossip_fill(); each message goes in as a user message (08 and its bytes). */
 size_t br_broadcast_fill(struct br_broadcast *b, struct br_packet_builder *builder, size_t room);

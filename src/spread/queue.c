@@ -14,7 +14,7 @@
 
 void br_queue_init(struct br_queue *q, struct br_alloc *alloc, uint64_t seed)
 {
-    *q = (struct br_queue){.alloc = alloc};
+    *q = (struct br_queue){.alloc = alloc, .group = 1};
     br_rng_init(&q->rng, seed, "queue");
 }
 
@@ -48,8 +48,8 @@ int br_queue_reserve(struct br_queue *q, uint32_t item)
 
 static bool comes_before(const struct br_queue_node *a, const struct br_queue_node *b)
 {
-    if (a->transmits != b->transmits)
-        return a->transmits < b->transmits;
+    if (a->tier != b->tier)
+        return a->tier < b->tier;
     if (a->length != b->length)
         return a->length > b->length;
     return a->id > b->id;
@@ -115,13 +115,13 @@ static void unlink_item(struct br_queue *q, uint32_t item)
     q->count--;
 }
 
-/* The first item in the order that is in tier `transmits` and no longer than `room`, or in a later tier. */
-static uint32_t find_from(const struct br_queue *q, uint16_t transmits, size_t room)
+/* The first item in the order that is in this tier and no longer than `room`, or in a later tier. */
+static uint32_t find_from(const struct br_queue *q, uint16_t tier, size_t room)
 {
     uint32_t best = 0;
     for (uint32_t at = q->root; at != 0;) {
         const struct br_queue_node *node = &q->nodes[at];
-        if (node->transmits < transmits || (node->transmits == transmits && node->length > room)) {
+        if (node->tier < tier || (node->tier == tier && node->length > room)) {
             at = node->right;
         } else {
             best = at;
@@ -141,6 +141,7 @@ void br_queue_insert(struct br_queue *q, uint32_t item, uint16_t length)
         .priority = (uint32_t)(br_rng_u64(&q->rng) >> 32),
         .length = length,
     };
+    q->untold++;
     link_item(q, item);
 }
 
@@ -154,6 +155,7 @@ bool br_queue_remove(struct br_queue *q, uint32_t item)
     if (!br_queue_has(q, item))
         return false;
     unlink_item(q, item);
+    q->untold -= q->nodes[item].transmits == 0;
     q->nodes[item].id = 0;
     return true;
 }
@@ -199,7 +201,7 @@ static uint32_t find_fitting(const struct br_queue *q, uint16_t *tier, size_t ro
         uint32_t item = find_from(q, *tier, room);
         if (item == 0 || q->nodes[item].length <= room)
             return item;
-        *tier = q->nodes[item].transmits; /* a later tier, which begins with an item that is too long */
+        *tier = q->nodes[item].tier; /* a later tier, which begins with an item that is too long */
     }
 }
 
@@ -207,11 +209,13 @@ static uint32_t find_fitting(const struct br_queue *q, uint16_t *tier, size_t ro
 static void count_transmission(struct br_queue *q, uint32_t item, uint32_t limit, uint32_t *back)
 {
     struct br_queue_node *node = &q->nodes[item];
+    q->untold -= node->transmits == 0;
     if ((uint32_t)node->transmits + 1 >= limit || node->transmits == UINT16_MAX) {
         append_done(q, item);
         return;
     }
     node->transmits++;
+    node->tier = (uint16_t)(node->transmits / q->group);
     node->next = *back;
     *back = item;
 }
@@ -226,7 +230,7 @@ size_t br_queue_take(struct br_queue *q, size_t overhead, size_t room, uint32_t 
         uint32_t item = find_fitting(q, &tier, room - used - overhead);
         if (item == 0)
             break;
-        tier = q->nodes[item].transmits;
+        tier = q->nodes[item].tier;
         used += overhead + q->nodes[item].length;
         visit(context, item);
         unlink_item(q, item);

@@ -4,7 +4,8 @@
  *
  * Items are the caller's small numbers, from 1. Order: fewest transmissions first, then the longest, then the newest.
  * A take goes through the tiers of equal transmission counts and picks from each the longest that still fits; what it
- * took comes back one tier lower after the whole take, so nothing is taken twice. A treap over the items' nodes: 32
+ * took is counted after the whole take, so nothing is taken twice. With `group` above 1 so many transmissions share a
+ * tier: the targets of one round are told the same, also when more waits than fits into a packet. A treap over the items' nodes: 32
  * bytes an item, logarithmic in all it does, no memory but the array.
  */
 #ifndef BR_SPREAD_QUEUE_H
@@ -21,6 +22,7 @@ struct br_queue_node {
     uint32_t next;     /* chain of the take at hand, or of the done */
     uint16_t length;
     uint16_t transmits;
+    uint16_t tier; /* transmits / group */
 };
 
 struct br_queue {
@@ -33,6 +35,8 @@ struct br_queue {
     uint32_t capacity; /* nodes, the unused 0 included */
     uint32_t done_first;
     uint32_t done_last;
+    uint32_t untold; /* items that were never transmitted */
+    uint16_t group;  /* transmissions that share a tier: 1, unless set before the first item */
 };
 
 void br_queue_init(struct br_queue *q, struct br_alloc *alloc, uint64_t seed);

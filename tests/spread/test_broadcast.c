@@ -220,7 +220,8 @@ static void test_a_full_order_drops_what_was_told_most(void **state)
     struct fixture f;
     start(&f, 5);
     uint64_t told = add(&f, 't', 1300, 2);
-    assert_int_equal(fill(&f, BUDGET).count, 1);
+    for (int target = 0; target < 3; target++) /* one whole round */
+        assert_int_equal(fill(&f, BUDGET).count, 1);
     uint64_t first = add(&f, 'f', 1, 2);
     for (uint32_t i = 2; i < BR_BROADCAST_MAX; i++)
         add(&f, 'x', 2, 2);
@@ -233,6 +234,31 @@ static void test_a_full_order_drops_what_was_told_most(void **state)
     assert_true(br_broadcast_next_done(&f.b) == first);
     assert_int_equal(br_broadcast_count(&f.b, 2), BR_BROADCAST_MAX);
     assert_int_equal(f.t.core.stats.drops[BRUIT_DROP_BROADCASTS_FULL], 2);
+    finish(&f);
+}
+
+/*
+ * A flood: 30 messages wait, and a packet holds 13. The three targets of a round are told the same 13, then the next 13
+ * go to the three of the next round: each message reaches our successor, who is the first target of each.
+ */
+static void test_the_targets_of_a_round_are_told_the_same(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, 50);
+    for (char i = 0; i < 30; i++)
+        add(&f, (char)('A' + i), 100, 2);
+    for (int round = 0; round < 2; round++) {
+        struct packet first = fill(&f, BUDGET);
+        assert_int_equal(first.count, 13);
+        for (int target = 1; target < 3; target++) {
+            struct packet other = fill(&f, BUDGET);
+            assert_memory_equal(other.firsts, first.firsts, 13);
+        }
+        assert_true(br_broadcast_has_untold(&f.b));
+    }
+    assert_int_equal(fill(&f, BUDGET).count, 13);
+    assert_false(br_broadcast_has_untold(&f.b));
     finish(&f);
 }
 
@@ -304,6 +330,7 @@ int main(void)
         cmocka_unit_test(test_keeps_to_the_room_that_is_left),
         cmocka_unit_test(test_says_when_it_is_done),
         cmocka_unit_test(test_a_full_order_drops_what_was_told_most),
+        cmocka_unit_test(test_the_targets_of_a_round_are_told_the_same),
         cmocka_unit_test(test_copies_that_come_back_are_counted),
         cmocka_unit_test(test_reports_all_that_are_done),
         cmocka_unit_test(test_handles_are_unique),

@@ -755,8 +755,8 @@ static void test_news_does_not_wait_for_the_grid(void **state)
     }
 }
 
-/* A storm of news, one piece every millisecond for 2 s, in packets of 1,400 bytes to three targets: the saved 64 KiB
- * and 32 KiB a second are spent, and one packet more, not thousands. */
+/* A storm of news, one piece every millisecond for 2 s, in packets of 1,400 bytes to three targets: the saved 128 KiB
+ * and 128 KiB a second are spent, and one packet more, not thousands. */
 static void test_a_storm_falls_back_to_the_grid(void **state)
 {
     (void)state;
@@ -776,7 +776,7 @@ static void test_a_storm_falls_back_to_the_grid(void **state)
             br_gossip_sent(&f.g, 1400, now);
         }
     }
-    assert_in_range(eager_packets, 60, (65536 + 2 * 32768) / 1400 + 3);
+    assert_in_range(eager_packets, 200, (131072 + 2 * 131072) / 1400 + 3);
     assert_true(rounds <= eager_packets / 3 + 11);
     /* After 4 s of quiet all is saved up again. */
     tell_alive(&f, 1, 9999, NOW + 6 * BRUIT_SECOND);
