@@ -62,6 +62,11 @@ static void judge(struct conflict *c)
 {
     uint32_t majority = c->responses / 2 + 1;
     c->ask = 0;
+    if (c->responses ==
+        0) { /* Serf's agent quits; but silence is no verdict, and the rightful owner gets it as well */
+        BR_TRACE(c->tracer, name_unjudged, .responses = 0);
+        return;
+    }
     if (c->matching >= majority) {
         BR_TRACE(c->tracer, name_kept, .matching = c->matching, .responses = c->responses);
         return;

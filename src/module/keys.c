@@ -18,6 +18,10 @@
 #define WRITTEN_MAX (ENCODED_MAX + 3)
 #define RESPONSE_MAX ((RING_MAX + 1) * WRITTEN_MAX + 512)
 
+/* Serf's words, in an answer and in the log. */
+#define NO_KEYRING "No keyring to modify (encryption not enabled)"
+#define KEYRING_EMPTY "Keyring is empty (encryption not enabled)"
+
 struct keys {
     struct bruit_host *host;
     const struct br_tracer *tracer;
@@ -135,12 +139,21 @@ bool bruit_keys_next(struct bruit_keys_answer *answer, struct bruit_bytes *key)
 
 /* ------------------------------------------------------------------ doing as we are told */
 
+/* Without a keyring nothing can be done; the agent's log says so in Serf's words. */
+static bool has_keys(const struct keys *k, const char *otherwise)
+{
+    if (bruit_key_get(bruit_host_engine(k->host), 0).size > 0)
+        return true;
+    BR_TRACE(k->tracer, keys_refused, .why = otherwise);
+    return false;
+}
+
 static const char *change(struct keys *k, enum br_key_change what, struct bruit_bytes key)
 {
     const struct bruit_engine *engine = bruit_host_engine(k->host);
     bool is_primary = br_bytes_equal(key, bruit_key_get(engine, 0));
-    if (bruit_key_get(engine, 0).size == 0)
-        return "No keyring to modify (encryption not enabled)";
+    if (!has_keys(k, NO_KEYRING))
+        return NO_KEYRING;
     if (what == BR_KEY_ADD && key.size != 16 && key.size != 24 && key.size != 32)
         return "key size must be 16, 24 or 32 bytes";
     if (what == BR_KEY_REMOVE && is_primary)
@@ -169,7 +182,8 @@ static void change_and_answer(struct keys *k, const struct bruit_question *quest
     struct br_serf_key_response response = {.result = false};
     char why[256] = "";
     /* The first byte is not looked at, as with Serf. */
-    if (question->payload.size > 0 && br_serf_key_request_decode(&request, rest_of(question->payload, 1)) == 0) {
+    if (question->payload.size > 0 &&
+        br_serf_key_request_decode(&request, rest_of(question->payload, 1)) == 0) {
         const char *refusal = change(k, what, request.key);
         if (refusal == NULL && k->save != NULL && k->save(k->save_context, why, sizeof why) != 0)
             refusal = why;
@@ -222,7 +236,8 @@ static struct bruit_bytes cut_text(uint32_t shown, uint32_t total, uint8_t text[
 }
 
 /* The encoded size of `response` with the first `count` of its keys, which is what it keeps. */
-static size_t size_with(struct br_serf_key_response *response, const size_t ends[RING_MAX + 1], uint32_t count)
+static size_t size_with(struct br_serf_key_response *response, const size_t ends[RING_MAX + 1],
+                        uint32_t count)
 {
     uint8_t buffer[RESPONSE_MAX];
     struct br_writer w;
@@ -247,8 +262,8 @@ static void list(struct keys *k, const struct bruit_question *question)
         ends[++total] = br_writer_bytes(&w).size;
     }
     struct br_serf_key_response response = {.result = total > 0, .keys = {.items = br_writer_bytes(&w)}};
-    if (total == 0)
-        response.message = br_bytes_text("Keyring is empty (encryption not enabled)");
+    if (!has_keys(k, KEYRING_EMPTY))
+        response.message = br_bytes_text(KEYRING_EMPTY);
     br_writer_init(&w, primary, sizeof primary);
     encode_base64(&w, bruit_key_get(engine, 0));
     struct br_reader r;

@@ -973,6 +973,26 @@ static void test_the_newcomer_of_two_with_one_name_loses_it(void **state)
     world_free(w);
 }
 
+/*
+ * The two that claim one name are alone with each other: neither speaks about itself, so nobody answers. Serf's agents
+ * would both give up; ours keep the name, say so, and ask again when they collide again.
+ */
+static void test_a_name_is_not_lost_to_silence(void **state)
+{
+    (void)state;
+    struct world *w = query_world(31, 1);
+    uint32_t newcomer = world_add(w);
+    w->nodes[newcomer].config.name = world_bytes("n0");
+    assert_int_equal(world_start(w, newcomer), 0);
+    assert_int_equal(world_join(w, newcomer, 0), 0);
+    world_run(w, 20 * S);
+    assert_true(
+        world_expect_trace(w, 0, "nobody answered in name conflict resolution, keeping the name [0 / 0]"));
+    assert_int_equal(world_events(w, 0, BRUIT_EVENT_NAME_LOST, NULL, 0), 0);
+    assert_int_equal(world_events(w, newcomer, BRUIT_EVENT_NAME_LOST, NULL, 0), 0);
+    world_free(w);
+}
+
 /* With resolution switched off nobody asks. */
 static void test_conflicts_are_not_resolved_when_that_is_off(void **state)
 {
@@ -1305,6 +1325,7 @@ int main(void)
         cmocka_unit_test(test_a_ping_only_wants_its_ack),
         cmocka_unit_test(test_answers_who_has_a_name),
         cmocka_unit_test(test_the_newcomer_of_two_with_one_name_loses_it),
+        cmocka_unit_test(test_a_name_is_not_lost_to_silence),
         cmocka_unit_test(test_conflicts_are_not_resolved_when_that_is_off),
         cmocka_unit_test(test_modules_ask_each_other),
         cmocka_unit_test(test_asking_needs_the_query_module),
