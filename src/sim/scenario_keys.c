@@ -158,6 +158,30 @@ bool br_scenario_key(const struct bruit_config *config, size_t index, const char
 
 /* ------------------------------------------------------------------ the links */
 
+static const struct {
+    const char *usage;
+    const char *meaning;
+} link_forms[] = {
+    {"latency D", "of every datagram; the least there is"},
+    {"spread D", "up to this much more, the same for a pair of nodes all the time"},
+    {"jitter D [lognormal]", "up to this much more, drawn for each; or with this median"},
+    {"loss 2%", "each datagram by itself"},
+    {"bursts 80% every 30s for 2s",
+     "what is lost while it is bad, and how often and long that is, on average"},
+    {"duplicate 1%", "arrives twice"},
+    {"reorder 5% by 20ms", "is held back by up to this much"},
+    {"corrupt 1%", "some bits are flipped"},
+    {"mtu BYTES", "longer datagrams vanish"},
+};
+
+const char *br_link_usage(size_t index, const char **meaning)
+{
+    if (index >= sizeof link_forms / sizeof link_forms[0])
+        return NULL;
+    *meaning = link_forms[index].meaning;
+    return link_forms[index].usage;
+}
+
 static const char *const link_names[] = {"latency",   "spread",  "jitter",  "loss", "bursts",
                                          "duplicate", "reorder", "corrupt", "mtu"};
 enum link_word { LATENCY, SPREAD, JITTER, LOSS, BURSTS, DUPLICATE, REORDER, CORRUPT, MTU, LINK_WORDS };

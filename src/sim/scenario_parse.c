@@ -534,6 +534,17 @@ const char *br_scenario_usage(size_t index, const char **meaning)
         return settings[index].usage;
     }
     index -= SETTINGS;
+    for (size_t links = 0;; links++) {
+        const char *usage = br_link_usage(links, meaning);
+        if (usage != NULL && index-- == 0)
+            return usage;
+        if (usage == NULL)
+            break;
+    }
+    if (index-- == 0) {
+        *meaning = "a key of the engine's configuration; bruit-sim run prints all of them with their values";
+        return "KEY VALUE";
+    }
     if (index < br_forms_act_count) {
         *meaning = br_forms_act[index].meaning;
         (void)snprintf(line, sizeof line, "at T %s", br_forms_act[index].usage);

@@ -36,6 +36,8 @@ size_t br_key_names(const char **names, size_t most);
 /* A setting of a link; false when the word is none. */
 bool br_read_link(struct br_words *w, struct bruit_sim_link *link);
 size_t br_link_names(const char **names, size_t most);
+/* One form of setting and what it means; NULL past the last. */
+const char *br_link_usage(size_t index, const char **meaning);
 
 /* A copy of a text in the statement. */
 void br_statement_text(struct br_words *w, struct br_statement *s, const uint8_t *text, size_t size);
