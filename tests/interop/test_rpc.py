@@ -129,8 +129,7 @@ def row(value, addresses, apart):
     if "Members" in value:
         value["Members"] = sorted(value["Members"], key=lambda member: member["Name"])
     if "Log" in value:
-        line = r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[(ERR|WARN)\] [a-z.]+: .+$"
-        value["Log"] = re.sub(line, "a warning", value["Log"])
+        value["Log"] = re.sub(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ", "at a time ", value["Log"])
     if "LTime" in value:
         value["LTime"] = "a time"
     if "Coord" in value and "coordinates" in apart:
@@ -381,18 +380,15 @@ def test_recorded_key_commands_are_answered_as_they_were(lab):
         replay(lab, agents[0], "rpc-cli-" + name, agents)
 
 
-# Who: somebody follows the log from warnings on and all events; the log has one such line so far, and then an event
-# comes. What the line says is another program's matter; an event that is too long makes ours say one.
+# Who: somebody follows the log from warnings on and all events; the log has one such line so far, that there are no
+# keys to list, and then an event comes.
 # conformance: rpc 1, 10, 14
 @interop(needs_serf=False)
 def test_recorded_monitor_is_answered_as_it_was(lab):
     agent = lab.agent("ours")
     until(lambda: agent.log_since(0, "Received event: member-join"), 10, "its own join has been told")
-    if lab.is_rehearsal:
-        agent.rpc().send("list-keys")
-        agent.rpc().read()
-    else:
-        agent.rpc().send("event", {"Name": "x" * 600})
+    agent.rpc().send("list-keys")
+    agent.rpc().read()
     agent.rpc().read()
     transcript, talk = Transcript("rpc-cli-monitor"), Talk(lab, agent)
     for index, (is_client, data) in enumerate(transcript.chunks):
