@@ -353,7 +353,8 @@ def program(results):
             "are keys." % (round(p["bytes"] / 1024), ", ".join("`%s`" % name for name in p["libraries"])))
 
 
-TABLES = {f.__name__: f for f in (packets, agents, limits, pushpull, converge, events, idle, kill, stopped, memory, targets,
+TABLES = {f.__name__: f for f in (packets, agents, limits, pushpull, converge, events, idle, kill, stopped, memory,
+                                  targets,
                                   machine, program)}
 
 

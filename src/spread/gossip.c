@@ -448,9 +448,9 @@ uint32_t br_gossip_successor(struct br_gossip *g)
 }
 
 /*
- * Puts the successor that this round tells into `slots`: 1, or 0 if there is none. News goes to the nearest. A round that
- * has only what was told already begins with one that the last round left out, the farther first: the nearest may be
- * dead without anybody knowing.
+ * Puts the successor that this round tells into `slots`: 1, or 0 if there is none. News goes to the nearest. A round
+ * that has only what was told already begins with one that the last round left out, the farther first: the nearest may
+ * be dead without anybody knowing.
  */
 static uint32_t choose_successor(struct br_gossip *g, uint32_t *slots)
 {

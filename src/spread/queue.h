@@ -5,8 +5,9 @@
  * Items are the caller's small numbers, from 1. Order: fewest transmissions first, then the longest, then the newest.
  * A take goes through the tiers of equal transmission counts and picks from each the longest that still fits; what it
  * took is counted after the whole take, so nothing is taken twice. With `group` above 1 so many transmissions share a
- * tier: the targets of one round are told the same, also when more waits than fits into a packet. A treap over the items' nodes: 32
- * bytes an item, logarithmic in all it does, no memory but the array.
+ * tier: the targets of one round are told the same, also when more waits than fits into a packet.
+ *
+ * A treap over the items' nodes: 32 bytes an item, logarithmic in all it does, no memory but the array.
  */
 #ifndef BR_SPREAD_QUEUE_H
 #define BR_SPREAD_QUEUE_H

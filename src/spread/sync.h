@@ -20,7 +20,7 @@
 /*
  * Exchanges that a burst of joins may earn. With 25 of 50 members each making 16 with different ones, a peer that makes
  * none itself is reached by nobody with a probability of (1 - 16/49)^25 = 0.005 %, and would then have to be one that
- * gossip missed, too. With 8 it is 1 %: of 35 starts of 25 Go agents among 25 of ours, 3 had to wait for a periodic one.
+ * gossip missed, too. With 8 it is 1 %: of 35 starts of 25 Go agents among 25 of ours, 3 waited for a periodic one.
  */
 #define BR_SYNC_EARLY_MAX 16
 

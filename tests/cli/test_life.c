@@ -315,7 +315,7 @@ static void test_patience_with_a_leave_ends_after_3_seconds(void **state)
     expect_end(peer, 1);
 }
 
-/* Nothing has happened in the last minute but a start: still SIGUSR1 ends nothing, and SIGHUP means a reload after it. */
+/* Nothing has happened in the last minute but a start: SIGUSR1 ends nothing, and SIGHUP means a reload after it. */
 static void test_usr1_tells_metrics_and_ends_nothing(void **state)
 {
     (void)state;
