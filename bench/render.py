@@ -354,8 +354,7 @@ def program(results):
 
 
 TABLES = {f.__name__: f for f in (packets, agents, limits, pushpull, converge, events, idle, kill, stopped, memory,
-                                  targets,
-                                  machine, program)}
+                                  targets, machine, program)}
 
 
 # ----------------------------------------------------------------------------------------------------------------- page
