@@ -25,7 +25,7 @@ class Traffic:
         self.ears = [Ear(lab, agent, answer=agent.name.encode()) for agent in agents]
         self.events, self.queries, self.wrong = 0, [], []
         self.is_over = threading.Event()
-        # A real agent gives two queries that begin at once the same time, and then loses answers: one at a time of each.
+        # A real agent gives two queries begun at once the same time, and then loses answers: one at a time of each.
         works = [(self.send_events, agents)] + [(self.send_queries, agents[each::3]) for each in range(3)]
         self.threads = [threading.Thread(target=self.work, args=work, daemon=True) for work in works]
         for thread in self.threads:
