@@ -249,6 +249,9 @@ static int send_event(struct events *e, const struct br_serf_event *event)
     br_lamport_increment(&e->clock);
     if (tell(e, event, false) != 0)
         BR_TRACE(e->tracer, event_lost, .name = event->name);
+    /* Alone, there is nobody to tell: who comes later hears it with the first sync. It would wait for ever. */
+    if (bruit_member_alive_count(bruit_host_engine(e->host)) < 2)
+        return 0;
     return broadcast(e, event->ltime, br_writer_bytes(&w)) == 0 ? BRUIT_ENOMEM : 0;
 }
 

@@ -702,7 +702,8 @@ static int launch(struct queries *q, struct br_collector *c, const struct bruit_
         status = screen(q, query);
     if (status != 0)
         return status == BRUIT_EEXIST ? BRUIT_EFULL : status; /* a clock at its end: see lamport.h */
-    broadcast(q, query, message);                             /* without memory only we answer */
+    if (bruit_member_alive_count(engine_of(q)) > 1) /* alone, nobody would ever take it from the queue */
+        broadcast(q, query, message);               /* without memory only we answer */
     accept(q, query, message, c);
     br_collector_check(c, now);
     return 0;

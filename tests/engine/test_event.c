@@ -610,12 +610,13 @@ static void test_under_loss_everybody_is_reached_within_two_seconds(void **state
 
 /* ---- the queues ---- */
 
-/* A lone member fires more events than the queue holds: it stays at 4,096, with Serf's warning, and each is ours. */
+/* A member that reaches nobody fires more events than the queue holds: it stays at 4,096, with Serf's warning. */
 /* conformance: serf 62 */
 static void test_the_queue_of_events_is_bounded(void **state)
 {
     (void)state;
-    struct world *w = event_world(23, 1);
+    struct world *w = event_world(23, 2);
+    world_cut(w, 0, 1, true);
     for (int i = 0; i < 4100; i++) {
         heard_count = 0;
         assert_int_equal(fire(w, 0, "e", "", false), 0);
@@ -624,6 +625,21 @@ static void test_the_queue_of_events_is_bounded(void **state)
     assert_int_equal(world_stats(w, 0).drops[BRUIT_DROP_BROADCASTS_FULL], 4);
     assert_int_equal(world_traced(w, 0, "Event queue depth (4097) exceeds limit (4096), dropping messages!"),
                      1);
+    world_free(w);
+}
+
+/* A lone member publishes for hours: there is nobody to tell, so nothing waits; who joins hears the latest (serf#78). */
+static void test_alone_nothing_waits_to_be_told(void **state)
+{
+    (void)state;
+    struct world *w = event_world(24, 1);
+    for (int i = 0; i < 1000; i++) {
+        heard_count = 0;
+        assert_int_equal(fire(w, 0, "e", "", false), 0);
+        assert_int_equal(heard_count, 1);
+        assert_int_equal(bruit_event_queued(w->nodes[0].engine), 0);
+        world_run(w, 10 * S);
+    }
     world_free(w);
 }
 
@@ -678,6 +694,7 @@ int main(void)
         cmocka_unit_test(test_without_loss_everybody_is_reached_in_a_blink),
         cmocka_unit_test(test_under_loss_everybody_is_reached_within_two_seconds),
         cmocka_unit_test(test_the_queue_of_events_is_bounded),
+        cmocka_unit_test(test_alone_nothing_waits_to_be_told),
         cmocka_unit_test(test_without_the_module_there_are_no_events),
         cmocka_unit_test(test_a_ring_without_events_costs_nothing),
     };
