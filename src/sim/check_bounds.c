@@ -15,12 +15,16 @@
  */
 #define BYTES_ALONE (UINT64_C(192) * 1024)
 #define BYTES_A_MEMBER UINT64_C(4096)
+/* What the event module remembers of events by default, and what a query module may (module/recall.h). */
+#define BYTES_OF_EVENTS (UINT64_C(2) << 20)
 
 static void look_at(struct br_run *run, uint32_t node, const struct bruit_engine *engine, bool is_quiet)
 {
     struct bruit_stats stats;
     bruit_stats_get(engine, &stats);
     uint64_t members = bruit_member_count(engine), limit = BYTES_ALONE + members * BYTES_A_MEMBER;
+    if (run->has_events)
+        limit += BYTES_OF_EVENTS;
     if (stats.memory > limit)
         br_run_find(run, &br_check_bounds,
                     "n%u holds %" PRIu64 " bytes for %" PRIu64 " members: more than %" PRIu64, (unsigned)node,

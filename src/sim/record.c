@@ -288,3 +288,23 @@ void br_recorder_forget(struct br_recorder *r, uint32_t node, struct bruit_bytes
     put_head(r, BR_RECORD_FORGET, now);
     put_bytes(r, name);
 }
+
+void br_recorder_event(struct br_recorder *r, uint32_t node, struct bruit_bytes name, uint64_t size,
+                       bruit_time now)
+{
+    if (node != r->node)
+        return;
+    put_head(r, BR_RECORD_EVENT, now);
+    put_bytes(r, name);
+    put_u32(r, (uint32_t)size);
+}
+
+void br_recorder_query(struct br_recorder *r, uint32_t node, struct bruit_bytes name, bruit_time timeout,
+                       bruit_time now)
+{
+    if (node != r->node)
+        return;
+    put_head(r, BR_RECORD_QUERY, now);
+    put_bytes(r, name);
+    put_u64(r, timeout);
+}

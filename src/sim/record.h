@@ -34,6 +34,10 @@ void br_recorder_meta(struct br_recorder *recorder, uint32_t node, struct bruit_
 void br_recorder_key(struct br_recorder *recorder, uint32_t node, uint32_t how, struct bruit_bytes key,
                      bruit_time now);
 void br_recorder_forget(struct br_recorder *recorder, uint32_t node, struct bruit_bytes name, bruit_time now);
+void br_recorder_event(struct br_recorder *recorder, uint32_t node, struct bruit_bytes name, uint64_t size,
+                       bruit_time now);
+void br_recorder_query(struct br_recorder *recorder, uint32_t node, struct bruit_bytes name,
+                       bruit_time timeout, bruit_time now);
 
 struct br_replay_result {
     uint64_t lives;

@@ -10,6 +10,7 @@
  *     CLOCKS     member u64, event u64: what the disk remembered
  *     INPUT      enum bruit_sim_input_type u8, and its parts
  *     META       bytes          KEY        enum br_secret_how u8, bytes         FORGET     bytes
+ *     EVENT      name: bytes; size of the payload u32     QUERY      name: bytes; timeout u64
  *     STOP       the view's checksum u64
  *     END        hash of the trace u64, number of its records u64
  *
@@ -31,6 +32,8 @@ enum br_record_type {
     BR_RECORD_META,
     BR_RECORD_KEY,
     BR_RECORD_FORGET,
+    BR_RECORD_EVENT,
+    BR_RECORD_QUERY,
     BR_RECORD_STOP,
     BR_RECORD_END,
 };

@@ -7,6 +7,7 @@
 
 #include <bruit/cipher.h>
 #include <bruit/event.h>
+#include <bruit/query.h>
 #include <bruit/status.h>
 
 #include <errno.h>
@@ -85,8 +86,13 @@ static bool pull_events(struct replay *p)
 {
     struct bruit_event event;
     bool any = false;
-    while (bruit_next_event(p->engine, &event))
-        any = true;
+    struct bruit_query query;
+    bruit_time now = p->engine->core.now;
+    while (bruit_next_event(p->engine, &event)) {
+        any = true; /* the runner's program answers queries at once (scenario_ask.c) */
+        if (event.type == BRUIT_EVENT_QUERY && bruit_query_read(&event, &query) == 0 && !query.is_internal)
+            (void)bruit_query_respond(p->engine, query.handle, br_bytes(NULL, 0), now);
+    }
     return any;
 }
 
@@ -317,6 +323,29 @@ static void input(struct replay *p, bruit_time now)
     br_reader_fail(r);
 }
 
+/* The payload is zeros. */
+static void send_event(struct replay *p, bruit_time now)
+{
+    struct bruit_bytes name = get_bytes(&p->reader);
+    uint32_t size = br_read_u32(&p->reader);
+    uint8_t *payload = size > (1u << 24) ? NULL : calloc(1, (size_t)size + 1);
+    if (payload == NULL)
+        br_reader_fail(&p->reader);
+    if (!p->reader.failed)
+        (void)bruit_user_event(p->engine, name, br_bytes(payload, size), false, now);
+    free(payload);
+}
+
+static void start_query(struct replay *p, bruit_time now)
+{
+    struct bruit_query_params params = {.struct_size = sizeof params, .until = BRUIT_QUERY_UNTIL_RESPONDED};
+    uint32_t request;
+    params.name = get_bytes(&p->reader);
+    params.timeout = br_read_u64(&p->reader);
+    if (!p->reader.failed)
+        (void)bruit_query_start(p->engine, &params, &request, now);
+}
+
 static void change_key(struct replay *p)
 {
     uint8_t how = br_read_u8(&p->reader);
@@ -373,6 +402,8 @@ static void replay_entry(struct replay *p)
             bytes = get_bytes(r);
             (void)bruit_force_leave(p->engine, bytes, true, &request, now);
             break;
+        case BR_RECORD_EVENT: send_event(p, now); break;
+        case BR_RECORD_QUERY: start_query(p, now); break;
         case BR_RECORD_STOP: stop(p); break;
         default: br_reader_fail(r); break;
         }

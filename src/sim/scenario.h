@@ -77,6 +77,8 @@ enum br_verb {
     BR_ACT_KEY,
     BR_ACT_THROW,
     BR_ACT_FORGET,
+    BR_ACT_EVENT,
+    BR_ACT_QUERY,
     BR_ACT_RULE, /* cut, lose, delay, clog, duplicate, corrupt, mtu, partition */
     BR_ACT_HEAL,
     BR_ACT_NETWORK, /* the links are others from now on */
@@ -87,6 +89,9 @@ enum br_verb {
     BR_EXPECT_QUIET,
     BR_EXPECT_MEMORY,
     BR_EXPECT_DROP,
+    BR_EXPECT_HEARD,
+    BR_EXPECT_ANSWERED,
+    BR_EXPECT_REFUSED,
     BR_NEVER_CHANGE,
     BR_NEVER_TRACE,
 };
@@ -111,6 +116,7 @@ struct br_statement {
     bruit_time over;   /* the nodes get their turns spread over this long */
     bruit_time length; /* undone after; 0: lasts */
     bruit_time after;  /* restart: how long it is down */
+    bruit_time every;  /* done again after this, for `length` */
     struct br_node_set who;
     struct br_node_set whom; /* the other side; observers */
     bool has_whom;
@@ -121,7 +127,7 @@ struct br_statement {
     struct bruit_sim_rule rule; /* RULE: all but its sets */
     struct bruit_sim_link link; /* NETWORK: all of it, as it is after this line */
     struct bruit_sim_link across;
-    bruit_time time; /* CPU: cost; STARVE: run */
+    bruit_time time; /* CPU: cost; STARVE: run; QUERY: timeout */
     bruit_time stall;
     int64_t jump; /* CLOCK */
     int32_t drift;

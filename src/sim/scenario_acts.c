@@ -238,6 +238,43 @@ static void read_forget(struct br_words *w, struct br_statement *s)
     br_words_end(w, NULL, 0);
 }
 
+static void read_name(struct br_words *w, struct br_statement *s, const char *what)
+{
+    uint8_t text[255];
+    size_t size = br_words_text(w, what, text, sizeof text);
+    br_statement_text(w, s, text, size);
+}
+
+/* event NODES NAME [BYTES] [every D for D] */
+static void read_event(struct br_words *w, struct br_statement *s)
+{
+    static const char *const options[] = {"every", "for"};
+    br_words_nodes(w, &s->who);
+    read_name(w, s, "the name of an event");
+    if (br_words_more(w) && !br_words_peek(w, "every"))
+        s->size = br_words_size(w, "event NODES NAME");
+    if (s->size > (1u << 24))
+        br_words_fail(w, "an event of more than 16 MiB is beyond what is tried");
+    if (br_words_accept(w, "every")) {
+        s->every = br_words_duration(w, "every");
+        br_words_expect(w, "for");
+        s->length = br_words_duration(w, "for");
+        if (!w->failed && s->every == 0)
+            br_words_fail(w, "\"every 0\" is without end");
+    }
+    br_words_end(w, options, 2);
+}
+
+static void read_query(struct br_words *w, struct br_statement *s)
+{
+    static const char *const options[] = {"timeout"};
+    br_words_nodes(w, &s->who);
+    read_name(w, s, "the name of a query");
+    if (br_words_accept(w, "timeout"))
+        s->time = br_words_duration(w, "timeout");
+    br_words_end(w, options, 1);
+}
+
 /* ------------------------------------------------------------------ the network */
 
 /* of A | between A and B | from A to B */
@@ -378,6 +415,10 @@ const struct br_form br_forms_act[] = {
     {"key", "key add|use|remove NODES HEX", "they change their keyrings", read_secret, BR_ACT_KEY},
     {"throw", "throw TEXT at NODES [from NODE]", "a datagram of any bytes", read_throw, BR_ACT_THROW},
     {"forget", "forget NODES by NODE", "force-leave with prune", read_forget, BR_ACT_FORGET},
+    {"event", "event NODES NAME [BYTES] [every D for D]", "they send a user event, once or again and again",
+     read_event, BR_ACT_EVENT},
+    {"query", "query NODES NAME [timeout D]", "they ask everybody, who answers at once", read_query,
+     BR_ACT_QUERY},
     {"partition", "partition NODES [for D]", "cuts them off from all others", read_partition, BR_ACT_RULE},
     {"cut", "cut [refusing] PATH [datagrams | streams] [pairs 50%] [for D]",
      "blocks it. PATH: of NODES, between NODES and NODES, from NODES to NODES", read_cut, BR_ACT_RULE},

@@ -7,10 +7,6 @@
  */
 #include "sim/scenario_run.h"
 
-#include "sim/record.h"
-
-#include <bruit/status.h>
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -148,6 +144,8 @@ void br_run_heard(struct br_run *run, uint32_t node, const struct bruit_event *e
         end_after_goodbye(run, node);
     else if (event->type == BRUIT_EVENT_JOIN_DONE && event->join.contacted == 0)
         ask_again(run, node);
+    else
+        br_run_answered(run, node, event);
 }
 
 /* ------------------------------------------------------------------ processes */
@@ -234,77 +232,6 @@ static void clone(struct br_run *run, uint32_t node)
     run->count = bruit_sim_count(run->sim);
     run->nodes[copy].is_odd = run->nodes[node].is_odd = true;
     run->nodes[copy].stopped = 0;
-}
-
-/* ------------------------------------------------------------------ requests */
-
-static void set_meta(struct br_run *run, uint32_t node, struct bruit_bytes meta)
-{
-    struct bruit_engine *engine = bruit_sim_engine(run->sim, node);
-    if (!br_run_is_member(run, node) || bruit_sim_condition(run->sim, node) != BRUIT_SIM_RUNNING)
-        return;
-    if (run->recorder != NULL)
-        br_recorder_meta(run->recorder, node, meta, bruit_sim_clock(run->sim, node));
-    (void)bruit_set_meta(engine, meta, bruit_sim_clock(run->sim, node));
-    bruit_sim_kick(run->sim, node);
-}
-
-static void change_key(struct br_run *run, uint32_t node, enum br_secret_how how, struct bruit_bytes key)
-{
-    struct bruit_engine *engine = bruit_sim_engine(run->sim, node);
-    if (engine == NULL)
-        return;
-    if (run->recorder != NULL)
-        br_recorder_key(run->recorder, node, (uint32_t)how, key, bruit_sim_clock(run->sim, node));
-    switch (how) {
-    case BR_SECRET_ADD: (void)bruit_key_add(engine, key); break;
-    case BR_SECRET_USE: (void)bruit_key_use(engine, key); break;
-    case BR_SECRET_REMOVE: (void)bruit_key_remove(engine, key); break;
-    }
-}
-
-/* A datagram from outside, or in the name of another node. */
-static void throw_at(struct br_run_statement *st, uint32_t node)
-{
-    struct br_run *run = st->run;
-    const struct br_statement *s = st->statement;
-    struct bruit_addr from = {.ip = {192, 0, 2, 1}, .port = 50000, .size = 4}; /* RFC 5737: for examples */
-    for (uint32_t i = 0; i < run->count && s->has_whom; i++)
-        if (br_scenario_has(run->scenario, &s->whom, run->scenario->config.seed, i)) {
-            from = bruit_sim_addr(run->sim, i);
-            break;
-        }
-    if (bruit_sim_condition(run->sim, node) != BRUIT_SIM_RUNNING)
-        return;
-    struct bruit_sim_input input = {.type = BRUIT_SIM_IN_DATAGRAM,
-                                    .now = bruit_sim_clock(run->sim, node),
-                                    .addr = from,
-                                    .bytes = {s->text, s->text_size}};
-    if (run->recorder != NULL)
-        br_recorder_input(run->recorder, run->sim, node, &input);
-    (void)bruit_recv_datagram(bruit_sim_engine(run->sim, node), &from, input.bytes, input.now);
-    bruit_sim_kick(run->sim, node);
-}
-
-static void force_leave(struct br_run *run, uint32_t node, struct bruit_engine *engine,
-                        struct bruit_bytes name)
-{
-    uint32_t request;
-    if (run->recorder != NULL)
-        br_recorder_forget(run->recorder, node, name, bruit_sim_clock(run->sim, node));
-    (void)bruit_force_leave(engine, name, true, &request, bruit_sim_clock(run->sim, node));
-}
-
-static void forget(struct br_run_statement *st, uint32_t node)
-{
-    struct br_run *run = st->run;
-    struct bruit_engine *engine = bruit_sim_engine(run->sim, node);
-    if (!br_run_is_member(run, node) || bruit_sim_condition(run->sim, node) != BRUIT_SIM_RUNNING)
-        return;
-    for (uint32_t i = 0; i < run->count; i++)
-        if (i != node && br_scenario_has(run->scenario, &st->statement->whom, run->scenario->config.seed, i))
-            force_leave(run, node, engine, bruit_sim_name(run->sim, i));
-    bruit_sim_kick(run->sim, node);
 }
 
 /* ------------------------------------------------------------------ the network */
@@ -456,7 +383,6 @@ static void do_to(struct br_run_statement *st, uint32_t node)
 {
     struct br_run *run = st->run;
     const struct br_statement *s = st->statement;
-    struct bruit_bytes text = {s->text, s->text_size};
     if (node >= run->count)
         return; /* a clone that was not made */
     switch (s->verb) {
@@ -494,10 +420,12 @@ static void do_to(struct br_run_statement *st, uint32_t node)
         trouble(run, node);
         bruit_sim_set_bandwidth(run->sim, node, s->size, s->size);
         break;
-    case BR_ACT_META: set_meta(run, node, text); break;
-    case BR_ACT_KEY: change_key(run, node, s->key, text); break;
-    case BR_ACT_THROW: throw_at(st, node); break;
-    case BR_ACT_FORGET: forget(st, node); break;
+    case BR_ACT_META:
+    case BR_ACT_KEY:
+    case BR_ACT_THROW:
+    case BR_ACT_FORGET:
+    case BR_ACT_EVENT:
+    case BR_ACT_QUERY: br_run_ask(st, node); break;
     case BR_ACT_JOIN:
         run->nodes[node].join = BR_JOIN_WHOM;
         run->nodes[node].target = BRUIT_SIM_NOBODY;
@@ -534,7 +462,7 @@ static bruit_time turn(const struct br_run_statement *st, uint32_t index)
 {
     const struct br_statement *s = st->statement;
     bruit_time after = s->verb == BR_ACT_RESTART ? s->after : 0;
-    return s->at + after + (st->count < 2 ? 0 : s->over / (st->count - 1) * index);
+    return s->at + st->rounds * s->every + after + (st->count < 2 ? 0 : s->over / (st->count - 1) * index);
 }
 
 static void set_right(struct bruit_sim *sim, void *context)
@@ -557,6 +485,12 @@ static void act(struct bruit_sim *sim, void *context)
     bruit_time now = br_run_now(st->run);
     while (st->next < st->count && turn(st, st->next) <= now)
         do_to(st, st->nodes[st->next++]);
+    if (st->next == st->count && st->statement->every > 0 && st->count > 0) {
+        st->next = 0; /* the next round, as long as it lasts */
+        st->rounds++;
+        if (turn(st, 0) >= st->statement->at + st->statement->length)
+            return;
+    }
     if (st->next < st->count)
         (void)bruit_sim_at(sim, turn(st, st->next), act, st);
 }
@@ -601,7 +535,7 @@ static int schedule(struct br_run *run, struct br_run_statement *st)
     int status = bruit_sim_at(run->sim, s->at + (s->verb == BR_ACT_RESTART ? s->after : 0), act, st);
     if (status == 0 && s->verb == BR_ACT_RESTART && s->after > 0)
         status = bruit_sim_at(run->sim, s->at, take_down, st);
-    if (status == 0 && s->length > 0)
+    if (status == 0 && s->length > 0 && s->every == 0)
         status = bruit_sim_at(run->sim, s->at + s->over + s->length, set_right, st);
     return status;
 }

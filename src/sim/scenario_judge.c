@@ -6,8 +6,10 @@
  */
 #include "sim/scenario_run.h"
 
+#include <bruit/event.h>
+#include <bruit/status.h>
+
 #include <inttypes.h>
-#include <stdlib.h>
 
 #define WHY_MAX 200
 
@@ -70,6 +72,16 @@ static bool holds_one_view(const struct br_run *run, char why[WHY_MAX])
     return false;
 }
 
+static size_t queued_by_modules(const struct bruit_engine *engine)
+{
+    size_t count = 0;
+    if (bruit_engine_module(engine, &bruit_event_module) != NULL)
+        count += bruit_event_queued(engine);
+    if (bruit_engine_module(engine, &bruit_status_module) != NULL)
+        count += bruit_status_queued(engine);
+    return count;
+}
+
 static bool holds_of_stats(const struct br_run_statement *st, char why[WHY_MAX])
 {
     const struct br_run *run = st->run;
@@ -81,8 +93,11 @@ static bool holds_of_stats(const struct br_run_statement *st, char why[WHY_MAX])
         bruit_stats_get(bruit_sim_engine(run->sim, o), &stats);
         if (s->verb == BR_EXPECT_DROP && stats.drops[s->number] > 0)
             return true;
-        if (s->verb == BR_EXPECT_QUIET && stats.rumours > 0) {
-            (void)snprintf(why, WHY_MAX, "n%u has %u rumours to tell", (unsigned)o, (unsigned)stats.rumours);
+        /* Its own birth is news that somebody alone keeps for the first who comes. */
+        bool is_alone = bruit_member_alive_count(bruit_sim_engine(run->sim, o)) == 1;
+        size_t queued = (is_alone ? 0 : stats.rumours) + queued_by_modules(bruit_sim_engine(run->sim, o));
+        if (s->verb == BR_EXPECT_QUIET && queued > 0) {
+            (void)snprintf(why, WHY_MAX, "n%u has %zu rumours and events to tell", (unsigned)o, queued);
             return false;
         }
         if (s->verb == BR_EXPECT_MEMORY && stats.memory >= s->size) {
@@ -95,11 +110,33 @@ static bool holds_of_stats(const struct br_run_statement *st, char why[WHY_MAX])
     return s->verb != BR_EXPECT_DROP;
 }
 
+/* Each of the nodes has heard the event, has its answers, was refused something. */
+static bool holds_of_requests(const struct br_run_statement *st, char why[WHY_MAX])
+{
+    const struct br_run *run = st->run;
+    for (uint32_t o = 0; o < run->count; o++) {
+        const struct br_run_node *node = &run->nodes[o];
+        if (!is_observer(st, o) || !br_run_is_member(run, o))
+            continue;
+        bool is_so = st->statement->verb == BR_EXPECT_HEARD      ? st->subjects[o] != 0
+                     : st->statement->verb == BR_EXPECT_ANSWERED ? node->is_answered
+                                                                 : node->refused > 0;
+        if (is_so)
+            continue;
+        (void)snprintf(why, WHY_MAX, "not at n%u", (unsigned)o);
+        return false;
+    }
+    return true;
+}
+
 static bool holds(const struct br_run_statement *st, char why[WHY_MAX])
 {
     switch (st->statement->verb) {
     case BR_EXPECT_ONE_VIEW: return holds_one_view(st->run, why);
     case BR_EXPECT_STATE: return holds_state(st, why);
+    case BR_EXPECT_HEARD:
+    case BR_EXPECT_ANSWERED:
+    case BR_EXPECT_REFUSED: return holds_of_requests(st, why);
     case BR_EXPECT_TRACE: (void)snprintf(why, WHY_MAX, "nobody wrote it"); return st->is_seen;
     default: return holds_of_stats(st, why);
     }
@@ -109,7 +146,7 @@ static bool holds(const struct br_run_statement *st, char why[WHY_MAX])
 
 static bool is_expectation(const struct br_run_statement *st)
 {
-    return st->statement->verb >= BR_EXPECT_ONE_VIEW && st->statement->verb <= BR_EXPECT_DROP;
+    return st->statement->verb >= BR_EXPECT_ONE_VIEW && st->statement->verb <= BR_EXPECT_REFUSED;
 }
 
 static void disappointed(struct br_run_statement *st, const char *what, const char *why)

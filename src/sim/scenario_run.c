@@ -368,6 +368,9 @@ static int fill(struct br_run *run, const struct br_run_options *options, char *
         run->nodes[i].target = BRUIT_SIM_NOBODY;
     }
     run->is_forgeable = is_forgeable(run->scenario);
+    for (uint32_t i = 0; i < run->scenario->statement_count; i++)
+        run->has_events = run->has_events || run->scenario->statements[i].verb == BR_ACT_EVENT ||
+                          run->scenario->statements[i].verb == BR_ACT_QUERY;
     run->has_fair_network = config.link.loss <= FAIR_LOSS && config.link.burst_every == 0 &&
                             config.link.corrupt == 0 && config.bandwidth_up == 0 && config.link.mtu == 0 &&
                             (!run->scenario->has_across ||

@@ -47,6 +47,8 @@ struct br_run_node {
     enum br_join_how join;
     uint32_t target; /* BR_JOIN_WHOM: the first it was told to join */
     bool has_retry;
+    bool is_answered;     /* its last query: by everybody */
+    uint64_t refused;     /* events and queries that its engine did not take */
     uint32_t ending_life; /* which life ends after its goodbye */
 };
 
@@ -59,6 +61,7 @@ struct br_run_statement {
     uint32_t next;
     uint32_t undone; /* how many of them were set right again */
     uint32_t rule;   /* RULE: its number */
+    uint32_t rounds; /* of what is done again and again */
     bool has_rule;
     uint8_t *observers; /* by node; NULL: all */
     uint8_t *subjects;
@@ -78,6 +81,7 @@ struct br_run {
     bool has_odd_network;          /* `network` changed it */
     bruit_time network_well_since; /* BRUIT_NEVER while rules are active */
     bruit_time changed;            /* the last time a process was started, ended, or asked to leave */
+    bool has_events;               /* some statement sends events or queries */
     bool is_forgeable;             /* bytes may be changed, or come from outside: anything may be claimed */
     bool has_fair_network; /* the links of the settings lose so little that false verdicts are mistakes */
     uint32_t addresses;    /* new ones given so far */
@@ -145,6 +149,10 @@ int br_run_schedule(struct br_run *run);
 void br_run_heard(struct br_run *run, uint32_t node, const struct bruit_event *event);
 void br_run_note_start(struct br_run *run, uint32_t node);
 void br_run_note_stop(struct br_run *run, uint32_t node);
+
+/* scenario_ask.c */
+void br_run_ask(struct br_run_statement *st, uint32_t node);
+void br_run_answered(struct br_run *run, uint32_t node, const struct bruit_event *event);
 
 /* scenario_judge.c */
 void br_run_judge_told(struct br_run *run, uint32_t node, const struct br_told *told);

@@ -104,18 +104,41 @@ static void expect_drop(struct br_words *w, struct br_statement *s)
     end_expect(w, s);
 }
 
+/* Whose event it is does not matter, only its name. */
+static void expect_heard(struct br_words *w, struct br_statement *s)
+{
+    uint8_t text[255];
+    s->verb = BR_EXPECT_HEARD;
+    size_t size = br_words_text(w, "the name of an event", text, sizeof text);
+    br_statement_text(w, s, text, size);
+    s->who = (struct br_node_set){.count = 1}; /* nobody yet: who has heard it is noted there */
+    read_observers(w, s);
+    end_expect(w, s);
+}
+
+static void expect_at(struct br_words *w, struct br_statement *s, enum br_verb verb)
+{
+    s->verb = verb;
+    br_words_expect(w, "at");
+    s->has_whom = true;
+    br_words_nodes(w, &s->whom);
+    end_expect(w, s);
+}
+
 static const char *const states[] = {"alive", "suspect", "dead", "left", "unknown", "gone", "here"};
 
 static void expect_state(struct br_words *w, struct br_statement *s)
 {
-    static const char *const firsts[] = {"one", "trace", "quiet", "memory", "drop"};
+    static const char *const firsts[] = {"one",  "trace", "quiet",    "memory",
+                                         "drop", "heard", "answered", "refused"};
     s->verb = BR_EXPECT_STATE;
     if (br_words_more(w) && w->words[w->next].text[0] != 'n' && !br_words_peek(w, "all")) {
         uint32_t word = w->next;
         br_words_nodes(w, &s->who);
         if (w->failed && w->next == word) {
             w->failed = false;
-            br_words_expected(w, "nodes, or one view, trace, quiet, memory or drop", firsts, 5);
+            br_words_expected(w, "nodes, or one view, trace, quiet, memory, drop, heard, answered or refused",
+                              firsts, 8);
         }
     } else {
         br_words_nodes(w, &s->who);
@@ -176,6 +199,12 @@ void br_read_expect(struct br_words *w, struct br_statement *s)
         expect_memory(w, s);
     else if (br_words_accept(w, "drop"))
         expect_drop(w, s);
+    else if (br_words_accept(w, "heard"))
+        expect_heard(w, s);
+    else if (br_words_accept(w, "answered"))
+        expect_at(w, s, BR_EXPECT_ANSWERED);
+    else if (br_words_accept(w, "refused"))
+        expect_at(w, s, BR_EXPECT_REFUSED);
     else
         expect_state(w, s);
 }
@@ -191,6 +220,11 @@ const struct br_form br_forms_want[] = {
     {"memory", "at T expect memory NODES below BYTES [stays D]", "their engines hold less", NULL, 0},
     {"drop", "at T expect drop REASON [at NODES] [within D]", "one of them dropped something for it", NULL,
      0},
+    {"heard", "at T expect heard NAME [at NODES] [within D]", "all of them are told of the event", NULL, 0},
+    {"answered", "at T expect answered at NODES [within D]", "everybody has answered their last query", NULL,
+     0},
+    {"refused", "at T expect refused at NODES [within D]",
+     "their engines took an event or a query not at all", NULL, 0},
     {"never", "never joined|failed|suspected|left|cleared|forgotten NODES [at NODES] [from T] [until T]",
      "nobody, or none of those behind at, is told this of them", NULL, 0},
     {"never", "never trace RECORD [at NODES] [from T] [until T]", "nobody writes it", NULL, 0},
