@@ -63,6 +63,7 @@ void br_detect_config_default(struct br_detect_config *config)
         .trials = 30,
         .threads = 1,
         .seed = 1,
+        .latency = world.link.latency,
         .pause = {.length = 5 * BRUIT_SECOND, .every = 60 * BRUIT_SECOND},
         .starve = {.length = 2 * BRUIT_SECOND, .every = 50 * BRUIT_MILLISECOND},
         .partition = {.length = 10 * BRUIT_SECOND, .every = 60 * BRUIT_SECOND},

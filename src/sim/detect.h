@@ -31,6 +31,7 @@ struct br_detect_config {
     uint32_t threads;
     uint64_t seed;
     double loss;                      /* of each datagram */
+    bruit_time latency;               /* one way, and up to as much more */
     struct br_detect_fault pause;     /* SIGSTOP and SIGCONT */
     struct br_detect_fault starve;    /* its CPU is stolen */
     struct br_detect_fault partition; /* all of them together, cut off from the others */

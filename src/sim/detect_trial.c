@@ -242,6 +242,7 @@ static int make_world(struct play *play, char *why, size_t why_size)
     world.seed = br_rng_u64(&play->rng);
     world.engine = config->engine;
     world.in_step = config->in_step;
+    world.link.latency = world.link.jitter = config->latency;
     world.link.loss = (uint32_t)(config->loss * BRUIT_SIM_MILLION + 0.5);
     world.on_event = on_event;
     world.on_packet = on_packet;
