@@ -20,6 +20,7 @@ struct draw {
     uint32_t nodes;
     uint32_t zones;
     bool has_keys;
+    bool has_events;  /* all modules */
     uint32_t timeout; /* of a probe, in ms: a network slower than that is not drawn */
 };
 
@@ -96,7 +97,8 @@ static void draw_engine(struct draw *d)
     d->has_keys = one_in(d, 8);
     if (d->has_keys)
         say(d, "keys 000102030405060708090a0b0c0d0e0f\n");
-    if (one_in(d, 3))
+    d->has_events = one_in(d, 3);
+    if (d->has_events)
         say(d, "modules status event query coord\n");
 }
 
@@ -196,7 +198,7 @@ static void draw_slowness(struct draw *d)
 
 static void draw_oddity(struct draw *d)
 {
-    switch (below(d, 5)) {
+    switch (below(d, d->has_events ? 7 : 5)) {
     case 0: say(d, "clock n%u forward %ums\n", node(d), between(d, 1, 100000)); break;
     case 1: say(d, "clock n%u back %ums\n", node(d), between(d, 1, 5000)); break;
     case 2: say(d, "clock n%u %s %u%%\n", node(d), one_in(d, 2) ? "drift" : "slow", between(d, 1, 20)); break;
@@ -204,7 +206,12 @@ static void draw_oddity(struct draw *d)
         say(d, "memory n%u %u%%", node(d), between(d, 1, 50));
         say_for(d);
         break;
-    default: say(d, "meta n%u \"m%u\"\n", node(d), below(d, 1000)); break;
+    case 4: say(d, "meta n%u \"m%u\"\n", node(d), below(d, 1000)); break;
+    case 5: say(d, "query n%u \"q\" timeout %ums\n", node(d), between(d, 100, 10000)); break;
+    default:
+        say(d, "event n%u \"e\" %u every %ums for %ums\n", node(d), below(d, 400), between(d, 10, 2000),
+            between(d, 1, 20000));
+        break;
     }
 }
 

@@ -258,7 +258,8 @@ static const char *const eventful =
     "nodes 12\nloss 3%\nmodules status event query coord\n"
     "at 5s kill n5\nat 20s restart n5\nat 40s restart n3 without state\n"
     "at 50s pause n5 for 7s\nat 60s meta n5 \"hello\"\nat 70s leave n5\n"
-    "at 80s start n5\nat 85s throw \"GET / HTTP\" at n5\nat 90s forget n9 by n5\n"
+    "at 80s start n5\nat 82s event n5 \"e\" 100 every 1s for 9s\n"
+    "at 83s query n5 \"q\"\nat 84s query n3 \"r\"\nat 85s throw \"GET / HTTP\" at n5\nat 90s forget n9 by n5\n"
     "at 2m calm\n";
 
 static void record(const char *text, uint32_t node, const char *path, uint64_t *hash)
