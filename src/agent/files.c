@@ -241,7 +241,8 @@ int br_keyring_file_read(const char *path, struct br_keyring_file *out, char why
     struct stat status;
     out->count = 0;
     if (stat(path, &status) != 0) {
-        (void)snprintf(why, BR_WHY_MAX, "stat %.300s: %s", path,
+        (void)snprintf(why, BR_WHY_MAX,
+                       "stat %.300s: %s: write a JSON list of keys, which \"bruit keygen\" makes", path,
                        errno == ENOENT ? "no such file or directory" : strerror(errno));
         return BRUIT_ENOENT;
     }

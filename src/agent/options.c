@@ -388,7 +388,7 @@ static int check_tags(struct br_options *options, char *why)
         struct bruit_bytes key, value;
         if (br_pair_split(options->tags.items[i], &key, &value))
             continue;
-        (void)snprintf(why, BR_WHY_MAX, "Error: Invalid tag: '%.120s'", options->tags.items[i]);
+        (void)snprintf(why, BR_WHY_MAX, "Error: Invalid tag: '%.120s': write NAME=VALUE", options->tags.items[i]);
         return BRUIT_EINVAL;
     }
     return 0;
@@ -571,7 +571,7 @@ static int check_key(struct br_options *options, char *why)
     int error = br_base64_decode(options->encrypt, options->key, &options->key_size, reason);
     if (error == 0)
         return 0;
-    (void)snprintf(why, BR_WHY_MAX, "Invalid encryption key: %.600s", reason);
+    (void)snprintf(why, BR_WHY_MAX, "Invalid encryption key: %.600s: \"bruit keygen\" makes a good one", reason);
     return error;
 }
 
@@ -580,7 +580,7 @@ static int check_profile(const struct br_options *options, char *why)
     if (strcmp(options->profile, "lan") == 0 || strcmp(options->profile, "wan") == 0 ||
         strcmp(options->profile, "local") == 0)
         return 0;
-    (void)snprintf(why, BR_WHY_MAX, "Unknown profile: %.60s", options->profile);
+    (void)snprintf(why, BR_WHY_MAX, "Unknown profile: %.60s: write lan, wan or local", options->profile);
     return BRUIT_EINVAL;
 }
 

@@ -71,8 +71,8 @@ static struct bruit_addr from_sockaddr(const struct sockaddr_storage *in)
 static const char *system_text(int error)
 {
     switch (error) {
-    case UV_EADDRINUSE: return "address already in use";
-    case UV_EADDRNOTAVAIL: return "cannot assign requested address";
+    case UV_EADDRINUSE: return "address already in use: end the other program, or give another -rpc-addr";
+    case UV_EADDRNOTAVAIL: return "cannot assign requested address: give -rpc-addr one of this host's";
     case UV_EACCES: return "permission denied";
     default: return uv_strerror(error);
     }

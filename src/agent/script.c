@@ -32,7 +32,10 @@ static void split_name(struct br_script *script)
 
 static int refuse(const struct br_script *script, char why[BR_WHY_MAX])
 {
-    (void)snprintf(why, BR_WHY_MAX, "Invalid event script: Event '%.*s%s%.*s' invoking '%.200s'",
+    (void)snprintf(why, BR_WHY_MAX,
+                   "Invalid event script: Event '%.*s%s%.*s' invoking '%.200s': the event is one of member-join, "
+                   "member-leave, member-failed, member-update, member-reap, user, user:NAME, query, query:NAME "
+                   "and *",
                    (int)(script->event.size > 100 ? 100 : script->event.size),
                    (const char *)script->event.data, script->name.size > 0 ? ":" : "",
                    (int)(script->name.size > 100 ? 100 : script->name.size), (const char *)script->name.data,

@@ -78,7 +78,8 @@ static int open_file(struct br_snapshot *s, char why[BR_WHY_MAX])
     struct stat status;
     s->fd = open(s->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
     if (s->fd < 0)
-        return refuse(s, "open", errno == ENOENT ? "no such file or directory" : strerror(errno), why);
+        return refuse(s, "open",
+                      errno == ENOENT ? "no such file or directory: its folder must exist" : strerror(errno), why);
     if (fstat(s->fd, &status) != 0 || !S_ISREG(status.st_mode))
         return refuse(s, "open", "it is not a file", why);
     s->size = (uint64_t)status.st_size;

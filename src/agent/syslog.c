@@ -52,7 +52,7 @@ int br_syslog_open(struct br_syslog *out, const char *facility, const char *path
     }
     if (out->fd >= 0)
         return 0;
-    (void)snprintf(why, BR_WHY_MAX, "Unix syslog delivery error");
+    (void)snprintf(why, BR_WHY_MAX, "Unix syslog delivery error: start a syslog daemon, or do without -syslog");
     return BRUIT_EIO;
 }
 

@@ -248,9 +248,11 @@ static void test_handlers_are_written_in_serfs_grammar(void **state)
     assert_true(br_script_wants(&scripts.items[5], br_bytes_text("query"), br_bytes_text("anything")));
     br_scripts_release(&scripts);
     assert_int_equal(br_scripts_add(&scripts, "echo a=b", why), BRUIT_EINVAL);
-    assert_string_equal(why, "Invalid event script: Event 'echo a' invoking 'b'");
+    assert_string_equal(why, "Invalid event script: Event 'echo a' invoking 'b': the event is one of member-join, "
+                             "member-leave, member-failed, member-update, member-reap, user, user:NAME, query, "
+                             "query:NAME and *");
     assert_int_equal(br_scripts_add(&scripts, "user:x, query=s", why), BRUIT_EINVAL); /* no trimming */
-    assert_string_equal(why, "Invalid event script: Event ' query' invoking 's'");
+    assert_non_null(strstr(why, "Invalid event script: Event ' query' invoking 's': "));
     assert_int_equal(br_scripts_add(&scripts, "member-join,=s", why), BRUIT_EINVAL);
     assert_int_equal(br_scripts_add(&scripts, "users:x=s", why), BRUIT_EINVAL);
     br_scripts_release(&scripts);

@@ -152,19 +152,20 @@ static void test_discovery_is_checked_in_serfs_words(void **state)
     assert_int_equal(check(WORDS("-discover", "c", "-mdns-iface", "lo", "-mdns-disable-ipv6")), 0);
 }
 
-/* The values that Serf refuses are refused with Serf's words. */
+/* The values that Serf refuses are refused with Serf's words, and what to do instead. */
 static void test_bad_values_get_serfs_sentences(void **state)
 {
     (void)state;
-    assert_string_equal(refusal(WORDS("-tag", "novalue")), "Error: Invalid tag: 'novalue'");
-    assert_string_equal(refusal(WORDS("-tag", "=v")), "Error: Invalid tag: '=v'");
+    assert_string_equal(refusal(WORDS("-tag", "novalue")), "Error: Invalid tag: 'novalue': write NAME=VALUE");
+    assert_string_equal(refusal(WORDS("-tag", "=v")), "Error: Invalid tag: '=v': write NAME=VALUE");
     assert_string_equal(refusal(WORDS("-log-level", "loud")),
                         "Invalid log level: LOUD. Valid log levels are: [TRACE DEBUG INFO WARN ERR]");
     assert_string_equal(refusal(WORDS("-bind", "127.0.0.1:99999")),
                         "Invalid bind address: address 99999: invalid port");
     assert_string_equal(refusal(WORDS("-encrypt", "xxx")),
-                        "Invalid encryption key: illegal base64 data at input byte 0");
-    assert_string_equal(refusal(WORDS("-profile", "fast")), "Unknown profile: fast");
+                        "Invalid encryption key: illegal base64 data at input byte 0: "
+                        "\"bruit keygen\" makes a good one");
+    assert_string_equal(refusal(WORDS("-profile", "fast")), "Unknown profile: fast: write lan, wan or local");
     assert_string_equal(refusal(WORDS("-protocol", "1")),
                         "Protocol version '1' too low. Must be in range: [2, 5]");
     assert_string_equal(refusal(WORDS("-protocol", "6")),

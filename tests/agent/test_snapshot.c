@@ -390,7 +390,7 @@ static void test_what_is_no_file_is_refused(void **state)
     assert_non_null(strstr(why, "Failed to setup snapshot: failed to open snapshot: open "));
     assert_true(br_snapshot_open(&s, "/nowhere/at/all", false, &log_, why) < 0);
     assert_string_equal(why, "Failed to setup snapshot: failed to open snapshot: open /nowhere/at/all: "
-                             "no such file or directory");
+                             "no such file or directory: its folder must exist");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup_test, teardown_test)

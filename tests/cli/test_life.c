@@ -174,7 +174,9 @@ static void test_mistakes_end_with_one_sentence_and_code_1(void **state)
         char *flag, *value;
         const char *said;
     } rows[] = {
-        {"-encrypt", "xxx", "==> Invalid encryption key: illegal base64 data at input byte 0\n"},
+        {"-encrypt", "xxx",
+         "==> Invalid encryption key: illegal base64 data at input byte 0: "
+         "\"bruit keygen\" makes a good one\n"},
         {"-advertise", "0.0.0.0",
          "==> Invalid advertise address: nobody can reach 0.0.0.0: "
          "give one that the other members can send to\n"},
@@ -187,7 +189,8 @@ static void test_mistakes_end_with_one_sentence_and_code_1(void **state)
         {"-rpc-addr", "192.0.2.1:7373",
          "==> Starting Bruit agent...\n==> Starting Bruit agent RPC...\n"
          "==> Error starting RPC listener: "
-         "listen tcp 192.0.2.1:7373: bind: cannot assign requested address\n"},
+         "listen tcp 192.0.2.1:7373: bind: cannot assign requested address: "
+         "give -rpc-addr one of this host's\n"},
         {"-protocol", "6",
          "==> Starting Bruit agent...\n"
          "==> Failed to start the Bruit agent: Error creating Serf: "
