@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 const struct br_command *const br_commands[] = {
     &br_command_agent,
@@ -190,9 +191,14 @@ int br_misused(const struct br_command *command, const char *message)
 bool br_connect(struct br_session *session, const struct br_agent_flags *where)
 {
     struct br_agent_flags filled = br_agent_flags_filled(where);
-    if (br_session_open(session, filled.rpc_addr, filled.rpc_auth) == 0)
+    int error = br_session_open(session, filled.rpc_addr, filled.rpc_auth);
+    if (error == 0)
         return true;
     (void)br_failed(session, "Error connecting to Serf agent: ");
+    /* Scripts get Serf's sentence and nothing else; somebody at a terminal may never have seen it before. */
+    if (error != BRUIT_EREMOTE && isatty(STDERR_FILENO))
+        (void)fprintf(stderr, "Is an agent running there? \"bruit agent\" starts one, and -rpc-addr or "
+                              "SERF_RPC_ADDR says where another is.\n");
     return false;
 }
 

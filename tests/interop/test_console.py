@@ -1,4 +1,6 @@
 """What somebody gets who starts an agent with something wrong, or stops it."""
+import os
+import pty
 import subprocess
 
 from support import Failure, Lab, interop, now, until
@@ -39,6 +41,21 @@ def test_agent_with_a_bad_flag_ends_with_a_reason(lab, kind, flags):
 @interop(ours_only=True, needs_serf=False)
 def test_ours_refuses_to_advertise_0_0_0_0(lab):
     ends_with_reason(lab, "ours", ["-advertise=0.0.0.0"])
+
+
+# Who: a newcomer at a terminal asks where nobody answers. Serf's sentence does not say what to do; a second one does,
+# on stderr, and only on a terminal: scripts see what Serf's would print.
+@interop(ours_only=True, needs_serf=False)
+def test_a_terminal_is_told_what_to_do_without_an_agent(lab):
+    ask = [lab.binaries["ours"], "members", "-rpc-addr=127.81.255.1:7373"]
+    piped = subprocess.run(ask, capture_output=True, text=True, timeout=10)
+    reader, terminal = pty.openpty()
+    shown = subprocess.run(ask, stdout=subprocess.PIPE, stderr=terminal, text=True, timeout=10)
+    os.close(terminal)
+    hint = os.read(reader, 1000).decode()
+    os.close(reader)
+    if piped.stderr or piped.returncode != 1 or shown.stdout != piped.stdout or '"bruit agent" starts one' not in hint:
+        raise Failure("in a pipe %r, at a terminal %r" % (piped, hint))
 
 
 def ends_with_reason(lab: Lab, kind, flags):
