@@ -42,7 +42,7 @@
       title: chart.title,
       width: place.clientWidth,
       height: 340,
-      padding: [null, 24, null, null],
+      padding: [null, 36, null, null], /* half of "1000000" */
       scales: { x: { time: false, distr: chart.log_x ? 3 : 1 }, y: { distr: chart.log_y ? 3 : 1 } },
       axes: [axis(chart.x), axis(chart.y)],
       series: [{ label: chart.x, value: (plot, value) => shown(value) }].concat(series(chart.lines)),
