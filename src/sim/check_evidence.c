@@ -2,8 +2,9 @@
  * Every verdict has its evidence in the trace.
  *
  * Whoever is told that a member failed can read why: at this moment this engine wrote `declared` (its own suspicion
- * ended, or somebody said so); if it was its own, it has written `suspicion_expired` (with it, or before: its own words
- * may come back to it), and `suspected`. And somewhere somebody's probe of the member failed, and was written down: no verdict out of nothing.
+ * ended, or somebody said so); if it was its own, it has written `suspicion_expired` (with it, or before: its own
+ * words may come back to it), and `suspected`. And somewhere somebody's probe of the member failed, and was written
+ * down: no verdict out of nothing.
  */
 #include "sim/scenario_run.h"
 

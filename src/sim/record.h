@@ -49,8 +49,8 @@ struct br_replay_result {
 };
 
 /*
- * Replays a recording; `on_trace` (or NULL) is handed each record. Returns 0 and the result, or BRUIT_EFORMAT, BRUIT_EIO,
- * BRUIT_ENOMEM, BRUIT_ENOSYS (keys without libcrypto) with `why`.
+ * Replays a recording; `on_trace` (or NULL) is handed each record. Returns 0 and the result, or BRUIT_EFORMAT (also for
+ * keys without libcrypto), BRUIT_EIO or BRUIT_ENOMEM, with `why`.
  */
 int br_replay(const char *path, void (*on_trace)(void *context, const struct bruit_trace_record *record),
               void *context, struct br_replay_result *result, char *why, size_t why_size);

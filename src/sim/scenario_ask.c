@@ -45,11 +45,9 @@ static void throw_at(struct br_run_statement *st, uint32_t node)
     struct br_run *run = st->run;
     const struct br_statement *s = st->statement;
     struct bruit_addr from = {.ip = {192, 0, 2, 1}, .port = 50000, .size = 4}; /* RFC 5737: for examples */
-    for (uint32_t i = 0; i < run->count && s->has_whom; i++)
-        if (br_scenario_has(run->scenario, &s->whom, run->scenario->config.seed, i)) {
-            from = bruit_sim_addr(run->sim, i);
-            break;
-        }
+    uint32_t sender = s->has_whom ? br_run_first(run, &s->whom, BRUIT_SIM_NOBODY) : BRUIT_SIM_NOBODY;
+    if (sender != BRUIT_SIM_NOBODY)
+        from = bruit_sim_addr(run->sim, sender);
     if (bruit_sim_condition(run->sim, node) != BRUIT_SIM_RUNNING)
         return;
     struct bruit_sim_input input = {.type = BRUIT_SIM_IN_DATAGRAM,

@@ -155,12 +155,7 @@ static void note_join(struct br_run_statement *run_statement, uint32_t node)
     const struct br_statement *s = run_statement->statement;
     struct br_run *run = run_statement->run;
     run->nodes[node].join = s->join;
-    run->nodes[node].target = BRUIT_SIM_NOBODY;
-    for (uint32_t i = 0; i < run->count && s->join == BR_JOIN_WHOM; i++)
-        if (i != node && br_scenario_has(run->scenario, &s->whom, run->scenario->config.seed, i)) {
-            run->nodes[node].target = i;
-            break;
-        }
+    run->nodes[node].target = s->join == BR_JOIN_WHOM ? br_run_first(run, &s->whom, node) : BRUIT_SIM_NOBODY;
 }
 
 static void start(struct br_run_statement *st, uint32_t node)
@@ -211,14 +206,13 @@ static void move(struct br_run_statement *st, uint32_t node)
 {
     struct br_run *run = st->run;
     struct bruit_addr addr = new_address(run);
-    for (uint32_t i = 0; i < run->count && st->statement->has_whom; i++)
-        if (i != node &&
-            br_scenario_has(run->scenario, &st->statement->whom, run->scenario->config.seed, i)) {
-            addr = bruit_sim_addr(run->sim, i);
-            run->nodes[i].is_odd = true;
-            shock(run, i);
-            break;
-        }
+    uint32_t loser =
+        st->statement->has_whom ? br_run_first(run, &st->statement->whom, node) : BRUIT_SIM_NOBODY;
+    if (loser != BRUIT_SIM_NOBODY) {
+        addr = bruit_sim_addr(run->sim, loser);
+        run->nodes[loser].is_odd = true;
+        shock(run, loser);
+    }
     (void)bruit_sim_set_addr(run->sim, node, &addr);
     run->nodes[node].is_odd = true;
     shock(run, node);
@@ -333,7 +327,11 @@ static void undo(struct br_run_statement *st, uint32_t node)
     case BR_ACT_PAUSE: bruit_sim_resume(run->sim, node); break;
     case BR_ACT_CPU: bruit_sim_set_cpu(run->sim, node, 0); break;
     case BR_ACT_STARVE: bruit_sim_starve(run->sim, node, 0, 0); break;
-    case BR_ACT_CLOCK: bruit_sim_set_clock(run->sim, node, 0, 0); break;
+    case BR_ACT_CLOCK:
+        if (st->statement->drift == 0)
+            return;
+        bruit_sim_set_clock(run->sim, node, 0, 0);
+        break;
     case BR_ACT_MEMORY: bruit_sim_fail_memory(run->sim, node, 0); break;
     case BR_ACT_BANDWIDTH:
         bruit_sim_set_bandwidth(run->sim, node, run->scenario->config.bandwidth_up,
@@ -379,65 +377,56 @@ static void resume(struct br_run *run, uint32_t node)
 
 /* ------------------------------------------------------------------ doing */
 
+/* What makes a node slow or odd until it is set right. */
+static void impair(struct br_run_statement *st, uint32_t node)
+{
+    struct bruit_sim *sim = st->run->sim;
+    const struct br_statement *s = st->statement;
+    trouble(st->run, node);
+    switch (s->verb) {
+    case BR_ACT_PAUSE: bruit_sim_pause(sim, node); break;
+    case BR_ACT_CPU: bruit_sim_set_cpu(sim, node, s->time); break;
+    case BR_ACT_STARVE: bruit_sim_starve(sim, node, s->time, s->stall); break;
+    case BR_ACT_CLOCK: bruit_sim_set_clock(sim, node, s->jump, s->drift); break;
+    case BR_ACT_MEMORY: bruit_sim_fail_memory(sim, node, s->number); break;
+    case BR_ACT_BANDWIDTH: bruit_sim_set_bandwidth(sim, node, s->size, s->size); break;
+    default: break;
+    }
+    if (s->verb == BR_ACT_CLOCK && s->drift == 0)
+        relief(st->run, node); /* it is right again, but for what the jump has done */
+}
+
+static void join(struct br_run_statement *st, uint32_t node)
+{
+    struct br_run *run = st->run;
+    run->nodes[node].join = BR_JOIN_WHOM;
+    run->nodes[node].target = br_run_first(run, &st->statement->whom, node);
+    if (br_run_is_member(run, node))
+        join_as_told(run, node);
+}
+
 static void do_to(struct br_run_statement *st, uint32_t node)
 {
     struct br_run *run = st->run;
-    const struct br_statement *s = st->statement;
     if (node >= run->count)
         return; /* a clone that was not made */
-    switch (s->verb) {
+    switch (st->statement->verb) {
     case BR_ACT_START: start(st, node); break;
     case BR_ACT_KILL: bruit_sim_kill(run->sim, node); break;
     case BR_ACT_RESTART: restart(st, node); break;
+    case BR_ACT_JOIN: join(st, node); break;
     case BR_ACT_LEAVE: leave(run, node); break;
     case BR_ACT_PAUSE:
-        trouble(run, node);
-        bruit_sim_pause(run->sim, node);
-        break;
-    case BR_ACT_RESUME: resume(run, node); break;
     case BR_ACT_CPU:
-        trouble(run, node);
-        bruit_sim_set_cpu(run->sim, node, s->time);
-        break;
     case BR_ACT_STARVE:
-        trouble(run, node);
-        bruit_sim_starve(run->sim, node, s->time, s->stall);
-        break;
     case BR_ACT_CLOCK:
-        if (s->drift != 0)
-            trouble(run, node);
-        shock(run, node);
-        bruit_sim_set_clock(run->sim, node, s->jump, s->drift);
-        break;
+    case BR_ACT_MEMORY:
+    case BR_ACT_BANDWIDTH: impair(st, node); break;
+    case BR_ACT_RESUME: resume(run, node); break;
     case BR_ACT_MOVE: move(st, node); break;
     case BR_ACT_CLONE: clone(run, node); break;
     case BR_ACT_WIPE: bruit_sim_lose_disk(run->sim, node); break;
-    case BR_ACT_MEMORY:
-        trouble(run, node);
-        bruit_sim_fail_memory(run->sim, node, s->number);
-        break;
-    case BR_ACT_BANDWIDTH:
-        trouble(run, node);
-        bruit_sim_set_bandwidth(run->sim, node, s->size, s->size);
-        break;
-    case BR_ACT_META:
-    case BR_ACT_KEY:
-    case BR_ACT_THROW:
-    case BR_ACT_FORGET:
-    case BR_ACT_EVENT:
-    case BR_ACT_QUERY: br_run_ask(st, node); break;
-    case BR_ACT_JOIN:
-        run->nodes[node].join = BR_JOIN_WHOM;
-        run->nodes[node].target = BRUIT_SIM_NOBODY;
-        for (uint32_t i = 0; i < run->count; i++)
-            if (i != node && br_scenario_has(run->scenario, &s->whom, run->scenario->config.seed, i)) {
-                run->nodes[node].target = i;
-                break;
-            }
-        if (br_run_is_member(run, node))
-            join_as_told(run, node);
-        break;
-    default: break;
+    default: br_run_ask(st, node); break;
     }
 }
 

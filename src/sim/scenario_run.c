@@ -117,6 +117,14 @@ bruit_time br_run_suspicion_max(const struct br_run *run)
            (config->suspicion_max_mult > 0 ? config->suspicion_max_mult : 1);
 }
 
+uint32_t br_run_first(const struct br_run *run, const struct br_node_set *set, uint32_t but)
+{
+    for (uint32_t i = 0; i < run->count; i++)
+        if (i != but && br_scenario_has(run->scenario, set, run->scenario->config.seed, i))
+            return i;
+    return BRUIT_SIM_NOBODY;
+}
+
 /* ------------------------------------------------------------------ what the world tells */
 
 static bool is_on(const struct br_run *run, size_t check)

@@ -144,6 +144,9 @@ bruit_time br_run_suspicion_max(const struct br_run *run);
 
 /* ------------------------------------------------------------------ for the files of the runner */
 
+/* The first node of a set that is not `but`; BRUIT_SIM_NOBODY when there is none. */
+uint32_t br_run_first(const struct br_run *run, const struct br_node_set *set, uint32_t but);
+
 /* scenario_do.c */
 int br_run_schedule(struct br_run *run);
 void br_run_heard(struct br_run *run, uint32_t node, const struct bruit_event *event);

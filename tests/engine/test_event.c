@@ -628,7 +628,7 @@ static void test_the_queue_of_events_is_bounded(void **state)
     world_free(w);
 }
 
-/* A lone member publishes for hours: there is nobody to tell, so nothing waits; who joins hears the latest (serf#78). */
+/* A lone member publishes for hours: there is nobody to tell, so nothing waits (hashicorp/serf#78). */
 static void test_alone_nothing_waits_to_be_told(void **state)
 {
     (void)state;
