@@ -103,10 +103,16 @@ static void on_stop(void)
         bruit_sim_interrupt(running);
 }
 
+static void show_progress(double share)
+{
+    br_tool_progress("virtual time", share > 1 ? 1 : share);
+}
+
 static int run_scenario(const struct options *options, const char *path, const struct br_scenario *scenario)
 {
     struct br_run_options run_options = {.memory_max = options->memory,
-                                         .trace = options->trace ? stdout : NULL};
+                                         .trace = options->trace ? stdout : NULL,
+                                         .on_progress = options->trace ? NULL : show_progress};
     struct br_run *run;
     char why[400];
     if (options->record != NULL && open_record(options->record, scenario, &run_options.recorder) != 0)
@@ -126,6 +132,7 @@ static int run_scenario(const struct options *options, const char *path, const s
     br_tool_catch_stop(on_stop);
     bool is_whole = br_run_all(run);
     running = NULL;
+    br_tool_progress_end();
     br_run_summarize(report, run, is_whole);
     if (run_options.recorder != NULL)
         br_report_note(report, "Recorded %" PRIu64 " inputs; the node's trace hash is %016" PRIx64 ".",

@@ -415,6 +415,7 @@ int br_run_new(struct br_run **out, const struct br_scenario *scenario, const st
     run->wants_stop = options->stop_at_first;
     run->trace = options->trace;
     run->recorder = options->recorder;
+    run->on_progress = options->on_progress;
     int status = fill(run, options, why, why_size);
     if (status != 0) {
         br_run_free(run);
@@ -483,6 +484,8 @@ static bool run_until(struct br_run *run, bruit_time until)
         if (br_run_now(run) >= next_look) {
             look(run);
             next_look += CHECK_EVERY;
+            if (run->on_progress != NULL && run->end > 0)
+                run->on_progress((double)br_run_now(run) / (double)run->end);
         }
         if (run->is_stopping)
             return false;
@@ -517,6 +520,7 @@ bool br_run_all(struct br_run *run)
         end = scenario->length;
     else if (scenario->settle == 0)
         end += AFTERWARDS;
+    run->end = end + scenario->settle;
     bool is_whole = run_until(run, end) && (scenario->settle == 0 || settle(run));
     if (is_whole)
         br_run_judge(run, true);

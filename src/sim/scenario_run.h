@@ -93,16 +93,19 @@ struct br_run {
     struct bruit_cipher cipher;
     bool has_cipher;
     const struct bruit_module **modules; /* what the world's configuration points to */
+    bruit_time end;                      /* when it is over, as far as that is known */
     bool wants_stop;                     /* at the first finding */
     bool is_stopping;
-    struct br_recorder *recorder; /* or NULL */
-    FILE *trace;                  /* or NULL */
+    struct br_recorder *recorder;      /* or NULL */
+    FILE *trace;                       /* or NULL */
+    void (*on_progress)(double share); /* or NULL */
 };
 
 struct br_run_options {
     bool stop_at_first;
-    uint64_t memory_max; /* 0: what the machine has free */
-    FILE *trace;         /* or NULL: every record as a line */
+    uint64_t memory_max;               /* 0: what the machine has free */
+    FILE *trace;                       /* or NULL: every record as a line */
+    void (*on_progress)(double share); /* or NULL: once a second of virtual time */
     struct br_recorder *recorder;
 };
 
