@@ -230,6 +230,35 @@ def memory(results):
     return table(["10,000 members", "memberlist", "bruit", "how"], rows) + source(results, "alone", "pushpull")
 
 
+def simulator(results):
+    rows = []
+    for row in results.get("sim", {}).get("rows", []):
+        rows.append(["%d engines" % row["nodes"], "%d" % row["shards"], "%.0f s" % row["virtual_s"],
+                     spread(row["wall_s"]), spread(row["cpu_s"]), number(row["speed"]["median"], 2),
+                     number(row["make_s"]["median"], 2), number(row["events_m"], 3),
+                     number(row["rate_m"]["median"], 3), number(row["gib"]["max"], 2), row["wall_s"]["n"]])
+    return table(["world", "cores", "of its time", "takes, s", "CPU, s", "times real time", "made in, s",
+                  "million events", "million events/s of CPU", "GiB", "n"], rows) + source(results, "sim")
+
+
+def rumours(results):
+    rows = []
+    for case in results.get("spread", {}).get("cases", []):
+        rows.append(["%d" % case["nodes"], "%.2f ± %.2f" % (case["python_rounds"], case["error"]),
+                     "%.2f" % case["model_rounds"], spread(case["python_ms"], 1e3), spread(case["model_ms"], 1e3),
+                     "%.0f" % case["ratio"], "%d, %d" % (case["python_trials"], case["model_trials"])])
+    return table(["nodes", "rounds, Python", "rounds, model", "a trial in Python, µs", "in the model, µs",
+                  "times faster", "trials"], rows) + source(results, "spread")
+
+
+def crowds(results):
+    rows = []
+    for crowd in results.get("spread", {}).get("crowds", []):
+        rows.append(["%d" % crowd["nodes"], "%.0f" % crowd["rounds"], spread(crowd["wall_s"], 1e3),
+                     number(crowd["mib"], 2), crowd["wall_s"]["n"]])
+    return table(["nodes", "rounds", "takes, ms", "MiB at most", "n"], rows) + source(results, "spread")
+
+
 # -------------------------------------------------------------------------------------------------------------- targets
 
 
@@ -241,6 +270,40 @@ def _target(rows, what, limit, reached, unit="", digits=2):
     verdict = "reached" if reached <= limit else "**missed by %.0f %%**" % (100 * (reached / limit - 1))
     rows.append([what, "at most %s%s" % (number(limit, digits), unit), "%s%s" % (number(reached, digits), unit),
                  verdict])
+
+
+def _floor(rows, what, limit, reached, unit="", digits=2):
+    """A row of the table of targets: a limit that is to be reached."""
+    verdict = "reached" if reached >= limit else "**missed by %.0f %%**" % (100 * (1 - reached / limit))
+    rows.append([what, "at least %s%s" % (number(limit, digits), unit), "%s%s" % (number(reached, digits), unit),
+                 verdict])
+
+
+def _simulator_targets(rows, results):
+    worlds = results.get("sim", {}).get("rows", [])
+    large = [row for row in worlds if row["case"] == "large"]
+    if large:
+        best = max(large, key=lambda row: row["shards"])
+        what = "simulator: %d engines, full view, 60 s, on %d cores" % (best["nodes"], best["shards"])
+        _target(rows, what, 10, best["wall_s"]["median"], " s", 3)
+        _target(rows, what + ": memory", 8, best["gib"]["max"], " GiB")
+    for row in worlds:
+        if row["case"] == "thousand":
+            _floor(rows, "simulator: 1,000 engines on one core, times real time", 200, row["speed"]["median"], "", 3)
+    events = [row["rate_m"]["median"] for row in worlds if row["case"] == "events"]
+    if events:
+        _floor(rows, "simulator: events a second and core, slowest of 10, 30 and 100 engines", 5, min(events),
+               " million", 3)
+    for case in results.get("spread", {}).get("cases", []):
+        if case["nodes"] >= 1000:
+            _floor(rows, "a rumour among %d, times faster than the Python loop" % case["nodes"], 150, case["ratio"],
+                   "", 3)
+    for crowd, limit in zip(results.get("spread", {}).get("crowds", []), (1, 60)):
+        _target(rows, "a rumour to %d million nodes" % (crowd["nodes"] // 10**6), limit, crowd["wall_s"]["median"],
+                " s")
+        if limit == 60:
+            _target(rows, "a rumour to %d million nodes: memory" % (crowd["nodes"] // 10**6), 4, crowd["mib"] / 1024,
+                    " GiB")
 
 
 def _packet_targets(rows, results):
@@ -328,6 +391,7 @@ def targets(results):
     _alone_targets(rows, results)
     _packet_targets(rows, results)
     _pushpull_targets(rows, results)
+    _simulator_targets(rows, results)
     return table(["what", "target", "figure", ""], rows)
 
 
@@ -354,7 +418,7 @@ def program(results):
 
 
 TABLES = {f.__name__: f for f in (packets, agents, limits, pushpull, converge, events, idle, kill, stopped, memory,
-                                  targets, machine, program)}
+                                  simulator, rumours, crowds, targets, machine, program)}
 
 
 # ----------------------------------------------------------------------------------------------------------------- page
