@@ -34,7 +34,7 @@ struct bruit_engine;
 /*
  * Makes an engine that knows itself alone, alive with incarnation 1. `env` is copied; `config` and what
  * it points to is copied as far as it is kept. Returns 0, or
- *   BRUIT_EINVAL  bruit_config_check() says why.
+ *   BRUIT_EINVAL  bruit_config_check() says why; or env.struct_size is not this library's.
  *   BRUIT_ENOMEM  memory_max is too small for the tables (1 MiB is ample for one with few members).
  *   BRUIT_ENOSYS  keys without env.cipher or env.entropy.
  *   BRUIT_EKEY    the cipher refused a key.
@@ -61,6 +61,7 @@ BRUIT_API int bruit_recv_datagram(struct bruit_engine *engine, const struct brui
  * Lets time pass. Call it when bruit_deadline() has come; calling it earlier does no harm, except that a
  * call much later than the deadline is taken as proof that this process was stalled: local health
  * worsens, pending deadlines get the gap back, and nobody is accused for it. Drain the sockets first.
+ * Returns 0.
  */
 BRUIT_API int bruit_tick(struct bruit_engine *engine, bruit_time now);
 
@@ -86,10 +87,13 @@ BRUIT_API bool bruit_next_datagram(struct bruit_engine *engine, uint8_t *buffer,
 /*
  * The datagram of `token` could not be sent, for the reason `error` (BRUIT_EUNREACHABLE, BRUIT_ETOOBIG,
  * BRUIT_EIO). Our own trouble is not the peer's fault: a probe among them is given up without a verdict.
+ * Returns 0; a token of long ago is ignored.
  */
 BRUIT_API int bruit_send_failed(struct bruit_engine *engine, uint64_t token, int error, bruit_time now);
 
 /* ------------------------------------------------------------------ streams, both ways */
+
+/* The inputs below return 0 where nothing else is said. */
 
 enum bruit_stream_op_type {
     BRUIT_STREAM_OPEN,  /* connect to `to`; answer with bruit_stream_opened or bruit_stream_closed */
@@ -109,7 +113,7 @@ BRUIT_API bool bruit_next_stream_op(struct bruit_engine *engine, struct bruit_st
 
 /*
  * A peer connected to us. Fills `*stream` with a new number. Returns 0, or BRUIT_EFULL when
- * config.streams_max are open: close the connection then.
+ * config.streams_max are open, or BRUIT_ENOMEM: close the connection then.
  */
 BRUIT_API int bruit_stream_accepted(struct bruit_engine *engine, const struct bruit_addr *from,
                                     uint32_t *stream, bruit_time now);
@@ -117,7 +121,7 @@ BRUIT_API int bruit_stream_accepted(struct bruit_engine *engine, const struct br
 /* The connection asked for by BRUIT_STREAM_OPEN stands. Unknown streams are ignored, here and below. */
 BRUIT_API int bruit_stream_opened(struct bruit_engine *engine, uint32_t stream, bruit_time now);
 
-/* Bytes came in. Any split is fine. */
+/* Bytes came in. Any split is fine. Returns 0, or BRUIT_ENOMEM: its BRUIT_STREAM_CLOSE follows. */
 BRUIT_API int bruit_recv_stream(struct bruit_engine *engine, uint32_t stream, struct bruit_bytes bytes,
                                 bruit_time now);
 
@@ -140,23 +144,27 @@ struct bruit_join_target {
 
 /*
  * Joins the cluster through the given members, all at once: one sync with each. One that answers is
- * enough. Fills `*request`; BRUIT_EVENT_JOIN_DONE with that number follows in any case. At most 64
- * targets. `flags` is handed to modules (see <bruit/event.h>). Returns 0, or BRUIT_EINVAL,
- * BRUIT_ENOMEM, BRUIT_ECLOSED after bruit_leave().
+ * enough. Fills `*request`, which may not be NULL; BRUIT_EVENT_JOIN_DONE with that number follows in any
+ * case. `flags` is handed to modules (see <bruit/event.h>). Returns 0, or
+ *   BRUIT_EINVAL   not 1 to 64 targets; or one without port or address, or with a name that is too long
+ *   BRUIT_ECLOSED  after bruit_leave()
+ *   BRUIT_ENOMEM
  */
 BRUIT_API int bruit_join(struct bruit_engine *engine, const struct bruit_join_target *targets, size_t count,
                          uint32_t flags, uint32_t *request, bruit_time now);
 
 /*
  * Leaves the cluster in good order: modules say goodbye, then membership does. BRUIT_EVENT_LEAVE_DONE
- * follows when everybody who can be told has been, or after `timeout`. The engine answers probes until it
- * is freed. Returns 0, or BRUIT_EBUSY while leaving, BRUIT_ECLOSED after.
+ * follows when everybody who can be told has been, or after `timeout`, which modules have and then
+ * membership has once more. The engine answers probes until it is freed. Returns 0, or BRUIT_EBUSY while
+ * leaving, BRUIT_ECLOSED after.
  */
 BRUIT_API int bruit_leave(struct bruit_engine *engine, bruit_time timeout, bruit_time now);
 
 /*
  * Changes our metadata and tells everybody. BRUIT_EVENT_META_DONE follows when the news has been sent as
- * often as it will be. Returns 0, or BRUIT_ETOOBIG (BRUIT_META_MAX), BRUIT_ENOMEM, BRUIT_ECLOSED.
+ * often as it will be. Returns 0, or BRUIT_ETOOBIG (BRUIT_META_MAX), BRUIT_ENOMEM, or BRUIT_ECLOSED after
+ * bruit_leave().
  */
 BRUIT_API int bruit_set_meta(struct bruit_engine *engine, struct bruit_bytes meta, bruit_time now);
 

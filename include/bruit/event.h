@@ -33,7 +33,7 @@ BRUIT_API extern const struct bruit_module bruit_event_module;
 #define BRUIT_USER_EVENT_SIZE_MAX 9216
 
 struct bruit_event_options {
-    size_t struct_size;
+    size_t struct_size; /* set by bruit_event_options_default() */
     uint32_t size_limit; /* of an event that we send: 512, at most 9,216. What others send has no limit but the next */
     size_t memory_max;   /* of the events remembered: 1 MiB. Beyond it the oldest times are forgotten early, and
                             what is older than the youngest forgotten is no longer taken */
@@ -42,7 +42,7 @@ struct bruit_event_options {
 BRUIT_API void bruit_event_options_default(struct bruit_event_options *options);
 /*
  * Returns 0, BRUIT_ENOENT when the engine has no event module, or BRUIT_EINVAL for a size_limit above
- * BRUIT_USER_EVENT_SIZE_MAX.
+ * BRUIT_USER_EVENT_SIZE_MAX, or a struct_size that is not this library's.
  */
 BRUIT_API int bruit_event_configure(struct bruit_engine *engine, const struct bruit_event_options *options);
 

@@ -31,7 +31,7 @@ BRUIT_API extern const struct bruit_module bruit_query_module;
 #define BRUIT_EVENT_QUERY_DONE (BRUIT_EVENT_MODULE + 19)     /* `request`: bruit_query_done_read() */
 
 struct bruit_query_options {
-    size_t struct_size;
+    size_t struct_size;           /* set by bruit_query_options_default() */
     uint32_t query_size_limit;    /* of a whole query message, 1,024 bytes */
     uint32_t response_size_limit; /* of a whole response message, 1,024 bytes */
     uint32_t timeout_mult;        /* of the default timeout, 16 */
@@ -39,7 +39,10 @@ struct bruit_query_options {
 };
 
 BRUIT_API void bruit_query_options_default(struct bruit_query_options *options);
-/* Returns 0, BRUIT_ENOENT when the engine has no query module, or BRUIT_EINVAL for a limit of 0 or above 65,535. */
+/*
+ * For queries from now on. Returns 0, BRUIT_ENOENT when the engine has no query module, or BRUIT_EINVAL for a
+ * limit of 0 or above 65,535, or a struct_size that is not this library's.
+ */
 BRUIT_API int bruit_query_configure(struct bruit_engine *engine, const struct bruit_query_options *options);
 
 /* ------------------------------------------------------------------ asking */
@@ -55,17 +58,18 @@ enum bruit_query_until {
     BRUIT_QUERY_UNTIL_RESPONDED, /* or until everybody that it is meant for has responded, and acknowledged if `ack` */
 };
 
+/* Zero it, set struct_size, and fill in what you need. All of it is borrowed for the call. */
 struct bruit_query_params {
-    size_t struct_size;
+    size_t struct_size; /* sizeof(struct bruit_query_params) */
     struct bruit_bytes name;
-    struct bruit_bytes payload;
+    struct bruit_bytes payload; /* with name, filters and our address it must fit into query_size_limit */
     const struct bruit_bytes *nodes; /* only members of these names; none: everybody */
     size_t node_count;
     const struct bruit_tag_filter *tags; /* only members whose tags match all of these */
     size_t tag_count;
-    bool ack;
-    uint8_t relay_factor;
-    bruit_time timeout; /* 0: bruit_query_default_timeout() */
+    bool ack;             /* everybody whom it is meant for says that it came */
+    uint8_t relay_factor; /* so many members pass each answer on, too; 0: none */
+    bruit_time timeout;   /* how long from now; 0: bruit_query_default_timeout() */
     enum bruit_query_until until;
 };
 
@@ -77,7 +81,8 @@ struct bruit_query_params {
  *   BRUIT_ENOSYS   our delegate version is below 4
  *   BRUIT_EBUSY    running_max queries are under way
  *   BRUIT_EFULL    the clock is at its end
- *   BRUIT_ENOMEM, BRUIT_EINVAL, or BRUIT_ENOENT when the engine has no query module.
+ *   BRUIT_EINVAL   struct_size is not this library's; or UNTIL_ACKED without `ack`
+ *   BRUIT_ENOMEM, or BRUIT_ENOENT when the engine has no query module.
  */
 BRUIT_API int bruit_query_start(struct bruit_engine *engine, const struct bruit_query_params *params,
                                 uint32_t *request, bruit_time now);
@@ -97,6 +102,7 @@ struct bruit_query_answer {
     bool is_ack;
 };
 
+/* An ACK or a RESPONSE. Returns 0, or BRUIT_EINVAL when it is another event. */
 BRUIT_API int bruit_query_answer_read(const struct bruit_event *event, struct bruit_query_answer *out);
 
 struct bruit_query_done {
@@ -106,6 +112,7 @@ struct bruit_query_done {
     bool is_early; /* everybody answered, or it was stopped: before the timeout */
 };
 
+/* A DONE. Returns 0, or BRUIT_EINVAL when it is another event. */
 BRUIT_API int bruit_query_done_read(const struct bruit_event *event, struct bruit_query_done *out);
 
 /* ------------------------------------------------------------------ being asked */
@@ -118,13 +125,14 @@ struct bruit_query {
     bool wants_ack; /* which was given */
     bool is_internal; /* of modules: not for handlers. It is told for those who keep the query clock */
     uint8_t relay_factor;
-    bruit_time deadline;
+    bruit_time deadline;       /* on the clock that the engine is told */
     struct bruit_addr addr;    /* of whoever asks */
     struct bruit_bytes source; /* its name; empty from old peers. These three live as long as the event */
     struct bruit_bytes name;
     struct bruit_bytes payload;
 };
 
+/* Returns 0, or BRUIT_EINVAL when it is another event. */
 BRUIT_API int bruit_query_read(const struct bruit_event *event, struct bruit_query *out);
 
 /*

@@ -222,13 +222,16 @@ struct bruit_sim_node {
 BRUIT_API void bruit_sim_node_default(const struct bruit_sim *sim, struct bruit_sim_node *node);
 
 /*
- * One more node, not running; `options` NULL: the defaults. 0, BRUIT_EINVAL (zone, name or address),
- * BRUIT_ENOMEM.
+ * One more node, not running; `options` NULL: the defaults. `node` may be NULL. 0, BRUIT_EINVAL (zone, name or
+ * address), BRUIT_ENOMEM.
  */
 BRUIT_API int bruit_sim_add(struct bruit_sim *sim, const struct bruit_sim_node *options, uint32_t *node);
 BRUIT_API uint32_t bruit_sim_count(const struct bruit_sim *sim);
 
-/* 0, BRUIT_EEXIST when it runs, or the error of `configure` or bruit_engine_new(). */
+/*
+ * `node` must exist, here and below. 0, BRUIT_EEXIST when it runs, or the error of `configure` or
+ * bruit_engine_new().
+ */
 BRUIT_API int bruit_sim_start(struct bruit_sim *sim, uint32_t node);
 
 /*
@@ -244,8 +247,8 @@ BRUIT_API int bruit_sim_preload(struct bruit_sim *sim);
 BRUIT_API int bruit_sim_preload_some(struct bruit_sim *sim, uint32_t first, uint32_t count);
 
 /*
- * Joins `node` to the given ones by their addresses; see bruit_join(). `request` may be NULL. BRUIT_ENOENT:
- * not running.
+ * bruit_join() and bruit_leave() for `node`; the targets are nodes, and `request` may be NULL. They return what
+ * those do, or BRUIT_ENOENT when it is not running.
  */
 BRUIT_API int bruit_sim_join(struct bruit_sim *sim, uint32_t node, const uint32_t *targets, size_t count,
                              uint32_t *request);
@@ -347,14 +350,14 @@ BRUIT_API void bruit_sim_kill(struct bruit_sim *sim, uint32_t node);
 /*
  * Kills it if need be and starts it again. With `state` it finds on its disk what an agent keeps there (the
  * members it believed alive, and the logical clocks of Serf's modules), and joins them again; without, it
- * knows nobody.
+ * knows nobody. Returns what bruit_sim_start() does.
  */
 BRUIT_API int bruit_sim_restart(struct bruit_sim *sim, uint32_t node, bool state);
 /* What was on its disk is gone. */
 BRUIT_API void bruit_sim_lose_disk(struct bruit_sim *sim, uint32_t node);
 /*
  * Another node with the same name, configuration and disk at an address of its own: a copied virtual machine.
- * Not running.
+ * Not running. `clone` may be NULL. Returns what bruit_sim_add() does.
  */
 BRUIT_API int bruit_sim_clone(struct bruit_sim *sim, uint32_t node, uint32_t *clone);
 
@@ -433,12 +436,12 @@ BRUIT_API int bruit_sim_rule_add(struct bruit_sim *sim, const struct bruit_sim_r
 BRUIT_API int bruit_sim_rule_remove(struct bruit_sim *sim, uint32_t id); /* BRUIT_ENOENT */
 BRUIT_API void bruit_sim_heal(struct bruit_sim *sim);                    /* removes all rules */
 
-/* Cuts `nodes` off from all others, both ways. */
+/* Cuts `nodes` off from all others, both ways, by a rule: returns what bruit_sim_rule_add() does. */
 BRUIT_API int bruit_sim_partition(struct bruit_sim *sim, const uint32_t *nodes, size_t count, uint32_t *id);
 
 /*
- * What the links between two zones do from now on. The latency may not go below the least of the
- * configuration.
+ * What the links from one zone to another do from now on. 0, or BRUIT_EINVAL: no such zone, not a link, or its
+ * latency is below the least of the configuration.
  */
 BRUIT_API int bruit_sim_set_link(struct bruit_sim *sim, uint32_t from_zone, uint32_t to_zone,
                                  const struct bruit_sim_link *link);

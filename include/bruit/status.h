@@ -42,7 +42,7 @@ BRUIT_API const char *bruit_status_text(enum bruit_status status);
 
 /* Timings of Serf's own (docs/wire/serf.md, section 14). Set them before bruit_engine_new returns events. */
 struct bruit_status_options {
-    size_t struct_size;
+    size_t struct_size; /* set by bruit_status_options_default() */
     bruit_time reconnect_interval;    /* 30 s */
     bruit_time reconnect_timeout;     /* failed members are forgotten after this; 24 h */
     bruit_time tombstone_timeout;     /* left members are forgotten after this; 24 h */
@@ -53,7 +53,7 @@ struct bruit_status_options {
 };
 
 BRUIT_API void bruit_status_options_default(struct bruit_status_options *options);
-/* Returns 0, or BRUIT_ENOENT when the engine has no status module. */
+/* Returns 0, BRUIT_ENOENT when the engine has no status module, or BRUIT_EINVAL when struct_size is not its own. */
 BRUIT_API int bruit_status_configure(struct bruit_engine *engine, const struct bruit_status_options *options);
 
 /* Serf's record of a member. */

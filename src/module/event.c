@@ -360,7 +360,7 @@ int bruit_event_configure(struct bruit_engine *engine, const struct bruit_event_
     struct events *e = events_of(engine);
     if (e == NULL)
         return BRUIT_ENOENT;
-    if (options->size_limit > BRUIT_USER_EVENT_SIZE_MAX)
+    if (options->struct_size != sizeof *options || options->size_limit > BRUIT_USER_EVENT_SIZE_MAX)
         return BRUIT_EINVAL;
     e->size_limit = options->size_limit;
     e->recall.memory_max = options->memory_max;

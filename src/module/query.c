@@ -750,7 +750,8 @@ static int start_with(struct queries *q, const struct bruit_query_params *p, uin
 
 static int start(struct queries *q, const struct bruit_query_params *p, uint32_t asker, uint32_t *request)
 {
-    if ((unsigned)p->until > BRUIT_QUERY_UNTIL_RESPONDED || (p->until == BRUIT_QUERY_UNTIL_ACKED && !p->ack))
+    if (p->struct_size != sizeof *p || (unsigned)p->until > BRUIT_QUERY_UNTIL_RESPONDED ||
+        (p->until == BRUIT_QUERY_UNTIL_ACKED && !p->ack))
         return BRUIT_EINVAL;
     if (bruit_host_config(q->host)->delegate_current < PROTOCOL_MIN)
         return BRUIT_ENOSYS;
@@ -957,9 +958,9 @@ int bruit_query_configure(struct bruit_engine *engine, const struct bruit_query_
     struct queries *q = queries_of(engine);
     if (q == NULL)
         return BRUIT_ENOENT;
-    if (options->query_size_limit == 0 || options->query_size_limit > UINT16_MAX ||
-        options->response_size_limit == 0 || options->response_size_limit > UINT16_MAX ||
-        options->timeout_mult == 0 || options->running_max == 0)
+    if (options->struct_size != sizeof *options || options->query_size_limit == 0 ||
+        options->query_size_limit > UINT16_MAX || options->response_size_limit == 0 ||
+        options->response_size_limit > UINT16_MAX || options->timeout_mult == 0 || options->running_max == 0)
         return BRUIT_EINVAL;
     q->options = *options;
     return 0;

@@ -824,6 +824,8 @@ int bruit_status_configure(struct bruit_engine *engine, const struct bruit_statu
     struct status *s = status_of(engine);
     if (s == NULL)
         return BRUIT_ENOENT;
+    if (options->struct_size != sizeof *options)
+        return BRUIT_EINVAL;
     s->options = *options;
     return 0;
 }

@@ -10,6 +10,7 @@
 #include <bruit/conflict.h>
 #include <bruit/event.h>
 #include <bruit/query.h>
+#include <bruit/status.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -353,6 +354,34 @@ static void test_the_size_limit_of_queries(void **state)
     /* type 1, map 1, keys 71, Addr 5, Filters 1, Flags 1, ID 5, LTime 2, Name 2, Port 3, RelayFactor 1,
      * SourceNode 3, Timeout 5, header of Payload 3: the ID is the only one whose size is random. */
     assert_in_range(size - 1, 915, 915);
+    world_free(w);
+}
+
+/* A program was compiled with the header of another version: its structs are refused, not misread. */
+static void test_structs_of_another_size_are_refused(void **state)
+{
+    static const struct bruit_module *const all[] = {&bruit_query_module, &bruit_event_module,
+                                                     &bruit_status_module};
+    struct world *w = new_world(6);
+    w->config.modules = all;
+    w->config.module_count = 3;
+    world_cluster(w, 1);
+    struct bruit_engine *engine = w->nodes[0].engine;
+    struct bruit_query_params params = {.struct_size = sizeof params - 8, .name = world_bytes("q")};
+    struct bruit_query_options options;
+    struct bruit_event_options events;
+    struct bruit_status_options status;
+    (void)state;
+    assert_int_equal(try(w, &params), BRUIT_EINVAL);
+    bruit_query_options_default(&options);
+    options.struct_size += 8;
+    assert_int_equal(bruit_query_configure(engine, &options), BRUIT_EINVAL);
+    bruit_event_options_default(&events);
+    events.struct_size += 8;
+    assert_int_equal(bruit_event_configure(engine, &events), BRUIT_EINVAL);
+    bruit_status_options_default(&status);
+    status.struct_size += 8;
+    assert_int_equal(bruit_status_configure(engine, &status), BRUIT_EINVAL);
     world_free(w);
 }
 
@@ -1332,6 +1361,7 @@ int main(void)
         cmocka_unit_test(test_claims_of_questions_are_checked),
         cmocka_unit_test(test_changed_messages_do_no_harm),
         cmocka_unit_test(test_queries_go_out_before_events),
+        cmocka_unit_test(test_structs_of_another_size_are_refused),
         cmocka_unit_test(test_truncated_messages_do_no_harm),
         cmocka_unit_test(test_the_query_clock_follows_syncs),
     };
