@@ -164,7 +164,11 @@ enum br_flags_result br_options_parse(struct br_options *options, int argc, char
     int rest;
     struct flags flags = flags_of_table();
     memset(options, 0, sizeof *options);
-    return br_flags_read(flags.items, flags.count, options, "bruit agent", argc, argv, &rest, why);
+    enum br_flags_result result =
+        br_flags_read(flags.items, flags.count, options, "bruit agent", argc, argv, &rest, why);
+    if (result == BR_FLAGS_OK && rest < argc)
+        options->stray = argv[rest];
+    return result;
 }
 
 void br_options_release(struct br_options *options)
@@ -210,6 +214,16 @@ static struct flags flags_of_table(void)
     return flags;
 }
 
+/* Go's flags end there, so "-replay true -bind X" binds to everything. Serf does not say so. */
+static void note_stray(const char *word, br_options_note_fn note, void *context)
+{
+    char sentence[BR_WHY_MAX];
+    (void)snprintf(sentence, sizeof sentence,
+                   "Warning: '%.100s' is no flag, and nothing from there on is read: write switches as -name=true",
+                   word);
+    note(context, sentence);
+}
+
 int br_options_read(struct br_options *options, br_options_note_fn note, void *context, char why[BR_WHY_MAX])
 {
     struct br_options typed = *options, merged = {.node = NULL};
@@ -220,6 +234,7 @@ int br_options_read(struct br_options *options, br_options_note_fn note, void *c
     if (error == 0)
         error = read_files(&merged, &typed, why);
     merge(&merged, &typed);
+    merged.stray = typed.stray;
     release_layer(&typed);
     *options = merged;
     if (error == 0)
@@ -230,6 +245,8 @@ int br_options_read(struct br_options *options, br_options_note_fn note, void *c
         error = check_mdns(options, why);
     if (error != 0)
         return error;
+    if (options->stray != NULL)
+        note_stray(options->stray, note, context);
     if (options->role != NULL && options->role[0] != 0)
         note(context, "Deprecation warning: 'Role' has been replaced with 'Tags'");
     check_intervals(options, note, context);

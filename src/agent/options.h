@@ -30,6 +30,8 @@ struct br_options {
     bool disable_compression, rejoin, replay, leave_on_terminate, skip_leave_on_interrupt, syslog,
         disable_name_resolution, mdns_disable_ipv4, mdns_disable_ipv6;
 
+    const char *stray; /* the first word on the command line that is no flag; or NULL */
+
     /* What br_options_read makes of it. */
     struct br_scripts scripts;
 

@@ -107,6 +107,17 @@ static void test_flags_end_at_the_first_word_that_is_none(void **state)
     assert_null(options.node);
 }
 
+/* Somebody writes "-replay true -bind X": the address is not read, and silence about it would cost an afternoon. */
+static void test_a_word_that_is_no_flag_is_told(void **state)
+{
+    (void)state;
+    assert_int_equal(check(WORDS("-bind=127.0.0.1", "-replay", "true", "-node", "a")), 0);
+    assert_string_equal(notes, "Warning: 'true' is no flag, and nothing from there on is read: "
+                               "write switches as -name=true\n");
+    assert_int_equal(check(WORDS("-bind=127.0.0.1", "-replay=true", "-node", "a")), 0);
+    assert_string_equal(notes, "");
+}
+
 /* A mistyped flag: the sentence names the one that was meant. */
 static void test_unknown_flag_suggests_the_nearest(void **state)
 {
@@ -325,6 +336,7 @@ int main(void)
         cmocka_unit_test(test_defaults_are_serfs),
         cmocka_unit_test(test_flags_are_written_in_all_of_gos_ways),
         cmocka_unit_test(test_flags_end_at_the_first_word_that_is_none),
+        cmocka_unit_test(test_a_word_that_is_no_flag_is_told),
         cmocka_unit_test(test_unknown_flag_suggests_the_nearest),
         cmocka_unit_test(test_missing_and_malformed_values_are_refused),
         cmocka_unit_test(test_discovery_is_checked_in_serfs_words),
