@@ -153,8 +153,9 @@ struct search {
     double hurry;
     unsigned tries;
     bool is_profile;
-    bool was_dear;  /* a larger multiplier costs too much */
-    bool was_false; /* a smaller one kills too many */
+    bool was_dear;     /* a larger multiplier costs too much */
+    bool was_false;    /* a smaller one kills too many: */
+    double false_most; /* so many a month */
     char conflict[SENTENCE];
     char why[256];
 };
@@ -250,32 +251,33 @@ static void explain_slow(struct search *search)
 /* Steps to the next multiplier: false when there is none, and the conflict has been explained. */
 static bool go_down(struct search *search, enum br_tune_limit limit)
 {
+    uint32_t least = search->was_false ? MULT_FIRST + 1 : BR_TUNE_MULT_MIN;
     search->was_dear = true;
     search->hurry = 1;
-    if (search->was_false) {
+    if (search->mult > least) {
+        search->mult--;
+        return true;
+    }
+    if (search->was_false)
         explain_false(search);
-        return false;
-    }
-    if (search->mult == BR_TUNE_MULT_MIN) {
-        if (limit == BR_TUNE_TOO_DEAR)
-            explain_dear(search);
-        else
-            explain_limit(search, limit);
-        return false;
-    }
-    search->mult--;
-    return true;
+    else if (limit == BR_TUNE_TOO_DEAR)
+        explain_dear(search);
+    else
+        explain_limit(search, limit);
+    return false;
 }
 
+/* At once to the largest: each try of rare deaths takes its time. */
 static bool go_up(struct search *search)
 {
     search->was_false = true;
+    search->false_most = search->evidence.monthly_most;
     search->hurry = 1;
-    if (search->was_dear || search->mult >= BR_TUNE_MULT_MAX) {
+    if (search->was_dear || search->mult == BR_TUNE_MULT_MAX) {
         explain_false(search);
         return false;
     }
-    search->mult += 2;
+    search->mult = BR_TUNE_MULT_MAX;
     return true;
 }
 
@@ -477,7 +479,9 @@ static void show_notes(struct br_report *report, const struct search *search)
         br_report_note(
             report, "Traffic, and %u of %u crashes in time, the slowest after %.2f s: among %u nodes%s.",
             (unsigned)e->many_in_time, (unsigned)e->many_crashes, e->many_most, (unsigned)e->many_nodes,
-            e->many_nodes < goals->nodes ? ", fewer than asked for: exchanges are reckoned" : "");
+            e->many_nodes < goals->nodes
+                ? ", fewer than asked for: news and exchanges are taken as so many times more"
+                : "");
     if (e->limit == BR_TUNE_FITS && search->is_profile)
         br_report_note(report, "This is what \"bruit agent -profile lan\" does: nothing to change.");
     else if (e->limit == BR_TUNE_FITS)

@@ -22,6 +22,7 @@
 #define FALSE_INTERVALS 500 /* probe intervals in each */
 #define ENOUGH_DEATHS 5u
 #define ENOUGH_LEVELS 3u /* two of them with enough deaths */
+#define HEADERS 28.0     /* of IPv4 and UDP */
 #define Z95 1.6449       /* one-sided */
 
 struct
@@ -150,6 +151,13 @@ static uint32_t nodes_for_traffic(const struct br_tune_goals *goals)
     return goals->nodes < most ? goals->nodes : (uint32_t)most;
 }
 
+/* Nodes that have news of all others have so much more of it among more; the probes stay what they are. */
+static double among_all(const struct br_tune_goals *goals, uint32_t nodes, double bytes, double rest)
+{
+    double news = bytes > rest ? bytes - rest : 0;
+    return bytes - news + news * goals->nodes / nodes;
+}
+
 static int try_traffic(struct try *try)
 {
     const struct br_tune_goals *goals = try->goals;
@@ -167,12 +175,12 @@ static int try_traffic(struct try *try)
             e->many_in_time += result.all_samples[i] <= seconds(goals->within);
         e->many_most = result.all.missed > 0 ? INFINITY : result.all.most;
         e->packets = result.packets;
-        e->bytes = result.bytes + 28 * result.packets;
-        /* Exchanges are too rare for so short a time: reckoned, unless more were seen. */
         struct bruit_config silent = *try->engine;
         silent.push_pull_interval = 0;
-        double reckoned =
-            br_tune_estimate(goals, try->engine).bandwidth - br_tune_estimate(goals, &silent).bandwidth;
+        double rest = br_tune_estimate(goals, &silent).bandwidth;
+        double reckoned = br_tune_estimate(goals, try->engine).bandwidth - rest;
+        e->bytes = among_all(goals, e->many_nodes, result.bytes + HEADERS * result.packets, rest);
+        /* Exchanges are too rare for so short a time: reckoned, unless more were seen. */
         e->stream_bytes = result.stream_bytes > reckoned ? result.stream_bytes : reckoned;
         e->bandwidth = e->bytes + e->stream_bytes;
         if (e->bandwidth > goals->bandwidth)
