@@ -240,6 +240,28 @@ static void test_who_is_paused_is_counted_apart(void **state)
     br_detect_result_free(&result);
 }
 
+/* A fifth is cut off for 20 s each minute: given up, by those on the other side. Whose CPU is stolen for a second at a
+ * time still answers within any suspicion. In both cases the crash of a healthy node is known to all the healthy. */
+static void test_who_is_cut_off_or_starved_is_counted_apart(void **state)
+{
+    struct br_detect_config config = crashes(30, 6, BR_DETECT_BRUIT);
+    (void)state;
+    config.partition.part = 0.2;
+    config.partition.length = 20 * BRUIT_SECOND;
+    struct br_detect_result result = detect(&config);
+    assert_in_range(result.impaired_deaths, 24, 90); /* six nodes, six trials, once or twice each */
+    assert_int_equal(result.all.missed, 0);
+    br_detect_result_free(&result);
+    config.partition.part = 0;
+    config.starve.part = 0.2;
+    config.starve.length = BRUIT_SECOND;
+    result = detect(&config);
+    assert_int_equal(result.false_deaths, 0);
+    assert_int_equal(result.impaired_deaths, 0);
+    assert_int_equal(result.all.missed, 0);
+    br_detect_result_free(&result);
+}
+
 /* Half of all datagrams are lost: SWIM alone declares healthy nodes dead, and each verdict is counted once, however
  * many believe it; all of Lifeguard together accuses less. */
 static void test_lifeguard_accuses_less(void **state)
@@ -354,6 +376,7 @@ int main(void)
         cmocka_unit_test(test_crashes_are_known_when_real_clusters_know_them),
         cmocka_unit_test(test_two_packets_a_second_as_real_agents),
         cmocka_unit_test(test_who_is_paused_is_counted_apart),
+        cmocka_unit_test(test_who_is_cut_off_or_starved_is_counted_apart),
         cmocka_unit_test(test_lifeguard_accuses_less),
         cmocka_unit_test(test_threads_do_not_change_the_answer),
         cmocka_unit_test(test_what_was_found_so_far_is_told),
