@@ -44,11 +44,13 @@ int main(int argc, char **argv)
         print_help(stderr);
         return 1;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+    /* One dash or two, as with flags and as with bruit. */
+    const char *word = argv[1][0] == '-' && argv[1][1] == '-' ? argv[1] + 1 : argv[1];
+    if (strcmp(word, "-help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
         print_help(stdout);
         return 0;
     }
-    if (strcmp(argv[1], "--version") == 0) {
+    if (strcmp(word, "-version") == 0) {
         (void)printf("bruit-sim %s\n", BRUIT_VERSION);
         return 0;
     }

@@ -48,6 +48,13 @@ def exit_codes_tell_what_kind_of_thing_was_found(lab):
     assert lab.run("run", lab.path("nowhere.scn")).returncode == REFUSED
 
 
+def help_is_asked_for_with_one_dash_or_two(lab):
+    for word in ("-help", "--help", "-h", "help"):
+        done = lab.run(word)
+        assert done.returncode == GOOD and done.stdout.startswith("Usage: "), (word, done)
+    assert lab.run("-version").stdout == lab.run("--version").stdout != ""
+
+
 def a_mistake_has_file_line_and_nearest_word(lab):
     path = lab.write("mistake.scn", "nodes 5\n# a comment\nat 5s kil n1\n")
     said = lab.run("run", path).stderr
@@ -151,7 +158,8 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--bruit-sim", required=True)
     program = os.path.abspath(parser.parse_args().bruit_sim)
-    stories = [exit_codes_tell_what_kind_of_thing_was_found, a_mistake_has_file_line_and_nearest_word,
+    stories = [help_is_asked_for_with_one_dash_or_two, exit_codes_tell_what_kind_of_thing_was_found,
+               a_mistake_has_file_line_and_nearest_word,
                what_a_run_is_made_of_comes_first, json_is_json, a_run_that_does_not_fit_says_so_at_once,
                ctrl_c_prints_what_was_found_so_far, a_crash_has_a_code_of_its_own,
                the_trace_is_lines_with_time_and_node, a_recording_is_replayed_with_the_same_hash,
