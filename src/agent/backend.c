@@ -321,16 +321,19 @@ static void write_handlers(const struct br_scripts *scripts, struct br_blob *out
 /* Whether there is something to say of the RPC that Serf has no words for. */
 static bool has_losses(const struct br_rpc_stats *rpc)
 {
-    return rpc->refused + rpc->cut_malformed + rpc->cut_too_big + rpc->cut_output + rpc->records_dropped > 0;
+    return rpc->refused + rpc->cut_malformed + rpc->cut_too_big + rpc->cut_output + rpc->cut_slow +
+               rpc->records_dropped >
+           0;
 }
 
 static void write_losses(const struct br_rpc_stats *rpc, struct br_blob *out)
 {
-    begin_map(out, "rpc", 8);
+    begin_map(out, "rpc", 9);
     write_number(out, "accepted", rpc->accepted);
     write_number(out, "clients", rpc->clients);
     write_number(out, "cut_malformed", rpc->cut_malformed);
     write_number(out, "cut_output", rpc->cut_output);
+    write_number(out, "cut_slow", rpc->cut_slow);
     write_number(out, "cut_too_big", rpc->cut_too_big);
     write_number(out, "held_bytes", rpc->held);
     write_number(out, "records_dropped", rpc->records_dropped);

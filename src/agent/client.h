@@ -13,6 +13,9 @@
 /* Streams of one client; each record is written once for each of them. */
 #define BR_RPC_STREAMS_MAX 64
 
+/* Who has lost records and reads nothing for so long is not slow, but stuck. Ours: Serf's agent keeps it for ever. */
+#define BR_RPC_PATIENCE_MS 30000
+
 /* Records that may wait for a client to read, per stream and per monitor: Serf's number. */
 #define BR_RPC_RECORDS_MAX 512
 
@@ -109,6 +112,7 @@ struct br_client {
     bool is_closing;
     bool is_dropping;     /* records, and the log was told */
     uint64_t dropped;     /* records, since then */
+    uint64_t stuck_since; /* the same: since when it has read nothing; while is_dropping */
     uint64_t quiet_until; /* the loop's clock, ms: before, the log is not told again */
     size_t thrown_away;   /* bytes that came after the end */
 };

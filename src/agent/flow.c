@@ -5,7 +5,8 @@
  * Time: the commands of all clients together run for BR_RPC_TURN, then gossip and all else on the loop has its turn;
  * whoever waits is served in the order he came. Memory: what all of them hold, in requests that are not whole and in
  * answers and records that are not read, is counted and bounded. Records: 512 wait for each stream, as with Serf;
- * what comes then is dropped for that stream alone, counted, and told in the log when it begins and when it ends.
+ * what comes then is dropped for that stream alone, counted, and told in the log when it begins and when it ends. Who
+ * has lost some and reads nothing at all for BR_RPC_PATIENCE_MS is cut off.
  */
 #include "agent/client.h"
 
@@ -108,13 +109,26 @@ bool br_client_has_room(struct br_client *client, const struct br_rpc_stream *st
     return false;
 }
 
+static void cut_off_if_stuck(struct br_client *client)
+{
+    const struct br_rpc *rpc = client->rpc;
+    uint64_t patience = rpc->options.patience_ms != 0 ? rpc->options.patience_ms : BR_RPC_PATIENCE_MS;
+    if (uv_now(client->tcp.loop) - client->stuck_since > patience)
+        br_client_cut_off(client, &client->rpc->stats.cut_slow, "it lost records, and reads nothing");
+}
+
 /* A line of the log is a record, too, for those who monitor: what is told is told once. */
 void br_client_tell_dropping(struct br_client *client)
 {
     char text[BRUIT_ADDR_TEXT_MAX];
-    if (client->dropped == 0 || client->is_dropping || client->rpc->options.log == NULL)
+    if (client->dropped > 0 && client->is_dropping)
+        cut_off_if_stuck(client);
+    if (client->dropped == 0 || client->is_dropping)
         return;
     client->is_dropping = true;
+    client->stuck_since = uv_now(client->tcp.loop);
+    if (client->rpc->options.log == NULL)
+        return;
     br_addr_format(&client->peer, text);
     br_log(client->rpc->options.log, BRUIT_TRACE_WARN, "agent.ipc",
            "Dropping records for client %s: it does not read, and too many wait", text);
@@ -136,6 +150,7 @@ static void tell_dropped(struct br_client *client, const char *what)
 void br_client_has_read(struct br_client *client)
 {
     uint64_t now = uv_now(client->tcp.loop);
+    client->stuck_since = now;
     if (client->dropped == 0 || waiting_output(client) > 0 || now < client->quiet_until)
         return;
     client->quiet_until = now + QUIET_MS;

@@ -55,16 +55,18 @@ struct br_rpc_options {
     const char *auth;   /* NULL or "": none needed; borrowed */
     struct br_log *log; /* hears of clients, and is what they monitor */
     struct br_rpc_backend backend;
+    uint32_t patience_ms; /* with a client that loses records and reads nothing; 0: BR_RPC_PATIENCE_MS */
 };
 
 /* What happened to clients so far. */
 struct br_rpc_stats {
     uint64_t accepted;
-    uint64_t commands; /* carried out, or refused in an answer */
+    uint64_t commands;        /* carried out, or refused in an answer */
     uint64_t refused;         /* beyond the number of clients that may be there at once */
     uint64_t cut_malformed;   /* cut off: sent what cannot be decoded */
     uint64_t cut_too_big;     /* cut off: a request beyond the limits */
     uint64_t cut_output;      /* cut off: too much to hold for it */
+    uint64_t cut_slow;        /* cut off: lost records, and read nothing for a long time */
     uint64_t records_dropped; /* of streams, monitors and queries, since the client did not read */
     size_t clients;           /* now */
     size_t held;              /* now: bytes of requests that are not whole, and of what clients do not read */

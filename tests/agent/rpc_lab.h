@@ -28,6 +28,7 @@ struct fixture {
     uv_loop_t loop;
     struct br_log log;
     struct br_rpc *rpc;
+    uint32_t patience_ms; /* of the next server */
     struct bruit_status_member members[3];
     size_t member_count;
     struct br_rpc_call *call; /* the last one that the backend was given */
@@ -228,6 +229,7 @@ static inline void start(const char *auth)
                     .coordinate = on_coordinate,
                     .now = on_now,
                     .kick = on_kick},
+        .patience_ms = f.patience_ms,
     };
     assert_int_equal(br_rpc_new(&f.rpc, &f.loop, &options, why), 0);
 }

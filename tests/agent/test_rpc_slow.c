@@ -58,6 +58,39 @@ static void test_slow_reader_loses_events_and_stops_nobody(void **state)
     close_client(&quick);
 }
 
+/*
+ * A client that has lost records reads nothing for as long as the server's patience lasts, and is cut off; one that
+ * lost some as well but reads now and then stays.
+ */
+/* conformance: rpc 11 */
+static void test_client_that_never_reads_is_cut_off(void **state)
+{
+    struct br_rpc_stats stats = {.cut_slow = 0};
+    (void)state;
+    f.patience_ms = 200;
+    start("");
+    f.patience_ms = 0;
+    struct client slow = open_client(4096), lazy = open_client(4096);
+    handshake(&slow);
+    handshake(&lazy);
+    command(&slow, "stream", 2, "Type", "*");
+    command(&lazy, "stream", 2, "Type", "*");
+    for (unsigned i = 0; i < 400 && stats.cut_slow == 0; i++) {
+        for (unsigned sent = 0; sent < 500; sent++)
+            br_rpc_member_event(f.rpc, BRUIT_MEMBER_JOIN, f.members, 3);
+        receive(&lazy);
+        lazy.got.size = 0;
+        usleep(10000);
+        br_rpc_stats_get(f.rpc, &stats);
+    }
+    assert_int_equal(stats.cut_slow, 1);
+    turn();
+    br_rpc_stats_get(f.rpc, &stats);
+    assert_int_equal(stats.clients, 1);
+    close_client(&slow);
+    close_client(&lazy);
+}
+
 /* A client asks a hundred thousand times and never reads: it is not read from either, and memory stays. */
 static void test_client_that_does_not_read_is_not_read_from(void **state)
 {
@@ -360,6 +393,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_slow_reader_loses_events_and_stops_nobody, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_client_that_never_reads_is_cut_off, setup, teardown),
         cmocka_unit_test_setup_teardown(test_client_that_does_not_read_is_not_read_from, setup, teardown),
         cmocka_unit_test_setup_teardown(test_dropping_is_told_when_it_begins_and_when_it_ends, setup,
                                         teardown),
