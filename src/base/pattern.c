@@ -796,17 +796,19 @@ struct subject {
     size_t count;
 };
 
-static void look_up(const struct br_pattern *pattern, uint32_t rune, struct subject *out)
+static struct subject look_up(const struct br_pattern *pattern, uint32_t rune)
 {
-    out->count = 0;
-    for (uint32_t each = rune; out->count == 0 || (each != rune && out->count < BR_UNICODE_ORBIT_MAX);) {
-        out->runes[out->count] = each;
+    struct subject out = {.count = 0};
+    uint32_t each = rune;
+    do {
+        out.runes[out.count] = each;
         if (pattern->has_classes)
-            out->kinds[out->count] = br_unicode_kind_of(each);
-        out->count++;
+            out.kinds[out.count] = br_unicode_kind_of(each);
+        out.count++;
         if (pattern->folds)
             each = br_unicode_fold(each);
-    }
+    } while (each != rune && out.count < BR_UNICODE_ORBIT_MAX);
+    return out;
 }
 
 static bool is_in_range(const struct range *range, const struct subject *subject, size_t count)
@@ -890,11 +892,10 @@ bool br_pattern_matches(struct br_pattern *pattern, struct bruit_bytes text)
         return true;
     while (br_reader_left(&in) > 0) {
         uint32_t rune = next_rune(&in);
-        struct subject subject;
+        struct subject subject = look_up(pattern, rune);
         size_t next_count = 0;
         at = (struct position){.is_end = br_reader_left(&in) == 0, .before = rune, .after = peek_rune(in)};
         begin_round(pattern);
-        look_up(pattern, rune, &subject);
         for (size_t i = 0; i < count; i++) {
             const struct step *s = &pattern->steps[pattern->now[i]];
             if (is_in_set(pattern, &pattern->sets[s->x], &subject) &&
