@@ -7,17 +7,6 @@
  */
 #include "sim/scenario_run.h"
 
-/*
- * Each member probes everybody once in n rounds, twice n in the worst order; Lifeguard stretches rounds while it
- * distrusts itself, which wears off in a round each.
- */
-static bruit_time detection_max(const struct br_run *run)
-{
-    const struct bruit_config *config = &run->scenario->config.engine;
-    return (2 * (bruit_time)run->capacity + config->awareness_max + 2) * config->probe_interval +
-           2 * br_run_suspicion_max(run) + 2 * config->push_pull_interval + 30 * BRUIT_SECOND;
-}
-
 static void look_at(struct br_run *run, uint32_t node, bruit_time since)
 {
     for (uint32_t x = 0; x < run->count; x++) {
@@ -38,7 +27,7 @@ static void look_at(struct br_run *run, uint32_t node, bruit_time since)
 
 static void look(struct br_run *run, void *state)
 {
-    bruit_time now = br_run_now(run), limit = detection_max(run), calm = br_run_calm_since(run);
+    bruit_time now = br_run_now(run), limit = br_run_detection_max(run), calm = br_run_calm_since(run);
     (void)state;
     if (!run->has_fair_network || run->scenario->config.engine.probe_interval == 0 || calm == BRUIT_NEVER ||
         now < limit || calm > now - limit)

@@ -15,6 +15,7 @@
 
 #include <stdlib.h>
 
+/* For reconnecting; the dead have to be found out first. */
 #define LIMIT (600 * BRUIT_SECOND)
 /* Where links lose much and suspicions are short, somebody may be wrong at any time, but not all the time. */
 #define LAPSE (300 * BRUIT_SECOND)
@@ -129,11 +130,12 @@ static void tell(struct br_run *run, bruit_time still)
 static void look(struct br_run *run, void *state)
 {
     bruit_time now = br_run_now(run), still = br_run_still_since(run), *agreed = state;
-    if (still == BRUIT_NEVER || now < still + LIMIT - LAPSE || !is_owed(run))
+    bruit_time limit = LIMIT + br_run_detection_max(run);
+    if (still == BRUIT_NEVER || now < still + limit - LAPSE || !is_owed(run))
         return;
     if (br_run_agrees(run))
         *agreed = now;
-    else if (now >= still + LIMIT && now >= *agreed + LAPSE && is_one_island(run))
+    else if (now >= still + limit && now >= *agreed + LAPSE && is_one_island(run))
         tell(run, still);
 }
 

@@ -17,7 +17,7 @@
 #define CHECK_EVERY BRUIT_SECOND
 /* What a run without `for` goes on after its last statement. */
 #define AFTERWARDS (10 * BRUIT_SECOND)
-#define SETTLE_MAX (1200 * BRUIT_SECOND)
+#define SETTLE_MAX (3600 * BRUIT_SECOND)
 /* Links that lose more than this may give false verdicts their due. */
 #define FAIR_LOSS 100000u
 
@@ -115,6 +115,17 @@ bruit_time br_run_suspicion_max(const struct br_run *run)
     bruit_time interval = config->probe_interval > 0 ? config->probe_interval : BRUIT_SECOND;
     return br_num_suspicion_timeout(config->suspicion_mult, run->capacity, interval) *
            (config->suspicion_max_mult > 0 ? config->suspicion_max_mult : 1);
+}
+
+/*
+ * Each member probes everybody once in n rounds, twice n in the worst order; Lifeguard stretches rounds while it
+ * distrusts itself, which wears off in a round each.
+ */
+bruit_time br_run_detection_max(const struct br_run *run)
+{
+    const struct bruit_config *config = &run->scenario->config.engine;
+    return (2 * (bruit_time)run->capacity + config->awareness_max + 2) * config->probe_interval +
+           2 * br_run_suspicion_max(run) + 2 * config->push_pull_interval + 30 * BRUIT_SECOND;
 }
 
 uint32_t br_run_first(const struct br_run *run, const struct br_node_set *set, uint32_t but)

@@ -144,6 +144,8 @@ bool br_run_is_member(const struct br_run *run, uint32_t node);
 uint32_t br_run_incarnation(struct br_run *run, uint32_t node);
 /* An upper bound of how long a suspicion lasts in a cluster of this size, with one configuration for all. */
 bruit_time br_run_suspicion_max(const struct br_run *run);
+/* And of how long it takes until everybody has found out who is gone. */
+bruit_time br_run_detection_max(const struct br_run *run);
 
 /* ------------------------------------------------------------------ for the files of the runner */
 
