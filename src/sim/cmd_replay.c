@@ -30,8 +30,8 @@ static const struct br_tool_usage usage = {
         "  others, and says whether it decided the same: its trace must have the hash that was recorded.\n",
     .flags = flags,
     .flag_count = sizeof flags / sizeof flags[0],
-    .examples = "  bruit-sim run --record n5=n5.rec FILE.scn\n"
-                "  bruit-sim replay --trace n5.rec\n",
+    .examples = "  bruit sim run --record n5=n5.rec FILE.scn\n"
+                "  bruit sim replay --trace n5.rec\n",
 };
 
 static void print_record(void *context, const struct bruit_trace_record *record)
@@ -82,6 +82,6 @@ static int run_command(int argc, char **argv)
 
 const struct br_tool_command br_tool_replay = {
     .name = "replay",
-    .synopsis = "let one recorded engine live again",
+    .synopsis = "Let one recorded engine live again",
     .run = run_command,
 };

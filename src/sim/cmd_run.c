@@ -50,10 +50,10 @@ static const struct br_tool_usage usage = {
         "  not happen that must (liveness), 3 a crash, 4 the scenario was refused, 130 ended by Ctrl-C.\n",
     .flags = flags,
     .flag_count = sizeof flags / sizeof flags[0],
-    .examples = "  bruit-sim run tests/scenarios/split-for-two-minutes.scn\n"
-                "  bruit-sim run --seed 7 --trace FILE.scn\n"
-                "  bruit-sim run --record n5=n5.rec FILE.scn\n"
-                "  bruit-sim run --language\n",
+    .examples = "  bruit sim run tests/scenarios/split-for-two-minutes.scn\n"
+                "  bruit sim run --seed 7 --trace FILE.scn\n"
+                "  bruit sim run --record n5=n5.rec FILE.scn\n"
+                "  bruit sim run --language\n",
 };
 
 static int print_language(void)
@@ -178,6 +178,6 @@ static int run_command(int argc, char **argv)
 
 const struct br_tool_command br_tool_run = {
     .name = "run",
-    .synopsis = "run a scenario from a file, once",
+    .synopsis = "Run a scenario from a file, once",
     .run = run_command,
 };

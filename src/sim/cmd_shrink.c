@@ -36,8 +36,8 @@ static const struct br_tool_usage usage = {
         "  line of it, still fails. What is left is short enough to be understood, and to be kept as a test.\n",
     .flags = flags,
     .flag_count = sizeof flags / sizeof flags[0],
-    .examples = "  bruit-sim shrink swarm-4711.scn > short.scn\n"
-                "  bruit-sim shrink --seed 4711\n",
+    .examples = "  bruit sim shrink swarm-4711.scn > short.scn\n"
+                "  bruit sim shrink --seed 4711\n",
 };
 
 static void show_progress(uint32_t runs, size_t lines)
@@ -122,6 +122,6 @@ static int run_command(int argc, char **argv)
 
 const struct br_tool_command br_tool_shrink = {
     .name = "shrink",
-    .synopsis = "the shortest scenario that still fails as a long one does",
+    .synopsis = "The shortest scenario that still fails as a long one does",
     .run = run_command,
 };

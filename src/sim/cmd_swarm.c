@@ -52,9 +52,9 @@ static const struct br_tool_usage usage = {
         "  them). A seed that fails is written as a scenario. Exit codes as of bruit-sim run.\n",
     .flags = flags,
     .flag_count = sizeof flags / sizeof flags[0],
-    .examples = "  bruit-sim swarm --seeds 20k\n"
-                "  bruit-sim swarm --from 20001 --minutes 5 --keep-going\n"
-                "  bruit-sim swarm --show 17 > seed-17.scn\n",
+    .examples = "  bruit sim swarm --seeds 20k\n"
+                "  bruit sim swarm --from 20001 --minutes 5 --keep-going\n"
+                "  bruit sim swarm --show 17 > seed-17.scn\n",
 };
 
 static void show_progress(double share, uint64_t done)
@@ -161,7 +161,7 @@ static int run_command(int argc, char **argv)
     if (argc > words || options.seeds == 0 || options.jobs == 0) {
         (void)br_tool_fail(COMMAND,
                            argc > words ? "it takes flags alone: \"%s\" is none."
-                                        : "there must be a seed and a job at least.%s",
+                                        : "it needs a seed and a job at least: --seeds 1 --jobs 1.%s",
                            argc > words ? argv[words] : "");
         return BR_OUTCOME_REFUSED;
     }
@@ -170,6 +170,6 @@ static int run_command(int argc, char **argv)
 
 const struct br_tool_command br_tool_swarm = {
     .name = "swarm",
-    .synopsis = "run thousands of drawn scenarios and check that all is well",
+    .synopsis = "Run thousands of drawn scenarios and check that all is well",
     .run = run_command,
 };

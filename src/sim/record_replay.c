@@ -456,7 +456,8 @@ int br_replay(const char *path, void (*on_trace)(void *context, const struct bru
         br_reader_init(&p->reader, br_bytes(data, size));
         struct bruit_bytes magic = br_read_bytes(&p->reader, BR_RECORD_MAGIC_SIZE);
         if (!br_bytes_equal(magic, br_bytes_text(BR_RECORD_MAGIC)))
-            p->mistake = "it does not begin as a recording of this version does";
+            p->mistake =
+                "it begins as no recording of this version does: make one with bruit sim run --record";
         while (p->mistake == NULL && !result->has_end && br_reader_left(&p->reader) > 0)
             replay_entry(p);
         if (p->mistake != NULL) {
