@@ -609,8 +609,9 @@ def run_load(source, readers, agents, seconds):
 
 
 # Who: 200 clients follow one agent's events, of which 200 a second are sent; one of the clients, with eight streams,
-# never reads. It loses events, which is counted and logged, and is cut off after half a minute; the others get every event, in order and once, and the
-# agent's memory is the same in the last second as it was when the slow one's queue was full.
+# never reads. It loses events, which is counted and logged, and is cut off after half a minute; the others get every
+# event, in order and once, and the agent's memory is the same in the last second as it was when the slow one's queue was
+# full.
 # conformance: rpc 11
 @interop({"6 s": {"seconds": 6}, "60 s": {"seconds": 60}}, long={"60 s"}, needs_serf=False, alone=True, ours_only=True)
 def test_slow_client_among_200_costs_nobody_an_event(lab, seconds):
@@ -646,8 +647,8 @@ def test_slow_client_among_200_costs_nobody_an_event(lab, seconds):
           samples[-1], max(samples), dropped, 8 * source.sent))
     if int(dropped or 0) == 0 or not agent.log_since(0, r"\[WARN\] agent.ipc: Dropping records for"):
         raise Failure("the slow client lost nothing, or nobody was told: %s" % losses)
-    if seconds > 40 and (losses.get("cut_slow") != "1" or
-                         not agent.log_since(0, r"\[ERR\] agent.ipc: Closed client .*: it lost records, and reads nothing")):
+    farewell = r"\[ERR\] agent.ipc: Closed client .*: it lost records, and reads nothing"
+    if seconds > 40 and (losses.get("cut_slow") != "1" or not agent.log_since(0, farewell)):
         raise Failure("the slow client, which read nothing for 30 s, is still there: %s" % losses)
     if samples[-1] > settled + 1 or max(samples) > samples[0] + 8:
         raise Failure("the memory is not flat: %s" % samples)
