@@ -610,8 +610,8 @@ def run_load(source, readers, agents, seconds):
 
 # Who: 200 clients follow one agent's events, of which 200 a second are sent; one of the clients, with eight streams,
 # never reads. It loses events, which is counted and logged, and is cut off after half a minute; the others get every
-# event, in order and once, and the agent's memory is the same in the last second as it was when the slow one's queue was
-# full.
+# event, in order and once, and the agent's memory is the same in the last second as it was when the slow one's queue
+# was full.
 # conformance: rpc 11
 @interop({"6 s": {"seconds": 6}, "60 s": {"seconds": 60}}, long={"60 s"}, needs_serf=False, alone=True, ours_only=True)
 def test_slow_client_among_200_costs_nobody_an_event(lab, seconds):
