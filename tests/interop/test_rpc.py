@@ -500,22 +500,23 @@ def test_nonsense_harms_nobody(lab, seconds):
 
 # ------------------------------------------------------------------------------------------------------------- queues
 
-# Who: an agent without peers, whose events wait for the first one. From 128 on it warns every 30 s, and says how many.
+# Who: an agent that is given more events than gossip may carry to its one peer. Every 30 s it warns of what waits, if that
+# is 128 or more, and says how many; `info` says it, too. Before the flood it has nothing to warn of.
 # conformance: serf 62
 @interop(needs_serf=False, long=True)
 def test_deep_queue_is_warned_of(lab):
-    agent = lab.agent("ours")
-    source = Source(agent, 1000, 8)
-    started = now()
-    until(lambda: source.send_due(127) or source.sent == 127, 10, "127 events are sent")
+    agent = lab.agent("ours", flags=["-log-level=info"])
+    lab.agent("ours", flags=["-log-level=info"], join=agent)
+    lab.agree(what="both joined")
     hold(32, lambda: None)
     if agent.log_since(0, "queue depth"):
-        raise Failure("127 are not deep: %s" % agent.log_since(0, "queue depth"))
-    until(lambda: source.send_due(130) or source.sent == 130, 10, "three more are sent")
-    until(lambda: agent.log_since(started, r"\[WARN\] serf: Event queue depth: 130$"), 35, "the warning")
-    depth = agent.rpc().call("stats", has_answer=True)["serf"]["event_queue"]
-    if depth != "130":
-        raise Failure("the queue is told to be %s deep" % depth)
+        raise Failure("nothing waits, and it warns: %s" % agent.log_since(0, "queue depth"))
+    source, warning = Source(agent, 1000, 400), r"\[WARN\] serf: Event queue depth: (\d+)$"
+    until(lambda: source.send_due(10 ** 6) or agent.log_since(0, warning), 35, "the warning")
+    depths = [int(re.search(warning, line).group(1)) for line in agent.log_since(0, warning)]
+    depth = int(agent.rpc().call("stats", has_answer=True)["serf"]["event_queue"])
+    if min(depths) < 128 or depth == 0:
+        raise Failure("it warns of %s, and says that %d wait" % (depths, depth))
 
 
 # --------------------------------------------------------------------------------------------------------------- load
