@@ -500,8 +500,8 @@ def test_nonsense_harms_nobody(lab, seconds):
 
 # ------------------------------------------------------------------------------------------------------------- queues
 
-# Who: an agent that is given more events than gossip may carry to its one peer. Every 30 s it warns of what waits, if that
-# is 128 or more, and says how many; `info` says it, too. Before the flood it has nothing to warn of.
+# Who: an agent that is given more events than gossip may carry to its one peer. Every 30 s it warns of what waits, if
+# that is 128 or more, and says how many; `info` says it, too. Before the flood it has nothing to warn of.
 # conformance: serf 62
 @interop(needs_serf=False, long=True)
 def test_deep_queue_is_warned_of(lab):
