@@ -106,6 +106,7 @@ struct bruit_config {
 
     const struct bruit_module *const *modules; /* what the engine carries besides membership */
     size_t module_count;                       /* at most 16 */
+    bool has_store; /* the driver pulls bruit_next_store_op(). Default false: modules keep their state in memory */
 };
 
 /* The profiles. Each fills every field; name, advertise and seed stay empty. */

@@ -8,6 +8,7 @@
  *     tell it: bruit_recv_datagram, bruit_recv_stream, ... ; then bruit_tick if the deadline passed
  *     pull until none: bruit_next_datagram   -> send it
  *                      bruit_next_stream_op  -> do it
+ *                      bruit_next_store_op   -> write it (only with config.has_store)
  *                      bruit_next_event      -> hand it to the program
  *     re-arm the timer with bruit_deadline()
  *
@@ -135,6 +136,29 @@ BRUIT_API int bruit_stream_sent(struct bruit_engine *engine, uint32_t stream, br
  */
 BRUIT_API int bruit_stream_closed(struct bruit_engine *engine, uint32_t stream, int error, bruit_time now);
 
+/* ------------------------------------------------------------------ the store */
+
+/* One write of a module to the disk of whoever hosts the engine; only with config.has_store. */
+struct bruit_store_op {
+    uint64_t token;           /* grows by 1 from operation to operation, from 1 */
+    struct bruit_bytes space; /* the module's name: keys of different modules are different keys */
+    struct bruit_bytes key;   /* at most 512 bytes */
+    struct bruit_bytes value; /* replaces what was there; these three live until the next input */
+    bool is_delete;           /* no value: the key goes */
+};
+
+/*
+ * The next write; false when there is none. Do them in order; many may share one transaction. Answer with
+ * bruit_stored() once they are durable. Until then what depends on them is not acknowledged to anybody.
+ */
+BRUIT_API bool bruit_next_store_op(struct bruit_engine *engine, struct bruit_store_op *out);
+
+/*
+ * All writes up to and with `token` are on the disk (`status` 0), or could not be written (BRUIT_EIO; BRUIT_EFULL: no
+ * room): then they may be lost, the modules tell whoever waited, and go on in memory. Returns 0.
+ */
+BRUIT_API int bruit_stored(struct bruit_engine *engine, uint64_t token, int status, bruit_time now);
+
 /* ------------------------------------------------------------------ requests */
 
 struct bruit_join_target {
@@ -206,6 +230,7 @@ enum bruit_change {
     BRUIT_CHANGE_LEFT = 32,      /* -> left */
     BRUIT_CHANGE_FORGOTTEN = 64, /* reaped: `node` is readable until the next input, then nobody */
     BRUIT_CHANGE_CONFLICT = 128, /* told to modules only: another address claims its name (BRUIT_EVENT_CONFLICT) */
+    BRUIT_CHANGE_PEER = 256,     /* told to modules only: what bruit modules it carries, as far as we know */
 };
 
 /* What became of one target of a join. */

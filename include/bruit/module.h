@@ -63,6 +63,15 @@ struct bruit_module {
     const char *const *section_keys;
     size_t section_key_count;
 
+    /*
+     * For what bruit speaks and Serf does not: one bit of a byte (1, 2, 4, ... 128), or 0. Members that carry a module
+     * with a bit say so (docs/protocol.md), and its broadcasts are told to those alone; on_member() with
+     * BRUIT_CHANGE_PEER says who turned out to be one, bruit_host_is_peer() who is. A member that does not carry the
+     * module must never be sent its messages: a Serf agent would log that it does not know them. Two modules of one
+     * bit: configuration error. bruit's own: 1 kv, 2 aggregate.
+     */
+    uint8_t capability;
+
     /* Names of the questions that on_question answers, without "_serf_". Two claims of one name: error. */
     const char *const *questions;
     size_t question_count;
@@ -102,6 +111,9 @@ struct bruit_module {
     void (*on_question)(void *self, const struct bruit_question *question);
     /* An answer to a question of ours; the last call for each says that it is over. */
     void (*on_answer)(void *self, const struct bruit_answer *answer);
+
+    /* Of what bruit_host_store() wrote, all up to and with `token` is durable (0), or failed and may be lost. */
+    void (*on_stored)(void *self, uint64_t token, int status);
 };
 
 /* ------------------------------------------------------------------ services */
@@ -146,6 +158,30 @@ BRUIT_API size_t bruit_host_queued(const struct bruit_host *host, uint32_t order
 /* Sends `message` to one address, as a datagram of its own, soon. Copied. 0, BRUIT_ENOMEM, BRUIT_EFULL. */
 BRUIT_API int bruit_host_send(struct bruit_host *host, const struct bruit_addr *to,
                               struct bruit_bytes message);
+
+/*
+ * Sends `message` (at most BRUIT_STREAM_MESSAGE_MAX bytes) to one address over a stream of its own: for what does not
+ * fit a datagram or must not get lost on the way. Copied; may fail later without a word. Returns 0, BRUIT_ENOMEM,
+ * BRUIT_ETOOBIG, or BRUIT_EFULL when modules have BRUIT_MODULE_STREAMS_MAX under way: try again later.
+ */
+BRUIT_API int bruit_host_send_stream(struct bruit_host *host, const struct bruit_addr *to,
+                                     struct bruit_bytes message);
+#define BRUIT_MODULE_STREAMS_MAX 64
+#define BRUIT_STREAM_MESSAGE_MAX 4194304
+
+/* Does this member carry our module, too, as far as we know? Never true of dead members, or without a capability. */
+BRUIT_API bool bruit_host_is_peer(const struct bruit_host *host, bruit_node node);
+
+/*
+ * Writes to the disk of whoever hosts the engine: `value` under `key` in our module's own space; `value.data` NULL
+ * deletes the key. Copied. Operations are carried out in order; fills *token, which grows from call to call, and
+ * on_stored() says when it is durable. Returns 0, BRUIT_ENOSYS when config.has_store is false, BRUIT_ENOMEM, or
+ * BRUIT_EFULL when BRUIT_STORE_QUEUE_MAX bytes wait. What was written before a restart the host hands back by the
+ * module's own function, before any input (kv: bruit_kv_load).
+ */
+BRUIT_API int bruit_host_store(struct bruit_host *host, struct bruit_bytes key, struct bruit_bytes value,
+                               uint64_t *token);
+#define BRUIT_STORE_QUEUE_MAX 16777216
 
 /* Syncs with whoever is at `addr`, as a join does, but without on_joined() and without an event. */
 BRUIT_API int bruit_host_reconnect(struct bruit_host *host, const struct bruit_addr *addr);
