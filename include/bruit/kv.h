@@ -1,5 +1,5 @@
 /*
- * Replicated key-value state: keys that every member which carries this module has, written by anyone of them. A module.
+ * Replicated key-value state: every member that carries this module has all keys, and any of them writes. A module.
  *
  * A write is put into the local store at once and then told to the others; nobody is asked first, so writing works on
  * both sides of a partition. A write that has seen another one replaces it. Writes that have not seen each other are
@@ -166,8 +166,8 @@ struct bruit_kv_write {
  *   BRUIT_ETOOBIG   key or value beyond the limits: bruit_kv_check() says why
  *   BRUIT_ECHANGED  BRUIT_KV_COMPARE, and the version is another by now: read it again
  *   BRUIT_ENOENT    a delete of what has no value; an owner that is not known; or the engine has no kv module
- *   BRUIT_EFULL     keys_max, bytes_max or siblings_max are reached, or BRUIT_KV_REQUESTS_MAX requests are under way, or
- *                   the host's disk is that far behind (BRUIT_STORE_QUEUE_MAX): bruit_kv_check() tells which of the first
+ *   BRUIT_EFULL     keys_max, bytes_max or siblings_max are reached (bruit_kv_check() says which), or
+ *                   BRUIT_KV_REQUESTS_MAX requests are under way, or the disk is BRUIT_STORE_QUEUE_MAX bytes behind
  *   BRUIT_EINVAL    an empty key, `seen` that is not whole, a ttl out of range, or another struct_size
  *   BRUIT_ECLOSED   after bruit_leave()
  *   BRUIT_ENOMEM
@@ -180,8 +180,8 @@ BRUIT_API int bruit_kv_delete(struct bruit_engine *engine, struct bruit_bytes ke
 #define BRUIT_KV_REQUESTS_MAX 1024
 
 /*
- * Would this put be taken? Returns 0, or BRUIT_EINVAL, BRUIT_ETOOBIG or BRUIT_EFULL with a sentence that names the limit
- * in `text`, cut to `size` bytes with the final zero. `text` may be NULL when `size` is 0.
+ * Would this put be taken? Returns 0, or BRUIT_EINVAL, BRUIT_ETOOBIG or BRUIT_EFULL with a sentence in `text` that names
+ * the limit, cut to `size` bytes with the final zero. `text` may be NULL when `size` is 0.
  */
 BRUIT_API int bruit_kv_check(const struct bruit_engine *engine, struct bruit_bytes key, struct bruit_bytes value,
                              char *text, size_t size);
