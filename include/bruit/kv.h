@@ -155,7 +155,7 @@ struct bruit_kv_write {
     enum bruit_kv_lifetime lifetime; /* of a put; a delete has none */
     bruit_time ttl;                  /* BRUIT_KV_EXPIRES: 1 ms to 10 years */
     struct bruit_bytes owner;        /* BRUIT_KV_OWNED: the name of a member we know; empty: ourselves */
-    uint32_t ack;           /* how many members must hold it, ourselves included; 0 and 1: we alone */
+    uint32_t ack;           /* how many members must hold it, ourselves included, at most 64; 0 and 1: we alone */
     bruit_time ack_timeout; /* 0: options.ack_timeout */
 };
 
@@ -168,7 +168,7 @@ struct bruit_kv_write {
  *   BRUIT_ENOENT    a delete of what has no value; an owner that is not known; or the engine has no kv module
  *   BRUIT_EFULL     keys_max, bytes_max or siblings_max are reached (bruit_kv_check() says which), or
  *                   BRUIT_KV_REQUESTS_MAX requests are under way, or the disk is BRUIT_STORE_QUEUE_MAX bytes behind
- *   BRUIT_EINVAL    an empty key, `seen` that is not whole, a ttl out of range, or another struct_size
+ *   BRUIT_EINVAL    an empty key, `seen` that is not whole, a ttl or ack out of range, or another struct_size
  *   BRUIT_ECLOSED   after bruit_leave()
  *   BRUIT_ENOMEM
  * and then nothing has changed. Cost: a hash and a copy; at rest afterwards nothing.
@@ -180,8 +180,8 @@ BRUIT_API int bruit_kv_delete(struct bruit_engine *engine, struct bruit_bytes ke
 #define BRUIT_KV_REQUESTS_MAX 1024
 
 /*
- * Would this put be taken? Returns 0, or BRUIT_EINVAL, BRUIT_ETOOBIG or BRUIT_EFULL with a sentence in `text` that names
- * the limit, cut to `size` bytes with the final zero. `text` may be NULL when `size` is 0.
+ * Would this put be taken? Returns 0, or BRUIT_EINVAL, BRUIT_ETOOBIG or BRUIT_EFULL with a sentence in `text` that
+ * names the limit, cut to `size` bytes with the final zero. `text` may be NULL when `size` is 0.
  */
 BRUIT_API int bruit_kv_check(const struct bruit_engine *engine, struct bruit_bytes key, struct bruit_bytes value,
                              char *text, size_t size);
