@@ -603,18 +603,16 @@ static bool is_replaced(const struct br_kv_put *put, struct br_kv_dot dot)
     return false;
 }
 
-/* May we say "all of that actor's up to this one"? We must have seen them all, and leave none of them standing. */
-static bool is_prefix(const struct br_kv_store *s, uint32_t key, const struct br_kv_put *put, struct br_kv_dot dot)
+/*
+ * May we say "all of that actor's up to this one"? When we have seen them all, and nothing that we hold of the key is
+ * left standing: then whatever replaced one of them came before this write, too.
+ */
+static bool is_whole(const struct br_kv_store *s, uint32_t key, const struct br_kv_put *put)
 {
-    if (!br_kv_context_covers_all(&s->context, dot))
-        return false;
     uint32_t at = key == BR_KV_NONE ? BR_KV_NONE : br_kv_store_first(s, key);
-    for (; at != BR_KV_NONE; at = br_kv_store_next(s, at)) {
-        struct br_kv_dot other = br_kv_store_dot(s, at);
-        if (other.actor == dot.actor && other.counter <= dot.counter && !is_replaced(put, other))
-            return false;
-    }
-    return true;
+    while (at != BR_KV_NONE && is_replaced(put, br_kv_store_dot(s, at)))
+        at = br_kv_store_next(s, at);
+    return at == BR_KV_NONE;
 }
 
 /* One entry for each dot; a longer prefix takes in what is below it. False: too many. */
@@ -639,16 +637,19 @@ static bool describe(const struct br_kv_store *s, uint32_t key, const struct br_
                      struct br_kv_write *write, struct br_kv_past *list)
 {
     bool fits = true;
+    bool whole = is_whole(s, key, put);
     for (uint32_t i = 0; i < put->replaces_count && !put->replaces_all; i++) {
         struct br_kv_dot dot = put->replaces[i];
-        fits = fits && add_past(write, list, (struct br_kv_past){dot, is_prefix(s, key, put, dot)});
+        bool is_prefix = whole && br_kv_context_covers_all(&s->context, dot);
+        fits = fits && add_past(write, list, (struct br_kv_past){dot, is_prefix});
     }
     uint32_t at = key == BR_KV_NONE ? BR_KV_NONE : br_kv_store_first(s, key);
     for (; at != BR_KV_NONE; at = br_kv_store_next(s, at)) {
         struct br_kv_dot dot = br_kv_store_dot(s, at);
         if (!is_replaced(put, dot))
             continue;
-        fits = fits && add_past(write, list, (struct br_kv_past){dot, is_prefix(s, key, put, dot)});
+        bool is_prefix = whole && br_kv_context_covers_all(&s->context, dot);
+        fits = fits && add_past(write, list, (struct br_kv_past){dot, is_prefix});
         const struct br_kv_pending *pending = br_kv_store_sibling(s, at)->pending;
         for (uint32_t i = 0; pending != NULL && i < pending->count; i++)
             if (!br_kv_keep_is_settled(s, &pending->past[i]))
