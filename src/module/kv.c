@@ -101,7 +101,7 @@ static void on_session(struct br_kv *kv, enum br_kv_kind kind, struct br_reader 
     if (session.flags & (BR_KV_ANSWER | BR_KV_PUSH))
         br_kv_sync_answer(kv, kind, &session, from, r);
     else
-        br_kv_serve(kv, from, message);
+        br_kv_serve(kv, from, &session, message);
 }
 
 static void on_message(void *self, struct bruit_bytes message, struct bruit_bytes body, const struct bruit_addr *from)

@@ -233,14 +233,14 @@ int br_kv_put_local(struct br_kv *kv, const struct br_kv_put *put, uint32_t requ
     struct br_kv_past past[BR_KV_PAST_MAX];
     struct br_kv_before before;
     struct br_kv_write write;
-    enum br_kv_refusal refusal;
+    struct br_kv_merged merged;
     if (!br_kv_disk_has_room(kv, put->key, put->value.size + RECORD_MORE))
         return BRUIT_EFULL;
     struct br_buf *item = br_kv_item_space(kv, put);
     if (item == NULL)
         return BRUIT_ENOMEM;
     br_kv_before(kv, put->key, &before);
-    int status = br_kv_store_put(&kv->store, put, br_kv_now(kv), &write, past, &refusal);
+    int status = br_kv_store_put(&kv->store, put, br_kv_now(kv), &write, past, &merged);
     if (status != 0) {
         br_buf_drop(kv->alloc, item);
         return status;

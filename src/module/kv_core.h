@@ -106,37 +106,44 @@ enum br_kv_step {
     BR_KV_STEP_WANT,     /* asked for keys */
 };
 
-/* A key of the other side that differs from ours. */
+/* Keys of one hash that differ between the two sides. */
 struct br_kv_wanted {
     uint64_t hash;
     bool is_asked;
+    bool by_hash; /* they may have keys of it whose names we do not know */
 };
 
 struct br_kv_sync {
     enum br_kv_step step;
     bruit_node node;
-    bool is_turn; /* they told us to: do not tell them back */
-    uint32_t id;  /* of the question that is out; each has its own */
+    uint32_t id;     /* of the question that is out; each has its own */
     uint64_t salt;
-    struct br_kv_context theirs; /* as of the beginning */
+    bool is_turn;    /* they told us to compare: do not tell them back */
+    bool is_incomplete; /* something could not be had: contexts are not joined */
     bool has_theirs;
-    bool is_incomplete;   /* something could not be had: contexts are not joined */
-    bool differed;        /* something was merged or told */
-    struct br_ring paths; /* struct br_kv_path: to be looked at, the newest first */
-    struct br_kv_path *asked_paths;
-    uint32_t asked_count;
+    struct br_kv_context theirs; /* as of the beginning */
+    struct br_kv_digest digest;  /* theirs, of that moment */
+    uint64_t actors;             /* ours, when we asked */
+    struct br_kv_path *paths;    /* to be looked at, the newest last */
+    uint32_t path_count;
+    uint32_t path_capacity;
+    uint32_t asked_count; /* of them are asked for: they stand in `asked` */
+    struct br_kv_path *asked;
     struct br_kv_wanted *wanted;
     uint32_t wanted_count;
     uint32_t wanted_capacity;
-    struct br_buf *question; /* to be repeated */
+    struct br_buf *question; /* which is out, to be repeated */
     uint32_t attempts;
     bruit_time repeat_at;
-    bruit_time end_at;   /* of all of it */
-    bool is_due_to_send; /* waits for the budget */
+    bruit_time end_at;
+    bool is_due; /* the next question waits for the budget */
+    uint8_t *push; /* what they lack, being gathered */
+    size_t push_size;
+    size_t push_capacity;
 
-    bruit_time at;      /* the next comparison; BRUIT_NEVER: none is planned */
-    bruit_node next;    /* with whom, or 0: anybody */
-    bruit_node told_by; /* the peer that gave us a turn; 0: none */
+    bruit_time at;   /* the next comparison; BRUIT_NEVER: none is planned */
+    bruit_node next; /* with whom, or 0: anybody */
+    bool next_is_turn;
     enum bruit_kv_sync state;
     bruit_time equal_at;
     uint64_t count;
@@ -145,6 +152,7 @@ struct br_kv_sync {
 struct br_kv_parked {
     struct br_buf *message;
     bruit_node node;
+    uint64_t id;
 };
 
 struct br_kv_fetch {
@@ -176,6 +184,7 @@ struct br_kv {
 
     struct br_kv_parked parked[BR_KV_PARKED_MAX]; /* in order */
     uint32_t parked_count;
+    bruit_time parked_at; /* when they were last looked at */
     struct br_kv_fetch fetches[BR_KV_FETCHES_MAX];
     uint32_t fetch_next;
 
@@ -289,28 +298,55 @@ void br_kv_requests_tick(struct br_kv *kv);
 
 /* ---- kv_sync.c and kv_serve.c ---- */
 
+/* The flags of a session. */
+enum {
+    BR_KV_ANSWER = 1, /* to a question of the receiver */
+    BR_KV_LAST = 2,   /* all of what was asked; what is missing cannot be had now */
+    BR_KV_TURN = 4,   /* compare with me: I have something for you */
+    BR_KV_PUSH = 8,   /* nobody asked, but you lack it */
+};
+
+/* What stands in front of an item of BR_KV_LEAVES. */
+enum { BR_KV_IS_BRANCH, BR_KV_IS_LEAF };
+
+/* Questions ask for so many paths and keys at most. */
+#define BR_KV_PATHS_MAX 128
+#define BR_KV_WANTS_MAX 256
+
 void br_kv_sync_init(struct br_kv *kv);
 void br_kv_sync_fini(struct br_kv *kv);
 /* Compare within `delay`, with `node` (0: anybody). */
 void br_kv_sync_soon(struct br_kv *kv, bruit_node node, bruit_time delay);
+/* `node` told us to compare with it. */
+void br_kv_sync_turn(struct br_kv *kv, bruit_node node);
 void br_kv_sync_member(struct br_kv *kv, bruit_node node, uint32_t changes);
 bruit_time br_kv_sync_deadline(const struct br_kv *kv);
 void br_kv_sync_tick(struct br_kv *kv);
 /* An answer to a question of ours, or a push. `r` stands behind the name. */
 void br_kv_sync_answer(struct br_kv *kv, enum br_kv_kind kind, const struct br_kv_session *session, bruit_node from,
                        struct br_reader *r);
-/* The flags of a session. */
-enum { BR_KV_ANSWER = 1, BR_KV_LAST = 2, BR_KV_TURN = 4, BR_KV_PUSH = 8 };
 
 void br_kv_serve_fini(struct br_kv *kv);
 /* A question to us: answered now, or once there is budget for it. */
-void br_kv_serve(struct br_kv *kv, bruit_node from, struct bruit_bytes message);
+void br_kv_serve(struct br_kv *kv, bruit_node from, const struct br_kv_session *session, struct bruit_bytes message);
 bruit_time br_kv_serve_deadline(const struct br_kv *kv);
 void br_kv_serve_tick(struct br_kv *kv);
-void br_kv_write_question(struct br_kv *kv, struct br_writer *w, enum br_kv_kind kind, uint32_t id, uint8_t flags);
-/* Our context as others may see it. */
-int br_kv_write_context(struct br_kv *kv, struct br_writer *w, bool has_names);
-struct br_kv_digest br_kv_own_digest(struct br_kv *kv, uint64_t salt);
+
+/* The head of a message of a comparison, up to and with our name. */
+void br_kv_begin(struct br_kv *kv, struct br_writer *w, enum br_kv_kind kind, uint32_t id, uint8_t flags);
+#define BR_KV_BEGIN_MAX 288
+struct br_kv_digest br_kv_own_digest(const struct br_kv *kv, uint64_t salt);
+/* An item of KEYS: siblings of a key (those not in `but`), and dots that are gone. Its size at most; its bytes. */
+struct br_kv_telling {
+    uint32_t key; /* BR_KV_NONE: none here */
+    struct bruit_bytes name;
+    const struct br_kv_dot *gone;
+    uint32_t gone_count;
+    uint32_t siblings[BR_KV_SIBLINGS_MAX];
+    uint32_t sibling_count;
+};
+size_t br_kv_telling_size(const struct br_kv *kv, const struct br_kv_telling *telling);
+void br_kv_write_telling(const struct br_kv *kv, struct br_writer *w, const struct br_kv_telling *telling);
 
 /* ---- kv_life.c ---- */
 

@@ -100,13 +100,13 @@ void br_kv_disk_context(struct br_kv *kv)
 {
     if (!kv->disk.is_on)
         return;
-    size_t size = br_kv_context_size_max(&kv->store.context) + 1;
+    size_t size = br_kv_context_size_max(&kv->store.context);
     uint8_t *bytes = br_kv_scratch(kv, size);
     struct br_writer w;
     br_writer_init(&w, bytes, bytes == NULL ? 0 : size);
-    br_write_u8(&w, BR_KV_VERSION);
-    if (br_kv_context_encode(&kv->store.context, &w, true) != 0 || w.failed)
-        return; /* the records d still say it */
+    br_kv_context_encode(&kv->store.context, &w, true);
+    if (w.failed)
+        return; /* no memory: the records d still say it */
     store(kv, br_bytes_text("c"), br_writer_bytes(&w));
     kv->disk.deltas = 0;
 }
@@ -266,7 +266,7 @@ static bool write_anew(struct br_kv *kv, struct br_kv_wait *wait)
     struct br_kv_past past[BR_KV_PAST_MAX], ignored[BR_KV_PAST_MAX];
     struct br_kv_write old, write;
     struct br_reader r;
-    enum br_kv_refusal refusal;
+    struct br_kv_merged merged;
     br_reader_init(&r, br_kv_item_bytes(wait->item));
     br_kv_read_item(&r, br_bytes(NULL, 0), &old, past);
     uint32_t slot = r.failed ? BR_KV_NONE : br_kv_store_find(&kv->store, old.key);
@@ -282,7 +282,7 @@ static bool write_anew(struct br_kv *kv, struct br_kv_wait *wait)
                             .replaces = &old.dot,
                             .replaces_count = 1};
     struct br_buf *item = br_kv_item_space(kv, &put);
-    if (item == NULL || br_kv_store_put(&kv->store, &put, br_kv_now(kv), &write, ignored, &refusal) != 0) {
+    if (item == NULL || br_kv_store_put(&kv->store, &put, br_kv_now(kv), &write, ignored, &merged) != 0) {
         br_buf_drop(kv->alloc, item);
         return false;
     }
@@ -395,8 +395,6 @@ static int load_context(struct br_kv *kv, struct br_reader *r)
 {
     struct br_kv_store *s = &kv->store;
     struct br_kv_context c;
-    if (br_read_u8(r) != BR_KV_VERSION || r->failed)
-        return BRUIT_EFORMAT;
     br_kv_context_init(&c, kv->alloc, s->limits.actors_max, s->limits.runs_max, s->context.secret);
     int status = br_kv_context_decode(&c, br_reader_rest(r), NULL);
     if (status == 0) {
@@ -416,14 +414,15 @@ static int load_gone(struct br_kv *kv, struct br_reader *r)
         br_kv_read_dot(r, &dots[count++]);
     if (status != 0 || r->failed || br_reader_left(r) > 0)
         return BRUIT_EFORMAT;
-    for (uint32_t i = 0; i < count && status == 0; i++) {
-        status = br_kv_context_reserve(&kv->store.context, dots[i]);
-        if (status == 0)
-            (void)br_kv_context_add(&kv->store.context, dots[i], br_kv_now(kv));
-        if (status == 0 && dots[i].actor == kv->store.actor)
+    enum br_kv_refusal refusal = br_kv_context_reserve(&kv->store.context, dots, count);
+    if (refusal != BR_KV_ACCEPTED)
+        return refusal == BR_KV_NO_MEMORY ? BRUIT_ENOMEM : BRUIT_EFULL;
+    for (uint32_t i = 0; i < count; i++) {
+        (void)br_kv_context_add(&kv->store.context, dots[i], br_kv_now(kv));
+        if (dots[i].actor == kv->store.actor)
             raise_counter(kv, dots[i].counter);
     }
-    return status;
+    return 0;
 }
 
 static int load_actor(struct br_kv *kv, struct br_reader *r)

@@ -16,7 +16,6 @@
 /* Alarms and tombstones of one tick, and siblings looked at: what more there is waits for the next, a moment later. */
 #define BUDGET 256
 #define WALK_BUDGET 4096
-#define MOMENT (10 * BRUIT_MILLISECOND)
 
 /* ------------------------------------------------------------------ who removes it */
 
@@ -39,13 +38,15 @@ static bool is_first(const struct br_kv *kv, uint64_t hash)
     return true;
 }
 
-static bool is_live(const struct br_kv *kv, struct bruit_bytes name)
+/* Since when a member of that name is dead or left; BRUIT_NEVER: it lives. One that is not known: since ever. */
+static bruit_time gone_since(const struct br_kv *kv, struct bruit_bytes name)
 {
     struct bruit_member member;
     const struct bruit_engine *engine = bruit_host_engine(kv->host);
     bruit_node node = bruit_member_find(engine, name);
-    return node != 0 && bruit_member_get(engine, node, &member) == 0 &&
-           (member.state == BRUIT_ALIVE || member.state == BRUIT_SUSPECT);
+    if (node == 0 || bruit_member_get(engine, node, &member) != 0)
+        return 0;
+    return member.state == BRUIT_ALIVE || member.state == BRUIT_SUSPECT ? BRUIT_NEVER : member.since;
 }
 
 static void set_alarm(struct br_kv *kv, uint32_t sibling, bruit_time time)
@@ -86,21 +87,37 @@ static void remove_in_turn(struct br_kv *kv, uint32_t sibling, bruit_time since,
         set_alarm(kv, sibling, br_time_add(since, late >= grace ? 2 * grace : grace));
 }
 
+/* When its owner has been gone for a grace: that of the first in order; a grace later everybody's. */
+static void set_owner_alarm(struct br_kv *kv, uint32_t sibling, bruit_time since)
+{
+    uint64_t hash = br_kv_store_key(&kv->store, br_kv_store_sibling(&kv->store, sibling)->key)->hash;
+    bruit_time grace = kv->options.owner_grace;
+    set_alarm(kv, sibling, br_time_add(since, is_first(kv, hash) ? grace : 2 * grace));
+}
+
+/* An owner that was back meanwhile has its grace anew. */
+static void ring_owned(struct br_kv *kv, uint32_t sibling)
+{
+    struct bruit_bytes owner = br_kv_store_owner(&kv->store, sibling);
+    bruit_time since = gone_since(kv, owner);
+    if (since == BRUIT_NEVER)
+        return;
+    if (br_time_since(since, br_kv_now(kv)) < kv->options.owner_grace)
+        set_owner_alarm(kv, sibling, since);
+    else
+        remove_sibling(kv, sibling);
+}
+
 static void ring(struct br_kv *kv, uint32_t sibling)
 {
     const struct br_kv_sibling *s = br_kv_store_sibling(&kv->store, sibling);
-    if (s->is_delete)
-        return;
-    if (s->life == BR_KV_EXPIRES && s->expires <= br_kv_now(kv)) {
+    if (s->life == BR_KV_OWNED) {
+        ring_owned(kv, sibling);
+    } else if (s->life == BR_KV_EXPIRES && s->expires > br_kv_now(kv)) {
+        set_alarm(kv, sibling, s->expires);
+    } else if (s->life == BR_KV_EXPIRES) {
         bool is_ours = br_kv_store_dot(&kv->store, sibling).actor == kv->store.actor;
         remove_in_turn(kv, sibling, s->expires, is_ours, kv->options.ttl_grace);
-    } else if (s->life == BR_KV_EXPIRES) {
-        set_alarm(kv, sibling, s->expires);
-    } else if (s->life == BR_KV_OWNED && !is_live(kv, br_kv_store_owner(&kv->store, sibling))) {
-        if (is_first(kv, br_kv_store_key(&kv->store, s->key)->hash) || s->expires == 0)
-            remove_sibling(kv, sibling);
-        else /* whoever is first has this long; then anybody */
-            set_alarm(kv, sibling, br_time_add(br_kv_now(kv), kv->options.owner_grace));
     }
 }
 
@@ -110,11 +127,9 @@ void br_kv_life_added(struct br_kv *kv, struct bruit_bytes key)
     uint32_t slot = s->owned_count == 0 ? BR_KV_NONE : br_kv_store_find(s, key);
     if (slot == BR_KV_NONE)
         return;
-    for (uint32_t i = br_kv_store_first(s, slot); i != BR_KV_NONE; i = br_kv_store_next(s, i)) {
-        const struct br_kv_sibling *sibling = br_kv_store_sibling(s, i);
-        if (!sibling->is_delete && sibling->life == BR_KV_OWNED && !is_live(kv, br_kv_store_owner(s, i)))
-            set_alarm(kv, i, br_time_add(br_kv_now(kv), kv->options.owner_grace));
-    }
+    for (uint32_t i = br_kv_store_first(s, slot); i != BR_KV_NONE; i = br_kv_store_next(s, i))
+        if (br_kv_store_sibling(s, i)->life == BR_KV_OWNED && gone_since(kv, br_kv_store_owner(s, i)) != BRUIT_NEVER)
+            set_owner_alarm(kv, i, br_kv_now(kv));
 }
 
 /* ------------------------------------------------------------------ owners that go */
@@ -165,11 +180,10 @@ void br_kv_life_member(struct br_kv *kv, bruit_node node, uint32_t changes)
 static void walk_orphans(struct br_kv *kv)
 {
     struct bruit_bytes owner = br_buf_bytes(kv->orphans[0]);
-    bruit_time at = br_time_add(br_kv_now(kv), kv->options.owner_grace);
-    uint32_t sibling = BR_KV_NONE;
-    while (kv->orphan_cursor != BR_KV_NONE &&
+    uint32_t sibling = BR_KV_NONE, budget = BUDGET;
+    while (budget-- > 0 && kv->orphan_cursor != BR_KV_NONE &&
            (sibling = br_kv_store_walk_owned(&kv->store, &kv->orphan_cursor, owner, WALK_BUDGET)) != BR_KV_NONE)
-        set_alarm(kv, sibling, at);
+        set_owner_alarm(kv, sibling, br_kv_now(kv));
     if (kv->orphan_cursor == BR_KV_NONE)
         drop_orphan(kv);
 }
@@ -183,10 +197,28 @@ bruit_time br_kv_life_deadline(const struct br_kv *kv)
     return br_time_min(br_kv_store_next_alarm(&kv->store), br_kv_store_next_collect(&kv->store));
 }
 
-/* A record of a key shows its tombstones: when they go, it is written again. */
+/* One tombstone; the record of its key, which shows it, is written anew. */
+static void collect_one(struct br_kv *kv)
+{
+    uint8_t name[BR_KV_KEY_MAX]; /* the store's own may go */
+    struct br_kv_before before;
+    const struct br_kv_sibling *grave = br_kv_store_sibling(&kv->store, br_heap_min(&kv->store.graves));
+    struct bruit_bytes key = br_kv_store_name(&kv->store, grave->key);
+    memcpy(name, key.data, key.size);
+    key.data = name;
+    br_kv_before(kv, key, &before);
+    if (br_kv_store_collect(&kv->store, br_kv_now(kv), 1) > 0)
+        br_kv_disk_key(kv, key, &before);
+}
+
 static void collect(struct br_kv *kv)
 {
-    (void)br_kv_store_collect(&kv->store, br_kv_now(kv), BUDGET);
+    bruit_time now = br_kv_now(kv);
+    if (!kv->disk.is_on)
+        (void)br_kv_store_collect(&kv->store, now, BUDGET);
+    else
+        for (uint32_t i = 0; i < BUDGET && br_kv_store_next_collect(&kv->store) <= now; i++)
+            collect_one(kv);
 }
 
 void br_kv_life_tick(struct br_kv *kv)

@@ -304,7 +304,7 @@ static void fetch(struct br_kv *kv, bruit_node from, struct bruit_bytes key)
     struct br_writer w;
     br_kv_dots(kv, key, &ours);
     br_writer_init(&w, bytes, sizeof bytes);
-    br_kv_write_question(kv, &w, BR_KV_WANT, 0, 0);
+    br_kv_begin(kv, &w, BR_KV_WANT, 0, 0);
     br_kv_write_want(&w, &(struct br_kv_want){.key = key, .dots = ours.dots, .dot_count = ours.count});
     BR_ASSERT(!w.failed);
     (void)br_kv_send(kv, from, br_writer_bytes(&w)); /* lost: the next one who announces it is asked */
