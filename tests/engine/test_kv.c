@@ -5,6 +5,7 @@
  */
 #include "base/bytes.h"
 #include "codec/kv.h"
+#include "support/kv.h"
 #include "support/peer.h"
 
 #include <bruit/kv.h>
@@ -20,129 +21,7 @@
 #define S BRUIT_SECOND
 #define MS BRUIT_MILLISECOND
 
-static const struct bruit_module *const modules[] = {&bruit_kv_module, &bruit_status_module};
 static const struct bruit_module *const plain_modules[] = {&bruit_status_module};
-
-static struct bruit_kv_done done[4096];
-static uint32_t done_node[4096];
-static size_t done_count;
-
-static void hears(struct world *w, uint32_t node, const struct bruit_event *event)
-{
-    (void)w;
-    if (done_count < 4096 && bruit_kv_done_read(event, &done[done_count]) == 0)
-        done_node[done_count++] = node;
-}
-
-static const struct bruit_kv_done *done_of(uint32_t node, uint32_t request)
-{
-    for (size_t i = 0; i < done_count; i++)
-        if (done_node[i] == node && done[i].request == request)
-            return &done[i];
-    return NULL;
-}
-
-static void tell_time(struct world *w, uint32_t node, uint64_t ahead)
-{
-    bruit_kv_wall_time(w->nodes[node].engine, UINT64_C(1700000000) * S + w->now + ahead, w->now);
-}
-
-static struct world *kv_world(uint64_t seed)
-{
-    struct world *w = world_new(seed);
-    done_count = 0;
-    w->hears = hears;
-    w->disk_delay = 5 * MS;
-    w->config.modules = modules;
-    w->config.module_count = 2;
-    return w;
-}
-
-static struct world *kv_cluster(uint64_t seed, uint32_t count)
-{
-    struct world *w = kv_world(seed);
-    world_cluster(w, count);
-    assert_true(world_wait_all_alive(w, 5 * S));
-    for (uint32_t i = 0; i < count; i++)
-        tell_time(w, i, 0);
-    world_run(w, 5 * S);
-    return w;
-}
-
-static int put_how(struct world *w, uint32_t node, const char *key, const char *value,
-                   const struct bruit_kv_write *how, uint32_t *request)
-{
-    int status = bruit_kv_put(w->nodes[node].engine, world_bytes(key), world_bytes(value), how, request, w->now);
-    world_settle(w, node);
-    return status;
-}
-
-static void put(struct world *w, uint32_t node, const char *key, const char *value)
-{
-    assert_int_equal(put_how(w, node, key, value, NULL, NULL), 0);
-}
-
-static void delete(struct world *w, uint32_t node, const char *key)
-{
-    assert_int_equal(bruit_kv_delete(w->nodes[node].engine, world_bytes(key), NULL, NULL, w->now), 0);
-    world_settle(w, node);
-}
-
-/* The winner's value, in a static buffer; NULL: none. */
-static const char *get(const struct world *w, uint32_t node, const char *key)
-{
-    static char text[128];
-    struct bruit_kv_entry entry;
-    if (bruit_kv_get(w->nodes[node].engine, world_bytes(key), 0, &entry) != 0)
-        return NULL;
-    snprintf(text, sizeof text, "%.*s", (int)entry.value.size, (const char *)entry.value.data);
-    return text;
-}
-
-static bool has(const struct world *w, uint32_t node, const char *key, const char *value)
-{
-    const char *held = get(w, node, key);
-    return held == value || (held != NULL && value != NULL && strcmp(held, value) == 0);
-}
-
-static uint32_t siblings(const struct world *w, uint32_t node, const char *key)
-{
-    struct bruit_kv_entry entry;
-    return bruit_kv_get(w->nodes[node].engine, world_bytes(key), 0, &entry) == 0 ? entry.sibling_count : 0;
-}
-
-static struct bruit_kv_stat stat_of(const struct world *w, uint32_t node)
-{
-    struct bruit_kv_stat stat;
-    assert_int_equal(bruit_kv_stat(w->nodes[node].engine, &stat), 0);
-    return stat;
-}
-
-static bool all_equal(const struct world *w)
-{
-    uint64_t root = 0;
-    bool is_first = true;
-    for (uint32_t i = 0; i < w->count; i++) {
-        if (w->nodes[i].engine == NULL)
-            continue;
-        uint64_t mine = stat_of(w, i).root;
-        if (!is_first && mine != root)
-            return false;
-        root = mine;
-        is_first = false;
-    }
-    return true;
-}
-
-static uint64_t bytes_sent(const struct world *w, uint32_t node)
-{
-    return stat_of(w, node).bytes_out;
-}
-
-static uint64_t kv_drops(const struct world *w, uint32_t node, enum bruit_drop reason)
-{
-    return world_stats(w, node).drops[reason];
-}
 
 /* ---- spreading ---- */
 
@@ -151,20 +30,20 @@ static void test_a_write_reaches_all(void **state)
 {
     (void)state;
     struct world *w = kv_cluster(1, 8);
-    put(w, 3, "colour", "green");
-    assert_true(has(w, 3, "colour", "green"));
+    kv_put(w, 3, "colour", "green");
+    assert_true(kv_has(w, 3, "colour", "green"));
     world_run(w, 1 * S);
     for (uint32_t i = 0; i < 8; i++) {
-        assert_true(has(w, i, "colour", "green"));
-        assert_int_equal(siblings(w, i, "colour"), 1);
-        assert_int_equal(stat_of(w, i).merged, i == 3 ? 0 : 1);
+        assert_true(kv_has(w, i, "colour", "green"));
+        assert_int_equal(kv_siblings(w, i, "colour"), 1);
+        assert_int_equal(kv_stat(w, i).merged, i == 3 ? 0 : 1);
     }
-    assert_true(all_equal(w));
-    put(w, 5, "colour", "blue"); /* which has seen the other */
+    assert_true(kv_all_equal(w));
+    kv_put(w, 5, "colour", "blue"); /* which has seen the other */
     world_run(w, 1 * S);
     for (uint32_t i = 0; i < 8; i++) {
-        assert_true(has(w, i, "colour", "blue"));
-        assert_int_equal(siblings(w, i, "colour"), 1);
+        assert_true(kv_has(w, i, "colour", "blue"));
+        assert_int_equal(kv_siblings(w, i, "colour"), 1);
     }
     world_free(w);
 }
@@ -192,14 +71,14 @@ static void test_members_without_the_module_hear_nothing(void **state)
     for (uint32_t i = 0; i < 20; i++) {
         char key[16];
         snprintf(key, sizeof key, "k%u", i);
-        put(w, i % 3, key, i % 5 == 0 ? big : "v");
+        kv_put(w, i % 3, key, i % 5 == 0 ? big : "v");
         world_run(w, 200 * MS);
     }
     world_run(w, 30 * S);
     for (uint32_t i = 0; i < 3; i++) {
-        assert_int_equal(stat_of(w, i).keys, 20);
-        assert_int_equal(stat_of(w, i).peers, 2);
-        assert_int_equal(stat_of(w, i).sync, BRUIT_KV_EQUAL);
+        assert_int_equal(kv_stat(w, i).keys, 20);
+        assert_int_equal(kv_stat(w, i).peers, 2);
+        assert_int_equal(kv_stat(w, i).sync, BRUIT_KV_EQUAL);
     }
     for (uint32_t i = 3; i < 5; i++)
         assert_int_equal(kv_drops(w, i, BRUIT_DROP_UNCLAIMED_MESSAGE), 0);
@@ -211,16 +90,16 @@ static void test_concurrent_writes_are_siblings(void **state)
 {
     (void)state;
     struct world *w = kv_cluster(3, 6);
-    put(w, 1, "leader", "one");
-    put(w, 4, "leader", "four");
+    kv_put(w, 1, "leader", "one");
+    kv_put(w, 4, "leader", "four");
     world_run(w, 2 * S);
-    const char *winner = get(w, 0, "leader");
+    const char *winner = kv_get(w, 0, "leader");
     assert_non_null(winner);
     char first[16];
     snprintf(first, sizeof first, "%s", winner);
     for (uint32_t i = 0; i < 6; i++) {
-        assert_int_equal(siblings(w, i, "leader"), 2);
-        assert_true(has(w, i, "leader", first));
+        assert_int_equal(kv_siblings(w, i, "leader"), 2);
+        assert_true(kv_has(w, i, "leader", first));
     }
     struct bruit_kv_entry entry;
     assert_int_equal(bruit_kv_get(w->nodes[2].engine, world_bytes("leader"), 1, &entry), 0);
@@ -233,11 +112,11 @@ static void test_concurrent_writes_are_siblings(void **state)
     struct bruit_kv_write how = {.struct_size = sizeof how,
                                  .mode = BRUIT_KV_SEEN,
                                  .seen = {.data = seen, .size = entry.seen.size}};
-    assert_int_equal(put_how(w, 2, "leader", "one and four", &how, NULL), 0);
+    assert_int_equal(kv_put_how(w, 2, "leader", "one and four", &how, NULL), 0);
     world_run(w, 2 * S);
     for (uint32_t i = 0; i < 6; i++) {
-        assert_true(has(w, i, "leader", "one and four"));
-        assert_int_equal(siblings(w, i, "leader"), 1);
+        assert_true(kv_has(w, i, "leader", "one and four"));
+        assert_int_equal(kv_siblings(w, i, "leader"), 1);
     }
     world_free(w);
 }
@@ -247,22 +126,22 @@ static void test_what_was_not_seen_stays(void **state)
 {
     (void)state;
     struct world *w = kv_cluster(4, 3);
-    put(w, 0, "k", "a");
+    kv_put(w, 0, "k", "a");
     world_run(w, 1 * S);
     struct bruit_kv_entry entry;
     uint8_t seen[64];
     assert_int_equal(bruit_kv_get(w->nodes[1].engine, world_bytes("k"), 0, &entry), 0);
     assert_int_equal(entry.seen.size, 16);
     memcpy(seen, entry.seen.data, entry.seen.size);
-    put(w, 0, "k", "b");
+    kv_put(w, 0, "k", "b");
     world_run(w, 1 * S);
     struct bruit_kv_write how = {.struct_size = sizeof how, .mode = BRUIT_KV_SEEN, .seen = {seen, 16}};
-    assert_int_equal(put_how(w, 1, "k", "c", &how, NULL), 0);
+    assert_int_equal(kv_put_how(w, 1, "k", "c", &how, NULL), 0);
     world_run(w, 1 * S);
     for (uint32_t i = 0; i < 3; i++)
-        assert_int_equal(siblings(w, i, "k"), 2);
+        assert_int_equal(kv_siblings(w, i, "k"), 2);
     how.seen.size = 15;
-    assert_int_equal(put_how(w, 1, "k", "c", &how, NULL), BRUIT_EINVAL);
+    assert_int_equal(kv_put_how(w, 1, "k", "c", &how, NULL), BRUIT_EINVAL);
     world_free(w);
 }
 
@@ -272,19 +151,19 @@ static void test_compare_and_set(void **state)
     (void)state;
     struct world *w = kv_cluster(5, 3);
     struct bruit_kv_write how = {.struct_size = sizeof how, .mode = BRUIT_KV_COMPARE};
-    assert_int_equal(put_how(w, 0, "lock", "held", &how, NULL), 0);
-    assert_int_equal(put_how(w, 0, "lock", "again", &how, NULL), BRUIT_ECHANGED);
+    assert_int_equal(kv_put_how(w, 0, "lock", "held", &how, NULL), 0);
+    assert_int_equal(kv_put_how(w, 0, "lock", "again", &how, NULL), BRUIT_ECHANGED);
     world_run(w, 1 * S);
     struct bruit_kv_entry entry;
     assert_int_equal(bruit_kv_get(w->nodes[2].engine, world_bytes("lock"), 0, &entry), 0);
     how.version = entry.version;
-    put(w, 1, "lock", "stolen");
+    kv_put(w, 1, "lock", "stolen");
     world_run(w, 1 * S);
-    assert_int_equal(put_how(w, 2, "lock", "mine", &how, NULL), BRUIT_ECHANGED);
+    assert_int_equal(kv_put_how(w, 2, "lock", "mine", &how, NULL), BRUIT_ECHANGED);
     assert_int_equal(bruit_kv_get(w->nodes[2].engine, world_bytes("lock"), 0, &entry), 0);
     how.version = entry.version;
-    assert_int_equal(put_how(w, 2, "lock", "mine", &how, NULL), 0);
-    assert_true(has(w, 2, "lock", "mine"));
+    assert_int_equal(kv_put_how(w, 2, "lock", "mine", &how, NULL), 0);
+    assert_true(kv_has(w, 2, "lock", "mine"));
     world_free(w);
 }
 
@@ -295,23 +174,23 @@ static void test_a_delete_stays_deleted_after_a_partition(void **state)
 {
     (void)state;
     struct world *w = kv_cluster(6, 6);
-    put(w, 0, "old", "value");
-    put(w, 0, "kept", "value");
+    kv_put(w, 0, "old", "value");
+    kv_put(w, 0, "kept", "value");
     world_run(w, 2 * S);
     world_partition(w, 5, true);
-    delete(w, 1, "old");
+    kv_delete(w, 1, "old");
     world_run(w, 180 * S); /* tombstones are forgotten by now */
-    assert_true(has(w, 5, "old", "value"));
-    assert_int_equal(stat_of(w, 1).tombstones, 0);
-    put(w, 5, "new", "from the other side");
+    assert_true(kv_has(w, 5, "old", "value"));
+    assert_int_equal(kv_stat(w, 1).tombstones, 0);
+    kv_put(w, 5, "new", "from the other side");
     world_partition(w, 5, false);
     world_run(w, 60 * S);
     for (uint32_t i = 0; i < 6; i++) {
-        assert_null(get(w, i, "old"));
-        assert_true(has(w, i, "kept", "value"));
-        assert_true(has(w, i, "new", "from the other side"));
+        assert_null(kv_get(w, i, "old"));
+        assert_true(kv_has(w, i, "kept", "value"));
+        assert_true(kv_has(w, i, "new", "from the other side"));
     }
-    assert_true(all_equal(w));
+    assert_true(kv_all_equal(w));
     world_free(w);
 }
 
@@ -354,18 +233,18 @@ static void test_a_newcomer_gets_everything(void **state)
     for (uint32_t i = 0; i < 3000; i++) {
         char key[16];
         snprintf(key, sizeof key, "key%u", i);
-        put(w, i % 3, key, "some value that is about as long as values are");
+        kv_put(w, i % 3, key, "some value that is about as long as values are");
         if (i % 10 == 0)
             world_run(w, 20 * MS);
     }
     world_run(w, 30 * S);
-    assert_true(all_equal(w));
+    assert_true(kv_all_equal(w));
     uint32_t late = world_add(w);
     assert_int_equal(world_start(w, late), 0);
     assert_int_equal(world_join(w, late, 0), 0);
     world_run(w, 20 * S);
-    assert_int_equal(stat_of(w, late).keys, 3000);
-    assert_true(all_equal(w));
+    assert_int_equal(kv_stat(w, late).keys, 3000);
+    assert_true(kv_all_equal(w));
     world_free(w);
 }
 
@@ -397,42 +276,42 @@ static void test_catching_up_costs_what_differs(void **state)
     (void)state;
     struct world *w = kv_cluster(9, 2);
     fill(w, 0, 100000);
-    for (int i = 0; i < 60 && !all_equal(w); i++)
+    for (int i = 0; i < 60 && !kv_all_equal(w); i++)
         world_run(w, 10 * S);
-    assert_true(all_equal(w));
-    assert_int_equal(stat_of(w, 1).keys, 100000);
+    assert_true(kv_all_equal(w));
+    assert_int_equal(kv_stat(w, 1).keys, 100000);
     world_run(w, 60 * S);
     world_cut(w, 0, 1, true);
     for (uint32_t i = 0; i < 100; i++) {
         char key[24], value[65];
         snprintf(key, sizeof key, "some/key/%08u", i * 997);
         snprintf(value, sizeof value, "%064u", i + 1);
-        put(w, 0, key, value);
+        kv_put(w, 0, key, value);
     }
     for (uint32_t i = 0; i < 10; i++) {
         char key[24];
         snprintf(key, sizeof key, "some/key/%08u", i * 991 + 1);
-        delete(w, 0, key);
+        kv_delete(w, 0, key);
     }
     world_run(w, 3600 * S);
-    assert_false(all_equal(w));
+    assert_false(kv_all_equal(w));
     assert_int_equal(world_join(w, 1, 0), 0);
     world_cut(w, 0, 1, false);
     assert_int_equal(world_join(w, 1, 0), 0);
-    uint64_t before = bytes_sent(w, 0) + bytes_sent(w, 1), all = traffic(w);
-    for (int i = 0; i < 30 && !all_equal(w); i++)
+    uint64_t before = kv_bytes_sent(w, 0) + kv_bytes_sent(w, 1), all = traffic(w);
+    for (int i = 0; i < 30 && !kv_all_equal(w); i++)
         world_run(w, 1 * S);
-    assert_true(all_equal(w));
+    assert_true(kv_all_equal(w));
     world_run(w, 30 * S); /* contexts, too */
-    uint64_t cost = bytes_sent(w, 0) + bytes_sent(w, 1) - before;
+    uint64_t cost = kv_bytes_sent(w, 0) + kv_bytes_sent(w, 1) - before;
     printf("catching up with 110 changes among 100,000 keys: %llu bytes of messages, %llu in all with membership\n",
            (unsigned long long)cost, (unsigned long long)(traffic(w) - all));
     assert_true(cost < 50000);
-    assert_int_equal(stat_of(w, 0).sync, BRUIT_KV_EQUAL);
-    assert_int_equal(stat_of(w, 1).sync, BRUIT_KV_EQUAL);
-    before = bytes_sent(w, 0) + bytes_sent(w, 1);
+    assert_int_equal(kv_stat(w, 0).sync, BRUIT_KV_EQUAL);
+    assert_int_equal(kv_stat(w, 1).sync, BRUIT_KV_EQUAL);
+    before = kv_bytes_sent(w, 0) + kv_bytes_sent(w, 1);
     world_run(w, 100 * S);
-    cost = bytes_sent(w, 0) + bytes_sent(w, 1) - before;
+    cost = kv_bytes_sent(w, 0) + kv_bytes_sent(w, 1) - before;
     printf("at rest: %llu bytes of messages a node in 100 s\n", (unsigned long long)cost / 2);
     assert_true(cost / 2 < 100 * 20);
     world_free(w);
@@ -447,26 +326,26 @@ static void test_held_by_k(void **state)
     struct world *w = kv_cluster(10, 5);
     uint32_t request = 0;
     struct bruit_kv_write how = {.struct_size = sizeof how, .ack = 3};
-    assert_int_equal(put_how(w, 0, "k", "v", &how, &request), 0);
-    assert_null(done_of(0, request));
+    assert_int_equal(kv_put_how(w, 0, "k", "v", &how, &request), 0);
+    assert_null(kv_done(0, request));
     world_run(w, 200 * MS);
-    assert_non_null(done_of(0, request));
-    assert_int_equal(done_of(0, request)->error, 0);
-    assert_int_equal(done_of(0, request)->held, 3);
+    assert_non_null(kv_done(0, request));
+    assert_int_equal(kv_done(0, request)->error, 0);
+    assert_int_equal(kv_done(0, request)->held, 3);
     world_partition(w, 2, true); /* n0 and n1 alone */
-    assert_int_equal(put_how(w, 0, "k", "w", &how, &request), 0);
+    assert_int_equal(kv_put_how(w, 0, "k", "w", &how, &request), 0);
     world_run(w, 4900 * MS);
-    assert_null(done_of(0, request));
+    assert_null(kv_done(0, request));
     world_run(w, 200 * MS);
-    assert_int_equal(done_of(0, request)->error, BRUIT_ETIMEOUT);
-    assert_int_equal(done_of(0, request)->held, 2);
-    assert_int_equal(done_of(0, request)->wanted, 3);
-    assert_int_equal(stat_of(w, 0).requests, 0);
+    assert_int_equal(kv_done(0, request)->error, BRUIT_ETIMEOUT);
+    assert_int_equal(kv_done(0, request)->held, 2);
+    assert_int_equal(kv_done(0, request)->wanted, 3);
+    assert_int_equal(kv_stat(w, 0).requests, 0);
     world_partition(w, 2, false);
     world_run(w, 60 * S);
-    assert_true(has(w, 4, "k", "w")); /* late is not lost */
+    assert_true(kv_has(w, 4, "k", "w")); /* late is not lost */
     how.ack = BRUIT_KV_ACK_MAX + 1;
-    assert_int_equal(put_how(w, 0, "k", "w", &how, &request), BRUIT_EINVAL);
+    assert_int_equal(kv_put_how(w, 0, "k", "w", &how, &request), BRUIT_EINVAL);
     world_free(w);
 }
 
@@ -481,13 +360,13 @@ static void test_held_by_k_through_loss(void **state)
         uint32_t request;
         char key[8];
         snprintf(key, sizeof key, "k%u", i);
-        assert_int_equal(put_how(w, i % 6, key, "v", &how, &request), 0);
+        assert_int_equal(kv_put_how(w, i % 6, key, "v", &how, &request), 0);
         world_run(w, 8 * S);
-        assert_non_null(done_of(i % 6, request));
-        assert_int_equal(done_of(i % 6, request)->error, 0);
+        assert_non_null(kv_done(i % 6, request));
+        assert_int_equal(kv_done(i % 6, request)->error, 0);
         uint32_t count = 0;
         for (uint32_t j = 0; j < 6; j++)
-            count += has(w, j, key, "v");
+            count += kv_has(w, j, key, "v");
         assert_true(count >= 4);
     }
     world_free(w);
@@ -501,18 +380,18 @@ static void test_a_value_expires(void **state)
     (void)state;
     struct world *w = kv_cluster(12, 4);
     struct bruit_kv_write how = {.struct_size = sizeof how, .lifetime = BRUIT_KV_EXPIRES, .ttl = 20 * S};
-    assert_int_equal(put_how(w, 1, "session", "x", &how, NULL), 0);
+    assert_int_equal(kv_put_how(w, 1, "session", "x", &how, NULL), 0);
     world_run(w, 19 * S);
     for (uint32_t i = 0; i < 4; i++)
-        assert_true(has(w, i, "session", "x"));
+        assert_true(kv_has(w, i, "session", "x"));
     world_run(w, 1500 * MS);
     for (uint32_t i = 0; i < 4; i++)
-        assert_null(get(w, i, "session"));
+        assert_null(kv_get(w, i, "session"));
     world_run(w, 1 * S);
     for (uint32_t i = 0; i < 4; i++)
-        assert_int_equal(stat_of(w, i).keys, 0); /* and not only hidden */
+        assert_int_equal(kv_stat(w, i).keys, 0); /* and not only hidden */
     how.ttl = 0;
-    assert_int_equal(put_how(w, 1, "session", "x", &how, NULL), BRUIT_EINVAL);
+    assert_int_equal(kv_put_how(w, 1, "session", "x", &how, NULL), BRUIT_EINVAL);
     world_free(w);
 }
 
@@ -522,18 +401,18 @@ static void test_a_value_expires_without_its_writer(void **state)
     (void)state;
     struct world *w = kv_cluster(13, 4);
     struct bruit_kv_write how = {.struct_size = sizeof how, .lifetime = BRUIT_KV_EXPIRES, .ttl = 20 * S};
-    assert_int_equal(put_how(w, 1, "session", "x", &how, NULL), 0);
+    assert_int_equal(kv_put_how(w, 1, "session", "x", &how, NULL), 0);
     world_run(w, 5 * S);
     world_kill(w, 1);
     world_run(w, 16 * S);
     for (uint32_t i = 0; i < 4; i++)
         if (i != 1)
-            assert_null(get(w, i, "session"));
+            assert_null(kv_get(w, i, "session"));
     world_run(w, 30 * S);
     for (uint32_t i = 0; i < 4; i++)
         if (i != 1)
-            assert_int_equal(stat_of(w, i).keys, 0);
-    assert_true(all_equal(w));
+            assert_int_equal(kv_stat(w, i).keys, 0);
+    assert_true(kv_all_equal(w));
     world_free(w);
 }
 
@@ -543,24 +422,24 @@ static void test_a_value_dies_with_its_owner(void **state)
     (void)state;
     struct world *w = kv_cluster(14, 5);
     struct bruit_kv_write how = {.struct_size = sizeof how, .lifetime = BRUIT_KV_OWNED};
-    assert_int_equal(put_how(w, 2, "service/a", "n2:80", &how, NULL), 0);
+    assert_int_equal(kv_put_how(w, 2, "service/a", "n2:80", &how, NULL), 0);
     how.owner = world_bytes("n3");
-    assert_int_equal(put_how(w, 2, "service/b", "n3:80", &how, NULL), 0);
+    assert_int_equal(kv_put_how(w, 2, "service/b", "n3:80", &how, NULL), 0);
     how.owner = world_bytes("nobody");
-    assert_int_equal(put_how(w, 2, "service/c", "?", &how, NULL), BRUIT_ENOENT);
+    assert_int_equal(kv_put_how(w, 2, "service/c", "?", &how, NULL), BRUIT_ENOENT);
     world_run(w, 60 * S);
-    assert_true(has(w, 4, "service/a", "n2:80"));
+    assert_true(kv_has(w, 4, "service/a", "n2:80"));
     world_kill(w, 2);
     assert_true(world_wait_state(w, 4, 2, BRUIT_DEAD, 60 * S));
     world_run(w, 20 * S);
-    assert_true(has(w, 4, "service/a", "n2:80"));
+    assert_true(kv_has(w, 4, "service/a", "n2:80"));
     world_run(w, 50 * S);
     for (uint32_t i = 0; i < 5; i++)
         if (i != 2) {
-            assert_null(get(w, i, "service/a"));
-            assert_true(has(w, i, "service/b", "n3:80"));
+            assert_null(kv_get(w, i, "service/a"));
+            assert_true(kv_has(w, i, "service/b", "n3:80"));
         }
-    assert_true(all_equal(w));
+    assert_true(kv_all_equal(w));
     world_free(w);
 }
 
@@ -582,9 +461,9 @@ static void test_changes_from_a_cursor(void **state)
     uint64_t cursor = change.cursor;
     assert_false(bruit_kv_next_change(engine, cursor, world_bytes(""), &change));
     size_t before = world_events(w, 1, BRUIT_EVENT_KV_CHANGED, NULL, 0);
-    put(w, 0, "a/1", "x");
-    put(w, 0, "b/1", "x");
-    put(w, 0, "a/2", "x");
+    kv_put(w, 0, "a/1", "x");
+    kv_put(w, 0, "b/1", "x");
+    kv_put(w, 0, "a/2", "x");
     world_run(w, 1 * S);
     assert_int_equal(world_events(w, 1, BRUIT_EVENT_KV_CHANGED, NULL, 0), before + 1);
     char keys[64] = "";
@@ -597,14 +476,14 @@ static void test_changes_from_a_cursor(void **state)
     assert_non_null(strstr(keys, "a/1"));
     assert_non_null(strstr(keys, "a/2"));
     cursor = change.cursor; /* past b/1 */
-    delete(w, 0, "a/1");
+    kv_delete(w, 0, "a/1");
     world_run(w, 1 * S);
     assert_int_equal(world_events(w, 1, BRUIT_EVENT_KV_CHANGED, NULL, 0), before + 2);
     assert_true(bruit_kv_next_change(engine, cursor, world_bytes(""), &change));
     assert_memory_equal(change.key.data, "a/1", 3);
     uint64_t old = cursor;
     for (uint32_t i = 0; i < 5000; i++)
-        put(w, 1, "busy", "x");
+        kv_put(w, 1, "busy", "x");
     assert_true(bruit_kv_next_change(engine, old, world_bytes(""), &change));
     assert_true(change.is_gap);
     assert_false(bruit_kv_next_change(engine, change.cursor, world_bytes(""), &change));
@@ -621,7 +500,7 @@ static void test_a_walk_by_prefix(void **state)
     world_cluster(w, 1);
     const char *names[] = {"b", "a/2", "a/10", "a", "c", "a/1", "a0"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        put(w, 0, names[i], "v");
+        kv_put(w, 0, names[i], "v");
     struct bruit_kv_entry entry = {0};
     char all[64] = "";
     while (bruit_kv_list(w->nodes[0].engine, world_bytes("a/"), entry.key, &entry)) {
