@@ -148,6 +148,7 @@ struct br_kv_sync {
     bruit_node next; /* with whom, or 0: anybody */
     bool next_is_turn;
     enum bruit_kv_sync state;
+    uint32_t failures; /* comparisons that were not complete, one after the other */
     bruit_time equal_at;
     uint64_t count;
 };
