@@ -44,6 +44,8 @@ static int add(struct bruit_engine *engine, const uint32_t *records, const uint3
     if (status != 0)
         return status;
     shuffle(engine);
+    if (br_beat_is_on(engine) && (status = br_beat_preload(engine, from)) != 0)
+        return status;
     br_gossip_forget(&engine->gossip);
     schedule_sync(engine);
     tell_modules(engine, from);
