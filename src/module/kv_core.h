@@ -8,6 +8,7 @@
  *     kv_disk.c     records: written in an order that a crash cannot hurt, loaded, and a disk that fails
  *     kv_sync.c     comparing with a peer: the side that learns
  *     kv_serve.c    comparing with a peer: the side that answers, within its budget
+ *     kv_age.c      the horizon: stores that were away too long, actors that can be forgotten
  *     kv_life.c     what expires, what dies with its owner, tombstones
  *
  * The store itself (kv_store.h) knows no time, network or disk.
@@ -70,6 +71,7 @@ struct br_kv_disk {
     bool is_failed;
     bool is_broken;    /* something could not be handed over: gives up at the next opportunity */
     bool has_actor;    /* the record "a" is written */
+    uint64_t synced_counter; /* our counter when we last were equal with somebody */
     uint64_t synced_ms; /* of the record loaded: wall time of the last comparison; 0: unknown */
     uint64_t token;    /* the last one given */
     uint64_t stored;   /* the last one that is durable */
@@ -132,6 +134,8 @@ struct br_kv_sync {
     uint64_t salt;
     bool is_turn;    /* they told us to compare: do not tell them back */
     bool is_incomplete; /* something could not be had: contexts are not joined */
+    bool with_stale;    /* they were away too long, and so were we */
+    bool is_reset;      /* we were away too long: what they do not hold goes */
     bool has_theirs;
     struct br_kv_context theirs; /* as of the beginning */
     struct br_kv_digest digest;  /* theirs, of that moment */
@@ -213,6 +217,9 @@ struct br_kv {
     uint8_t *scratch; /* for what is written once and copied by the engine */
     size_t scratch_size;
     uint8_t *seen; /* of the last read: BR_KV_SIBLINGS_MAX dots */
+
+    uint32_t stale_meetings; /* comparisons in a row, while we are stale, with others who are */
+    bruit_time aged_at;      /* when actors were last looked at for what can be forgotten; 0: never */
 
     bool is_incomplete;
     uint64_t writes, merged, resets, clock_ahead, bytes_out, bytes_in;
@@ -325,6 +332,7 @@ enum {
     BR_KV_LAST = 2,   /* all of what was asked; what is missing cannot be had now */
     BR_KV_TURN = 4,   /* compare with me: I have something for you */
     BR_KV_PUSH = 8,   /* nobody asked, but you lack it */
+    BR_KV_STALE = 16, /* the sender was away for longer than the horizon */
 };
 
 /* What stands in front of an item of BR_KV_LEAVES. Half a leaf: keys that it does not show may still be there. */
@@ -368,6 +376,16 @@ struct br_kv_telling {
 };
 size_t br_kv_telling_size(const struct br_kv *kv, const struct br_kv_telling *telling);
 void br_kv_write_telling(const struct br_kv *kv, struct br_writer *w, const struct br_kv_telling *telling);
+
+/* ---- kv_age.c ---- */
+
+/* Were we away for longer than the horizon, and not taken in again yet? */
+bool br_kv_is_stale(const struct br_kv *kv);
+/* A write of ours that nobody can have seen while we were away. */
+bool br_kv_is_unseen(const struct br_kv *kv, struct br_kv_dot dot);
+/* We are equal with somebody; or we, who are stale, met somebody who is, too. */
+void br_kv_met(struct br_kv *kv);
+void br_kv_met_stale(struct br_kv *kv);
 
 /* ---- kv_life.c ---- */
 

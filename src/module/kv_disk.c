@@ -5,7 +5,7 @@
  *     k KEY     all siblings of a key; deleted when there are none
  *     d NN      dots that the context covers and no record of a key shows any more (NN counts from one c to the next)
  *     c         the whole context; makes all d of before superfluous
- *     a         the number of this store as an actor
+ *     a         the number of this store as an actor; when it was last equal with another one, and its counter then
  *
  * A context that covers a write which no record shows says that it was replaced or deleted. So what is known to be
  * covered must never run ahead of the records of keys: a key is written first, then a context that covers it. What a
@@ -101,7 +101,7 @@ void br_kv_disk_actor(struct br_kv *kv)
     struct br_writer w;
     br_writer_init(&w, bytes, sizeof bytes);
     bruit_time ago = br_time_since(kv->sync.equal_at, br_kv_now(kv)) / MS;
-    struct br_kv_actor_record record = {.actor = kv->store.actor, .counter = kv->disk.durable};
+    struct br_kv_actor_record record = {.actor = kv->store.actor, .counter = kv->disk.synced_counter};
     if (kv->sync.equal_at != 0 && wall_ms(kv) > ago)
         record.synced_ms = wall_ms(kv) - ago;
     br_kv_write_actor_record(&w, &record);
@@ -519,6 +519,7 @@ static int load_actor(struct br_kv *kv, struct br_reader *r)
     br_kv_store_be(&kv->store, record.actor, record.counter > seen ? record.counter : seen);
     kv->disk.has_actor = true;
     kv->disk.synced_ms = record.synced_ms;
+    kv->disk.synced_counter = record.counter;
     return 0;
 }
 
