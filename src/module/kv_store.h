@@ -258,7 +258,7 @@ int br_kv_store_set_alarm(struct br_kv_store *s, uint32_t sibling, bruit_time ti
 uint32_t br_kv_store_pop_alarm(struct br_kv_store *s, bruit_time now);
 bruit_time br_kv_store_next_alarm(const struct br_kv_store *s);
 
-/* Collects at most `budget` tombstones that are due: how many were. Those with something pending come up again later. */
+/* Collects at most `budget` tombstones that are due: how many were. Those with something pending come up later. */
 uint32_t br_kv_store_collect(struct br_kv_store *s, bruit_time now, uint32_t budget);
 bruit_time br_kv_store_next_collect(const struct br_kv_store *s);
 

@@ -705,7 +705,7 @@ static void check_outcome(struct world *w)
     }
 }
 
-/* A tombstone whose past is covered has nothing to wait for. Old messages then find nothing that they could bring back. */
+/* A tombstone whose past is covered waits for nothing, and old messages find nothing that they could bring back. */
 static void check_afterlife(struct world *w)
 {
     w->now += 2 * w->limits.tombstone_ns;
