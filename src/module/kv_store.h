@@ -37,7 +37,7 @@
 
 struct br_kv_limits {
     uint32_t keys_max;
-    uint64_t bytes_max;    /* of keys, values and owners; what they cost besides is some 130 bytes a key */
+    uint64_t bytes_max;    /* of keys, values and owners; what they cost besides is some 125 bytes a key */
     uint32_t siblings_max; /* of a key, tombstones included; at most BR_KV_SIBLINGS_MAX */
     uint32_t actors_max;
     uint32_t runs_max;    /* exceptions of the context */
@@ -230,7 +230,7 @@ struct br_kv_state {
 int br_kv_store_merge_key(struct br_kv_store *s, const struct br_kv_state *state, bruit_time now,
                           struct br_kv_merged *merged);
 
-/* Which of the dots that somebody holds of a key we have seen and do not hold: into `gone`; returns how many. */
+/* Which dots that somebody holds of a key we have seen and do not hold alive: into `gone`; returns how many. */
 uint32_t br_kv_store_gone(const struct br_kv_store *s, uint32_t key, const struct br_kv_dot *dots, uint32_t count,
                           struct br_kv_dot *gone);
 
@@ -258,7 +258,7 @@ int br_kv_store_set_alarm(struct br_kv_store *s, uint32_t sibling, bruit_time ti
 uint32_t br_kv_store_pop_alarm(struct br_kv_store *s, bruit_time now);
 bruit_time br_kv_store_next_alarm(const struct br_kv_store *s);
 
-/* Collects at most `budget` tombstones that are due: how many were. Those with something pending come up again later. */
+/* Collects at most `budget` tombstones that are due: how many were. Those with something pending come up later. */
 uint32_t br_kv_store_collect(struct br_kv_store *s, bruit_time now, uint32_t budget);
 bruit_time br_kv_store_next_collect(const struct br_kv_store *s);
 

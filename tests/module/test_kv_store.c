@@ -705,7 +705,7 @@ static void check_outcome(struct world *w)
     }
 }
 
-/* A tombstone whose past is covered has nothing to wait for. Old messages then find nothing that they could bring back. */
+/* A tombstone whose past is covered waits for nothing, and old messages find nothing that they could bring back. */
 static void check_afterlife(struct world *w)
 {
     w->now += 2 * w->limits.tombstone_ns;
@@ -898,6 +898,46 @@ static void test_what_is_pending_outlives_its_sibling(void **state)
     finish(w);
 }
 
+/* A sibling that stays as a tombstone for what is pending is no sibling to those who still have it alive. */
+static void test_a_buried_sibling_is_gone_for_others_too(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    struct br_kv_past p1[BR_KV_PAST_MAX], p2[BR_KV_PAST_MAX];
+    for (uint32_t by_context = 0; by_context < 2; by_context++) {
+        start(w, 1 + by_context, 3, 1);
+        (void)put(w, 0, "a", "1", false, p1);
+        struct br_kv_write second = put(w, 0, "a", "2", false, p2);
+        (void)merge(w, 1, &second, 0);
+        (void)merge(w, 2, &second, 0);
+        struct br_kv_state none = {.key = br_bytes_text("a"), .gone = &second.dot, .gone_count = 1};
+        struct br_kv_merged merged;
+        assert_int_equal(br_kv_store_merge_key(&w->stores[1], &none, w->now, &merged), 0);
+        assert_true(merge_key(w, &w->stores[1], &w->stores[2], 0, by_context ? &w->stores[2].context : NULL));
+        assert_int_equal(live_count(w, 1, "a"), 0);
+        assert_true(merge_key(w, &w->stores[2], &w->stores[1], 0, by_context ? &w->stores[1].context : NULL));
+        assert_int_equal(live_count(w, 2, "a"), 0);
+        finish(w);
+    }
+}
+
+/* However many actors others make up, there is room for our own. */
+static void test_our_own_actor_has_its_place(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    struct br_kv_past past[BR_KV_PAST_MAX];
+    start(w, 1, 2, 1);
+    w->stores[0].context.actors_max = 3;
+    struct br_kv_write write = {.key = br_bytes_text("a"), .dot = {100, 1}};
+    for (; write.dot.actor < 102; write.dot.actor++)
+        (void)merge(w, 0, &write, 0);
+    assert_int_equal(merge(w, 0, &write, BRUIT_EFULL).refusal, BR_KV_ACTORS_FULL);
+    (void)put(w, 0, "a", "mine", false, past);
+    assert_int_equal(merge(w, 0, &write, BRUIT_EFULL).refusal, BR_KV_ACTORS_FULL);
+    finish(w);
+}
+
 static void test_two_writers_make_siblings_and_a_third_resolves_them(void **state)
 {
     (void)state;
@@ -950,11 +990,10 @@ static void test_bounds_refuse_and_do_not_cover(void **state)
     s->limits.keys_max = 3;
     write.dot.counter = 6;
     assert_int_equal(merge(w, 1, &write, BRUIT_EFULL).refusal, BR_KV_RUNS_FULL);
-    s->context.actors_max = 1;
+    s->context.actors_max = 2; /* one is kept for our own */
     write.dot.actor = 6;
     assert_int_equal(merge(w, 1, &write, BRUIT_EFULL).refusal, BR_KV_ACTORS_FULL);
     assert_int_equal(br_kv_context_find(&s->context, 6), BR_KV_ACTOR_NONE);
-    s->context.actors_max = 2;
     for (uint32_t i = BR_KV_KEYS_FULL; i <= BR_KV_RUNS_FULL; i++)
         assert_int_equal(s->stats.refused[i], 1);
     s->limits.bytes_max = 0;
@@ -1236,6 +1275,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_prefix_stands_in_for_what_was_lost),
         cmocka_unit_test(test_what_is_pending_outlives_its_sibling),
+        cmocka_unit_test(test_a_buried_sibling_is_gone_for_others_too),
+        cmocka_unit_test(test_our_own_actor_has_its_place),
         cmocka_unit_test(test_two_writers_make_siblings_and_a_third_resolves_them),
         cmocka_unit_test(test_bounds_refuse_and_do_not_cover),
         cmocka_unit_test(test_a_write_of_ours_that_we_never_made),
