@@ -266,7 +266,7 @@ void br_kv_disk_wait(struct br_kv *kv, const struct br_kv_wait *wait)
     struct br_kv_wait mine = *wait;
     mine.token = disk->token;
     if (!disk->is_on || (disk->stored >= disk->token && !disk->is_broken)) {
-        come_true(kv, &mine, 0);
+        come_true(kv, &mine, disk->is_failed ? BRUIT_EIO : 0);
         return;
     }
     struct br_kv_wait *place = br_ring_push(&disk->waits);

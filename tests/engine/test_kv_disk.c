@@ -195,7 +195,7 @@ static void test_a_failed_disk_is_told(void **state)
     kv_put(w, 0, "memory", "x");
     assert_int_equal(kv_put_how(w, 0, "memory", "y", NULL, &request), 0);
     world_run(w, 30 * S);
-    assert_int_equal(kv_done(0, request)->error, 0);
+    assert_int_equal(kv_done(0, request)->error, BRUIT_EIO); /* it spreads, but it is on no disk of ours */
     assert_true(kv_has(w, 2, "memory", "y"));
     world_kill(w, 0);
     w->nodes[0].disk_error = 0;
