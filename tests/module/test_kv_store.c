@@ -1251,7 +1251,18 @@ static void test_contexts_against_bits(void **state)
             br_writer_init(&writer, bytes, sizeof bytes);
             br_kv_context_encode(&c[0], &writer, has_names);
             assert_true(br_writer_size(&writer) <= br_kv_context_size_max(&c[0]));
-            assert_int_equal(br_kv_context_decode(&c[2], br_writer_bytes(&writer), &c[0]), 0);
+            size_t in_use = w->memory.in_use;
+            for (uint64_t n = 1;; n++) {
+                w->memory.fail_at = w->memory.count + n;
+                int status = br_kv_context_decode(&c[2], br_writer_bytes(&writer), &c[0]);
+                if (w->memory.count < w->memory.fail_at) {
+                    assert_int_equal(status, 0);
+                    break;
+                }
+                assert_int_equal(status, BRUIT_ENOMEM);
+                assert_int_equal(w->memory.in_use, in_use);
+            }
+            w->memory.fail_at = 0;
             assert_int_equal(br_kv_context_digest(&c[2]), br_kv_context_digest(&c[0]));
             if (!has_names && c[0].actor_count > 0) {
                 struct br_kv_context other;
