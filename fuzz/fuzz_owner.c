@@ -63,7 +63,7 @@ static void check_spread(const struct br_owner_map *map, const bruit_node *owner
         }
         zones += is_new;
     }
-    must(zones == (count < map->zones ? count : map->zones));
+    must(zones == (count < map->in_rounds[1] ? count : map->in_rounds[1]));
 }
 
 static void reverse(struct br_owner_map *map)

@@ -25,7 +25,7 @@ struct br_owner_entry {
     uint64_t zone; /* hash of its name */
     bruit_node node;
     uint16_t weight;
-    uint16_t round; /* how many of its zone stand before it; only whether it is below BRUIT_OWNERS_MAX counts */
+    uint16_t round; /* how many of its zone stand before it; BRUIT_OWNERS_MAX for all that are more */
 };
 
 _Static_assert(BRUIT_OWNER_WEIGHT_MAX <= UINT16_MAX, "a weight has 16 bits");
@@ -34,15 +34,15 @@ _Static_assert(BRUIT_OWNER_WEIGHT_MAX <= UINT16_MAX, "a weight has 16 bits");
 struct br_owner_map {
     struct br_owner_entry *entries; /* the caller's memory */
     uint32_t count;
-    uint32_t zones;        /* different ones */
-    uint64_t total_weight; /* of all */
+    uint32_t in_rounds[BRUIT_OWNERS_MAX + 1]; /* [r]: how many a zone's first r members are, of all zones together */
+    uint64_t total_weight;                    /* of all */
 };
 
 /* 0 < weight <= BRUIT_OWNER_WEIGHT_MAX. */
 struct br_owner_entry br_owner_entry(struct bruit_bytes name, bruit_node node, uint32_t weight,
                                      struct bruit_bytes zone);
 
-/* After `entries` and `count` were set: adds up, and brings the entries into an order. Cost: two sorts in place. */
+/* After `entries` and `count` were set: counts, and brings the entries into an order. Cost: two sorts in place. */
 void br_owner_map_finish(struct br_owner_map *map);
 
 /* The owners of a key: see bruit_owner_find(). Returns how many. */
