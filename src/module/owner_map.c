@@ -233,7 +233,7 @@ static uint32_t number(struct br_owner_entry *entries, uint32_t count)
 
 /*
  * One of each zone first, then a second of each, and so on: every round is complete as soon as it can be, and from then
- * on set_limit() has a limit. In the order of zones, a lookup of three owners among 10,000 members took six times as long.
+ * on set_limit() has a limit. In the order of zones three owners among 10,000 members took six times as long.
  */
 static void arrange(struct br_owner_map *map)
 {
