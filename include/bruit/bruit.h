@@ -10,9 +10,11 @@
 #include <bruit/env.h>
 #include <bruit/error.h>
 #include <bruit/event.h>
+#include <bruit/heartbeat.h>
 #include <bruit/keys.h>
 #include <bruit/member.h>
 #include <bruit/module.h>
+#include <bruit/owner.h>
 #include <bruit/query.h>
 #include <bruit/stats.h>
 #include <bruit/status.h>

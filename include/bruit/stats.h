@@ -66,7 +66,12 @@ extern "C" {
     X(EVENT_OLD, "a user event or a query older than those that are remembered")                             \
     X(EVENT_FULL, "one user event or query more than are remembered of one time")                            \
     X(ANSWER_UNKNOWN, "an answer to a query that is not running, or one answer more than there are members") \
-    X(QUERY_FILTER, "a query with a filter that cannot be decoded, or costs too much")
+    X(QUERY_FILTER, "a query with a filter that cannot be decoded, or costs too much")                       \
+    /* --- heartbeats --- */                                                                                  \
+    X(OTHER_DETECTOR, "the other failure detector: one cluster runs either SWIM or heartbeats, never both")   \
+    X(HEARTBEAT_FORGED, "a generation or heartbeat too far above what is known, or above the ceiling")       \
+    X(HEARTBEAT_BURIED, "old news of a member who was forgotten")                                            \
+    X(HEARTBEAT_STATE, "node-owned state beyond what is kept of one member")
 
 enum bruit_drop {
 #define BRUIT_DROP_ENUM(name, text) BRUIT_DROP_##name,

@@ -105,6 +105,36 @@ static int refute(struct bruit_engine *engine, uint32_t accused, const char *wha
     return 0;
 }
 
+/* ---- what a member carries ---- */
+
+static void tell_peer(struct bruit_engine *engine, uint32_t slot)
+{
+    br_gossip_peers_changed(&engine->gossip);
+    br_hosts_told(engine, slot, BRUIT_CHANGE_PEER);
+}
+
+static void learn_carries(struct bruit_engine *engine, uint32_t slot, uint8_t carries)
+{
+    struct br_view *view = &engine->core.view;
+    if (view->carries[slot] == carries || !br_view_is_live(view, slot) || is_self(engine, slot))
+        return;
+    br_view_carry(view, slot, carries);
+    tell_peer(engine, slot);
+}
+
+void br_claim_own_carries(struct bruit_engine *engine, uint32_t slot, uint8_t carries)
+{
+    learn_carries(engine, slot, carries);
+}
+
+void br_claim_carries(struct bruit_engine *engine, uint32_t slot, uint32_t incarnation, uint8_t carries)
+{
+    const struct br_core *core = &engine->core;
+    if (slot == 0 || carries == 0 || core->carries == 0 || core->view.incarnation[slot] != incarnation)
+        return;
+    learn_carries(engine, slot, core->view.carries[slot] | carries);
+}
+
 /* ---- alive ---- */
 
 static void report_conflict(struct bruit_engine *engine, uint32_t slot, const struct br_alive *alive)
@@ -159,6 +189,10 @@ static int become_alive(struct bruit_engine *engine, uint32_t slot, const struct
         slot = add_member(engine, record);
         BR_ASSERT(slot != 0); /* reserved */
     }
+    /* Whoever is new, or comes back, may be another program than the one we knew. */
+    bool is_new = !br_view_is_live(&core->view, slot) && !is_self(engine, slot);
+    if (is_new)
+        br_view_carry(&core->view, slot, core->carries == 0 ? 0 : alive->carries);
     bool same_meta = br_bytes_equal(br_fragment_meta(br_core_fragment(core, slot)), alive->meta);
     uint32_t changes = br_transition_change((enum bruit_state)core->view.state[slot], BRUIT_ALIVE);
     if (!same_meta && !(changes & BRUIT_CHANGE_JOINED))
@@ -170,6 +204,8 @@ static int become_alive(struct bruit_engine *engine, uint32_t slot, const struct
     if (changes & BRUIT_CHANGE_JOINED && !is_self(engine, slot))
         br_sync_heard_join(&engine->sync, engine->is_repairing, core->now);
     br_hosts_changed(engine, slot, changes);
+    if (is_new && core->view.carries[slot] != 0)
+        tell_peer(engine, slot);
     return 0;
 }
 
@@ -227,18 +263,48 @@ int br_claim_alive(struct bruit_engine *engine, struct br_alive *alive)
     return br_claim_alive_of(engine, br_view_find_text(&engine->core.view, alive->node), alive);
 }
 
-int br_claim_alive_of(struct bruit_engine *engine, uint32_t slot, struct br_alive *alive)
+void br_claim_conflict(struct bruit_engine *engine, uint32_t slot, const struct br_alive *alive)
 {
-    struct br_core *core = &engine->core;
+    report_conflict(engine, slot, alive);
+}
+
+uint32_t br_claim_add(struct bruit_engine *engine, uint32_t record)
+{
+    return add_member(engine, record);
+}
+
+/* Puts port and versions in order, and says whether it may be taken in at all. */
+static bool is_sane(struct br_core *core, struct br_alive *alive)
+{
     if (alive->port == 0 || core->config.protocol == 1)
         alive->port = core->config.bind_port;
     if (BR_UNLIKELY(!br_alive_is_sane(alive) || !is_compatible(core, alive) ||
                     alive->meta.size > BRUIT_META_MAX)) {
         br_core_drop(core, BRUIT_DROP_BAD_ALIVE);
-        return 0;
+        return false;
     }
     alive->vsn.size = BR_VSN_SIZE; /* bytes to come mean nothing to us, and would not be passed on upstream */
-    return slot == 0 ? alive_about_unknown(engine, alive) : alive_about_known(engine, slot, alive);
+    return true;
+}
+
+bool br_claim_is_fit(struct bruit_engine *engine, struct br_alive *alive)
+{
+    if (!is_sane(&engine->core, alive))
+        return false;
+    if (is_welcome(engine, alive))
+        return true;
+    br_core_drop(&engine->core, BRUIT_DROP_NOT_ALLOWED);
+    return false;
+}
+
+int br_claim_alive_of(struct bruit_engine *engine, uint32_t slot, struct br_alive *alive)
+{
+    if (!is_sane(&engine->core, alive))
+        return 0;
+    int status = slot == 0 ? alive_about_unknown(engine, alive) : alive_about_known(engine, slot, alive);
+    if (BR_UNLIKELY(alive->carries != 0) && slot != 0)
+        br_claim_carries(engine, slot, alive->incarnation, alive->carries);
+    return status;
 }
 
 /* Our own record comes first, so that whoever is told of our birth can see that it is ours. */
@@ -259,6 +325,8 @@ int br_claim_self(struct bruit_engine *engine, const struct br_alive *identity)
 {
     struct br_core *core = &engine->core;
     struct br_alive alive = *identity;
+    if (br_beat_is_on(engine))
+        return br_beat_self(engine, identity);
     if (core->incarnation == UINT32_MAX)
         return BRUIT_EFULL;
     alive.incarnation = core->incarnation + 1;
@@ -391,6 +459,8 @@ void br_claim_reap(struct bruit_engine *engine)
             continue;
         }
         br_hosts_changed(engine, slot, BRUIT_CHANGE_FORGOTTEN);
+        if (br_beat_is_on(engine))
+            br_beat_forget(engine, slot);
         br_view_remove(&core->view, slot);
     }
 }

@@ -34,6 +34,8 @@ static int copy_config(struct bruit_engine *engine, const struct bruit_config *c
     c->cidrs = (const struct bruit_cidr *)(const void *)copy_bytes(&at, config->cidrs, cidrs_size).data;
     c->label = copy_bytes(&at, config->label.data, config->label.size);
     c->name = copy_bytes(&at, config->name.data, config->name.size);
+    if (c->detector == BRUIT_DETECTOR_HEARTBEAT)
+        c->probe_interval = 0;
     if (c->bind_port == 0)
         c->bind_port = c->advertise.port;
     /* Borrowed for the call only: keys go into the keyring, metadata into the view. */
@@ -74,6 +76,7 @@ static void init_machines(struct bruit_engine *engine, bruit_time now)
 {
     struct br_core *core = &engine->core;
     br_rng_init(&engine->rng, core->config.seed, "members");
+    br_beat_init(engine, now);
     br_awareness_init(&engine->awareness, core);
     br_suspicion_init(&engine->suspicion, core);
     br_probe_init(&engine->probe, core, &engine->awareness, now);
@@ -85,6 +88,7 @@ static void init_machines(struct bruit_engine *engine, bruit_time now)
     br_ring_init(&engine->user_sends, &core->alloc, sizeof(struct br_user_send), BR_USER_SENDS_MAX);
     br_ring_init(&engine->events, &core->alloc, sizeof(struct br_queued_event), BR_EVENTS_MAX);
     br_ring_init(&engine->spent, &core->alloc, sizeof(struct br_queued_event), BR_EVENTS_MAX);
+    br_ring_init(&engine->store, &core->alloc, sizeof(struct br_store_write), BR_STORE_WRITES_MAX);
     br_ring_init(&engine->forgotten, &core->alloc, sizeof(uint32_t), UINT32_MAX / 2);
     engine->leave_deadline = BRUIT_NEVER;
 }
@@ -102,6 +106,7 @@ static int add_module(struct bruit_engine *engine, const struct bruit_module *mo
         engine->message_owner[module->message_types[i]] = (uint8_t)engine->host_count;
     engine->has_document |= module->section_key_count > 0;
     engine->wants_payload |= module->ack_payload != NULL;
+    engine->core.carries |= module->capability;
     return module->init == NULL ? 0 : module->init(state, host);
 }
 
@@ -124,7 +129,10 @@ static int be_born(struct bruit_engine *engine, const struct bruit_config *confi
                             .port = config->advertise.port,
                             .meta = config->meta,
                             .vsn = br_bytes(vsn, sizeof vsn)};
-    return br_claim_self(engine, &self);
+    int status = br_claim_self(engine, &self);
+    if (status == 0)
+        br_view_carry(&engine->core.view, engine->core.self, engine->core.carries);
+    return status;
 }
 
 static int init_engine(struct bruit_engine *engine, const struct bruit_config *config)
@@ -191,6 +199,7 @@ static void free_queues(struct bruit_engine *engine)
     br_ring_fini(&engine->events);
     br_ring_fini(&engine->spent);
     br_ring_fini(&engine->forgotten);
+    br_store_fini(engine);
     br_ring_fini(&engine->user_sends);
 }
 
@@ -211,6 +220,7 @@ void bruit_engine_free(struct bruit_engine *engine)
         return;
     free_modules(engine);
     free_queues(engine);
+    br_beat_fini(engine);
     br_streams_fini(engine);
     br_join_fini(&engine->join);
     br_broadcast_fini(&engine->broadcast);

@@ -29,6 +29,7 @@ static struct br_ping ping_of(const struct bruit_engine *engine, uint32_t seq, s
                             .node = node,
                             .source_addr = br_fragment_addr(self),
                             .source_port = self->port,
+                            .carries = engine->core.carries,
                             .source_node = own_name(&engine->core)};
 }
 
@@ -76,7 +77,7 @@ static struct bruit_bytes ack_payload(struct bruit_engine *engine)
 static void write_ack(struct bruit_engine *engine, const struct br_send *send, struct br_writer *w)
 {
     struct bruit_bytes payload = send->payload ? ack_payload(engine) : br_bytes(NULL, 0);
-    br_ack_encode(w, &(struct br_ack){.seq = send->seq, .payload = payload});
+    br_ack_encode(w, &(struct br_ack){.seq = send->seq, .carries = engine->core.carries, .payload = payload});
 }
 
 static void write_message(struct bruit_engine *engine, const struct br_send *send, struct br_writer *w)
@@ -100,12 +101,15 @@ static size_t budget_of(const struct bruit_engine *engine)
 }
 
 /* News for what room is left; what was finished by it is reported. */
-static void fill(struct bruit_engine *engine, struct br_packet_builder *builder, size_t room)
+static void fill(struct bruit_engine *engine, const struct br_send *send, struct br_packet_builder *builder,
+                 size_t room)
 {
-    size_t used = br_gossip_fill(&engine->gossip, builder, room);
+    bool peers_only = send->kind == BR_SEND_GOSSIP && br_gossip_is_for_peers(&engine->gossip);
+    size_t used = peers_only ? 0 : br_gossip_fill(&engine->gossip, builder, room);
     if (room - used > BR_BROADCAST_OVERHEAD + 1)
-        (void)br_broadcast_fill(&engine->broadcast, builder, room - used);
-    br_gossip_wake(&engine->gossip, br_broadcast_waits(&engine->broadcast), false, engine->core.now);
+        (void)br_broadcast_fill(&engine->broadcast, builder, room - used, engine->core.view.carries[send->slot],
+                                peers_only);
+    br_hosts_wake(engine, false);
 }
 
 /* Section 7.5: who is suspect is told so with the ping itself, and nothing else, so that it can refute at once. */
@@ -154,7 +158,7 @@ static size_t encode_message(struct bruit_engine *engine, const struct br_send *
     if (is_buddy)
         add_buddy_suspicion(engine, send, &builder);
     else if (budget > builder.used)
-        fill(engine, &builder, budget - builder.used);
+        fill(engine, send, &builder, budget - builder.used);
     return finish(engine, &builder, send, out);
 }
 
@@ -164,7 +168,7 @@ static size_t encode_gossip(struct bruit_engine *engine, const struct br_send *s
     struct br_packet_builder builder;
     br_packet_begin(&builder, &engine->wire, &engine->scratch, buffer, capacity,
                     wants_checksum(engine, send->slot));
-    fill(engine, &builder, budget_of(engine));
+    fill(engine, send, &builder, budget_of(engine));
     size_t size = finish(engine, &builder, send, out);
     if (size > 0)
         br_gossip_sent(&engine->gossip, size, engine->core.now);
@@ -185,6 +189,47 @@ static size_t encode_user(struct bruit_engine *engine, const struct br_user_send
         return 0;
     }
     return finish(engine, &builder, &send, out);
+}
+
+/* ---- heartbeats ---- */
+
+/* A round's message; modules' broadcasts travel with it in what room is left of the datagram. */
+static size_t encode_beat(struct bruit_engine *engine, const struct br_send *send, uint8_t *buffer,
+                          size_t capacity, struct bruit_datagram *out)
+{
+    struct br_packet_builder builder;
+    size_t budget = budget_of(engine);
+    br_packet_begin(&builder, &engine->wire, &engine->scratch, buffer, capacity,
+                    wants_checksum(engine, send->slot));
+    struct br_writer leaf = br_packet_leaf(&builder);
+    br_digest_write(&engine->digest, &leaf, send->slot, budget);
+    if (br_packet_leaf_end(&builder, &leaf) != 0)
+        return 0;
+    if (budget > builder.used)
+        fill(engine, send, &builder, budget - builder.used);
+    return finish(engine, &builder, send, out);
+}
+
+/* Answers, whose content was decided when the question came: what it lacked is news of that moment. */
+static size_t next_beat(struct bruit_engine *engine, uint8_t *buffer, size_t capacity,
+                        struct bruit_datagram *out)
+{
+    size_t size = 0;
+    struct br_user_send *answer;
+    struct br_send send;
+    while (size == 0 && (answer = br_ring_front(&engine->beat_sends)) != NULL) {
+        struct br_packet_builder builder;
+        send = (struct br_send){.kind = BR_SEND_BEAT, .to = answer->to};
+        br_packet_begin(&builder, &engine->wire, &engine->scratch, buffer, capacity, false);
+        if (br_packet_add(&builder, br_buf_bytes(answer->message)) == 0)
+            size = finish(engine, &builder, &send, out);
+        br_digest_spend(&engine->digest, size);
+        br_buf_drop(&engine->core.alloc, answer->message);
+        br_ring_pop(&engine->beat_sends);
+    }
+    while (size == 0 && br_digest_next(&engine->digest, &send))
+        size = encode_beat(engine, &send, buffer, capacity, out);
+    return size;
 }
 
 /* ---- the pull ---- */
@@ -215,12 +260,14 @@ static size_t next_owed(struct bruit_engine *engine, uint8_t *buffer, size_t cap
             br_probe_sent(&engine->probe, send.seq, engine->core.now);
     }
     if (size == 0)
+        size = next_beat(engine, buffer, capacity, out);
+    if (size == 0)
         size = next_user(engine, buffer, capacity, out);
     while (size == 0 && br_gossip_next(&engine->gossip, &send))
         size = encode_gossip(engine, &send, buffer, capacity, out);
     /* A burst of news that did not fit into the packets of one round. */
-    if (size == 0 && br_broadcast_has_untold(&engine->broadcast))
-        br_gossip_wake(&engine->gossip, br_broadcast_waits(&engine->broadcast), true, engine->core.now);
+    if (size == 0 && (br_broadcast_has_untold(&engine->broadcast) || br_broadcast_untold_peers(&engine->broadcast)))
+        br_hosts_wake(engine, true);
     return size;
 }
 
