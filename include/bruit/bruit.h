@@ -15,6 +15,7 @@
 #include <bruit/kv.h>
 #include <bruit/member.h>
 #include <bruit/module.h>
+#include <bruit/owner.h>
 #include <bruit/query.h>
 #include <bruit/stats.h>
 #include <bruit/status.h>

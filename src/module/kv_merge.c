@@ -327,11 +327,11 @@ static enum br_kv_refusal plan_bytes(struct merge *m)
 {
     const struct br_kv_store *s = m->s;
     uint64_t more = 0, less = 0;
-    if (m->key == BR_KV_NONE && m->add_count > 0) {
+    if (m->key == BR_KV_NONE && m->add_count > 0)
         more = m->name.size;
-        if (br_kv_slots_count(&s->keys) >= s->limits.keys_max)
-            return BR_KV_KEYS_FULL;
-    }
+    if (m->places == 0 && m->add_count > 0 &&
+        br_kv_slots_count(&s->keys) - s->empty_keys >= s->limits.keys_max)
+        return BR_KV_KEYS_FULL;
     for (uint32_t i = 0; i < m->count; i++)
         if (m->fates[i] == ADD)
             more += m->writes[i].value.size + m->writes[i].owner.size;

@@ -83,7 +83,7 @@ void br_kv_store_reset(struct br_kv_store *s, uint64_t actor)
     br_kv_store_fini(s);
     begin(s);
     s->bytes = 0;
-    s->live_keys = s->live_siblings = s->grave_count = s->owned_count = 0;
+    s->live_keys = s->live_siblings = s->empty_keys = s->grave_count = s->owned_count = 0;
     s->change_next++;
     br_kv_store_be(s, actor, 0);
 }

@@ -36,7 +36,7 @@
 #include "module/kv_tree.h"
 
 struct br_kv_limits {
-    uint32_t keys_max;
+    uint32_t keys_max;     /* with siblings; names of deleted ones stay while the ring of changes speaks of them */
     uint64_t bytes_max;    /* of keys, values and owners; what they cost besides is some 125 bytes a key */
     uint32_t siblings_max; /* of a key, tombstones included; at most BR_KV_SIBLINGS_MAX */
     uint32_t actors_max;
@@ -86,6 +86,7 @@ struct br_kv_store {
     uint64_t bytes;              /* keys, values and owners held */
     uint32_t live_keys;          /* keys with something to show */
     uint32_t live_siblings;
+    uint32_t empty_keys; /* without siblings, of which changes are remembered */
     uint32_t grave_count;
     uint32_t owned_count; /* siblings that die with a member */
     bool is_impersonated; /* somebody has seen writes of our actor that we have not made: take a new actor */
