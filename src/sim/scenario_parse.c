@@ -18,12 +18,24 @@
 #include "sim/scenario_check.h"
 
 const struct br_scenario_module br_scenario_modules[] = {
-    {"status", &bruit_status_module},
-    {"event", &bruit_event_module},
-    {"query", &bruit_query_module},
-    {"coord", &bruit_coord_module},
+    {"status", &bruit_status_module, NULL},
+    {"event", &bruit_event_module, NULL},
+    {"query", &bruit_query_module, NULL},
+    {"coord", &bruit_coord_module, NULL},
 };
 const size_t br_scenario_module_count = sizeof br_scenario_modules / sizeof br_scenario_modules[0];
+
+int br_scenario_load(struct bruit_engine *engine, struct bruit_bytes space, struct bruit_bytes key,
+                     struct bruit_bytes value)
+{
+    for (size_t i = 0; i < br_scenario_module_count; i++) {
+        const struct br_scenario_module *known = &br_scenario_modules[i];
+        const char *name = known->module->name;
+        if (known->load != NULL && space.size == strlen(name) && memcmp(space.data, name, space.size) == 0)
+            return known->load(engine, key, value);
+    }
+    return 0;
+}
 
 /* ------------------------------------------------------------------ room for statements */
 
