@@ -201,6 +201,8 @@ void br_kv_disk_key(struct br_kv *kv, struct bruit_bytes key, const struct br_kv
     if (!kv->disk.has_actor)
         br_kv_disk_actor(kv);
     uint32_t slot = br_kv_store_find(&kv->store, key);
+    if (slot != BR_KV_NONE && br_kv_store_key(&kv->store, slot)->sibling_count == 0)
+        slot = BR_KV_NONE; /* remembered for the sake of its changes alone */
     store_gone(kv, slot, before);
     store_key(kv, key, slot);
     if (kv->disk.deltas >= DELTAS_MAX)
@@ -229,7 +231,7 @@ void br_kv_disk_wait(struct br_kv *kv, const struct br_kv_wait *wait)
     struct br_kv_wait mine = *wait;
     mine.token = disk->token;
     if (!disk->is_on || (disk->stored >= disk->token && !disk->is_broken)) {
-        come_true(kv, &mine, 0);
+        come_true(kv, &mine, disk->is_failed ? BRUIT_EIO : 0);
         return;
     }
     struct br_kv_wait *place = br_ring_push(&disk->waits);
