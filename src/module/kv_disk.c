@@ -407,7 +407,14 @@ static int load_context(struct br_kv *kv, struct br_reader *r)
     return status;
 }
 
-static int load_gone(struct br_kv *kv, struct br_reader *r)
+/* Those that come from now on must not take the place of those that are there. */
+static void number_after(struct br_kv *kv, uint32_t number)
+{
+    if (kv->disk.deltas <= number)
+        kv->disk.deltas = number + 1;
+}
+
+static int load_gone(struct br_kv *kv, uint32_t number, struct br_reader *r)
 {
     struct br_kv_dot dots[BR_KV_SIBLINGS_MAX];
     uint32_t count = 0;
@@ -419,6 +426,7 @@ static int load_gone(struct br_kv *kv, struct br_reader *r)
     enum br_kv_refusal refusal = br_kv_context_reserve(&kv->store.context, dots, count);
     if (refusal != BR_KV_ACCEPTED)
         return refusal == BR_KV_NO_MEMORY ? BRUIT_ENOMEM : BRUIT_EFULL;
+    number_after(kv, number);
     for (uint32_t i = 0; i < count; i++) {
         (void)br_kv_context_add(&kv->store.context, dots[i], br_kv_now(kv));
         if (dots[i].actor == kv->store.actor)
@@ -456,7 +464,7 @@ int bruit_kv_load(struct bruit_engine *engine, struct bruit_bytes key, struct br
     else if (br_bytes_equal(key, br_bytes_text("c")))
         status = load_context(kv, &r);
     else if (key.size == 3 && key.data[0] == 'd')
-        status = load_gone(kv, &r);
+        status = load_gone(kv, br_load_u16(key.data + 1), &r);
     else if (br_bytes_equal(key, br_bytes_text("a")))
         status = load_actor(kv, &r);
     kv->disk.durable = kv->store.counter;
