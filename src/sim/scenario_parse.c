@@ -7,6 +7,7 @@
 
 #include <bruit/coord.h>
 #include <bruit/event.h>
+#include <bruit/kv.h>
 #include <bruit/query.h>
 #include <bruit/status.h>
 
@@ -22,6 +23,7 @@ const struct br_scenario_module br_scenario_modules[] = {
     {"event", &bruit_event_module, NULL},
     {"query", &bruit_query_module, NULL},
     {"coord", &bruit_coord_module, NULL},
+    {"kv", &bruit_kv_module, bruit_kv_load},
 };
 const size_t br_scenario_module_count = sizeof br_scenario_modules / sizeof br_scenario_modules[0];
 
@@ -155,7 +157,7 @@ static void set_modules(struct br_words *w)
         names[i + 1] = br_scenario_modules[i].name;
     do {
         size_t choice =
-            br_words_choice(w, "none, status, event, query or coord", names, br_scenario_module_count + 1);
+            br_words_choice(w, "none, status, event, query, coord or kv", names, br_scenario_module_count + 1);
         modules |= choice > 0 && choice <= br_scenario_module_count ? 1u << (choice - 1) : 0;
     } while (br_words_more(w));
     w->scenario->modules = modules;
@@ -273,7 +275,7 @@ static const struct setting settings[] = {
     {"profile", "profile lan|wan|local", "the engine's configuration; stands before its single keys",
      set_profile},
     {"node", "node NODES KEY VALUE", "a key of the engine's configuration, for these alone", set_node},
-    {"modules", "modules none | status event query coord", "what the engines carry; the default is status",
+    {"modules", "modules none | status event query coord kv", "what the engines carry; the default is status",
      set_modules},
     {"keys", "keys HEX ...", "the first one seals", set_keys},
     {"zones", "zones N", "the nodes are shared out to so many, in order", set_zones},
