@@ -11,7 +11,7 @@
 
 #define BR_SWARM_TEXT_MAX 8192
 #define BR_SWARM_FAILURES_MAX 16
-#define BR_FIGURES_MAX 16
+#define BR_FIGURES_MAX 24
 
 /* The scenario of a seed, as text with a final zero. Returns its size. */
 size_t br_swarm_text(uint64_t seed, char text[BR_SWARM_TEXT_MAX]);
