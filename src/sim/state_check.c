@@ -108,14 +108,20 @@ void br_state_check_change(struct br_state *state, uint32_t node, uint32_t key)
     uint32_t count = br_state_shown(state, node, key, shown);
     struct br_state_node *of = &state->nodes[node];
     const struct br_key_history *writes = &state->history.keys[key];
+    bool has_changed = false;
     for (uint32_t i = 0; i < writes->count; i++) {
         uint32_t number = writes->writes[i];
         uint64_t bit = UINT64_C(1) << number % 64;
         if (has_bit(of->shown, number) && !is_among(shown, count, number)) {
             of->gone[number / 64] |= bit;
             of->shown[number / 64] &= ~bit;
+            has_changed = true;
         }
     }
+    for (uint32_t i = 0; i < count; i++)
+        has_changed = has_changed || !has_bit(of->shown, shown[i]);
+    if (has_changed)
+        br_state_log(state, "n%u has of key-%u: %s", (unsigned)node, (unsigned)key, list_writes(shown, count).at);
     for (uint32_t i = 0; i < count; i++) {
         check_return_of(state, node, shown[i]);
         of->shown[shown[i] / 64] |= UINT64_C(1) << shown[i] % 64;
@@ -398,8 +404,9 @@ static void judge_write(struct br_state *state, uint32_t number, const struct fi
                       (unsigned)state->history.writes[cover].node);
     bool leaves_trace = !write->is_delete && !br_write_is_mortal(write);
     if (is_real && !is_shown && leaves_trace && !is_excused)
-        br_state_fail(state, "lost", "key-%u: %s was acknowledged, replaced by nothing, and nobody has it",
-                      (unsigned)write->key, tell_write(state, number).at);
+        br_state_fail(state, "lost", "key-%u: %s was acknowledged, replaced by nothing, and is gone: all have %s",
+                      (unsigned)write->key, tell_write(state, number).at,
+                      list_writes(finding->shown, finding->shown_count).at);
     write->is_buried = write->is_buried || (!is_shown && cover != BR_STATE_NONE);
     br_state_count(state, BR_STATE_EXCUSED, !is_real && leaves_trace && !is_excused);
 }
