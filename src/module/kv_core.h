@@ -59,6 +59,12 @@ struct br_kv_wait {
     struct bruit_addr to;
 };
 
+/* A dot that a record shows and the store, having loaded it, does not: a tombstone that has served. */
+struct br_kv_owed {
+    struct br_kv_dot dot;
+    struct br_buf *key;
+};
+
 struct br_kv_disk {
     bool is_on;
     bool is_failed;
@@ -72,6 +78,9 @@ struct br_kv_disk {
     uint64_t mark;     /* a token, and */
     size_t mark_bytes; /* how much of `bytes` lies up to it */
     uint32_t deltas;   /* records "d" since the last "c" */
+    struct br_kv_owed *owed; /* their records are to be written anew */
+    uint32_t owed_count;
+    uint32_t owed_capacity;
     struct br_ring waits; /* struct br_kv_wait, by token */
     uint32_t deletes;     /* of ours among them */
 };
@@ -148,6 +157,7 @@ struct br_kv_sync {
     bruit_node next; /* with whom, or 0: anybody */
     bool next_is_turn;
     enum bruit_kv_sync state;
+    uint32_t failures; /* comparisons that were not complete, one after the other */
     bruit_time equal_at;
     uint64_t count;
 };
@@ -247,14 +257,20 @@ void br_kv_changed(struct br_kv *kv);
 
 /* ---- kv_disk.c ---- */
 
-/* The dots of a key, remembered before a change so that those which went can be told from those which stayed. */
+/*
+ * The dots of a key, remembered before a change so that those which went can be told from those which stayed; and those
+ * that the change brings, which may not stay: a write that was replaced before it came, a delete of which nothing is
+ * left.
+ */
 struct br_kv_before {
     struct br_kv_dot dots[BR_KV_SIBLINGS_MAX];
     uint32_t count;
+    struct br_kv_dot come[BR_KV_SIBLINGS_MAX];
+    uint32_t come_count;
 };
 void br_kv_dots(const struct br_kv *kv, struct bruit_bytes key, struct br_kv_before *out);
-/* The same when there is a disk, else none. */
-void br_kv_before(const struct br_kv *kv, struct bruit_bytes key, struct br_kv_before *before);
+/* The same when there is a disk, else none. A change follows. */
+void br_kv_before(struct br_kv *kv, struct bruit_bytes key, struct br_kv_before *before);
 
 void br_kv_disk_init(struct br_kv *kv);
 void br_kv_disk_fini(struct br_kv *kv);

@@ -685,6 +685,15 @@ static void join(struct br_kv *kv)
         br_kv_disk_context(kv);
 }
 
+/* Soon at first, since most of what is in the way goes by; but a store that is full must not cost bytes for ever. */
+static bruit_time patience(struct br_kv *kv)
+{
+    bruit_time delay = AGAIN << (kv->sync.failures < 8 ? kv->sync.failures - 1 : 7);
+    bruit_time most = br_time_mul(kv->options.sync_interval, 6);
+    delay = br_time_min(delay, most);
+    return delay + bruit_host_random_below(kv->host, delay + 1);
+}
+
 static void finish(struct br_kv *kv, bool is_complete, const char *outcome)
 {
     struct br_kv_sync *sync = &kv->sync;
@@ -700,11 +709,10 @@ static void finish(struct br_kv *kv, bool is_complete, const char *outcome)
         sync->count++;
     }
     sync->state = is_complete ? BRUIT_KV_EQUAL : BRUIT_KV_BEHIND;
+    sync->failures = is_complete ? 0 : sync->failures + 1;
     release(kv);
-    if (is_complete)
-        plan(kv, kv->options.sync_interval == 0 ? BRUIT_NEVER : usual(kv));
-    else
-        br_kv_sync_soon(kv, 0, AGAIN);
+    if (kv->options.sync_interval != 0)
+        plan(kv, is_complete ? usual(kv) : patience(kv));
 }
 
 /* ------------------------------------------------------------------ time */

@@ -145,7 +145,7 @@ static void test_what_was_not_seen_stays(void **state)
     world_free(w);
 }
 
-/* Compare-and-set: succeeds with the version that is here, fails with an older one, and with 0 only if there is none. */
+/* Compare-and-set succeeds with the version that is here, not with an older one, and with 0 only if there is none. */
 static void test_compare_and_set(void **state)
 {
     (void)state;
