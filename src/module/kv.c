@@ -231,6 +231,7 @@ static void open_store(struct br_kv *kv)
     limits.actors_max = kv->options.actors_max;
     limits.changes_max = kv->options.changes_max;
     br_kv_store_init(&kv->store, kv->alloc, &limits, br_kv_draw_actor(kv), secret);
+    kv->life = (uint32_t)br_kv_draw_actor(kv);
     kv->change_base = ((bruit_host_random(kv->host) >> 41) + 1) << 40;
     kv->change_told = br_kv_store_cursor(&kv->store);
     kv->clock.ahead_max = kv->options.clock_ahead_max;

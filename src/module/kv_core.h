@@ -130,6 +130,7 @@ struct br_kv_sync {
     bruit_node node;
     uint32_t id;     /* of the question that is out; each has its own */
     uint64_t salt;
+    uint32_t life;   /* theirs, when they told their context */
     bool is_turn;    /* they told us to compare: do not tell them back */
     bool is_incomplete; /* something could not be had: contexts are not joined */
     bool has_theirs;
@@ -185,6 +186,7 @@ struct br_kv {
     struct br_kv_disk disk;
     struct br_kv_sync sync;
     struct br_kv_budget budget;
+    uint32_t life; /* a number that no other process of this member has had, as far as can be */
     struct br_told told;
     bool is_started; /* something was written, received or compared: too late to configure or load */
     bool is_loaded;  /* something came from the disk */

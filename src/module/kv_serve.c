@@ -2,7 +2,7 @@
  * Comparing with a peer, the side that answers. It keeps nothing about whoever asks: each question says all that is
  * needed, and what is answered is true at the moment of the answer.
  *
- *     question (id, name)              answer (same id, BR_KV_ANSWER)
+ *     question (id, name)              answer (same id, BR_KV_ANSWER, name, our life)
  *     DIGEST digest                    DIGEST digest                  when both are equal
  *                                      CONTEXT digest context         else
  *     BRANCHES path...                 LEAVES (branch or leaf)...     a branch's children, or its few keys
@@ -29,6 +29,8 @@ void br_kv_begin(struct br_kv *kv, struct br_writer *w, enum br_kv_kind kind, ui
     br_kv_write_head(w, BR_KV_MESSAGE, kind);
     br_kv_write_session(w, &(struct br_kv_session){.id = id, .flags = flags});
     br_kv_write_from(w, br_kv_own_name(kv));
+    if (flags & BR_KV_ANSWER)
+        br_write_u32(w, kv->life);
 }
 
 struct br_kv_digest br_kv_own_digest(const struct br_kv *kv, uint64_t salt)

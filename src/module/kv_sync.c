@@ -8,7 +8,9 @@
  * What makes it sound: their context was told at the beginning. Every key of theirs was then found equal to ours, or
  * merged as they held it, at some later moment; so all that their context covers was merged or replaced here, and the
  * contexts are joined. If anything could not be had (a bound of ours, a write that is not durable there yet, a
- * message that was lost) what came is kept, but the contexts are not joined, and the next comparison goes on.
+ * message that was lost) what came is kept, but the contexts are not joined, and the next comparison goes on. The same
+ * if they crash in between: what they had not written to their disk by then, they do not hold any more, and a context
+ * that they told before may cover it. So answers name the life of who gives them.
  *
  * A key that we hold and they do not show: what their context covers of it is gone, the rest they lack. What they
  * lack is pushed to them; at the end they are told that it is their turn, find equal roots, and join contexts, too.
@@ -588,6 +590,7 @@ void br_kv_sync_answer(struct br_kv *kv, enum br_kv_kind kind, const struct br_k
                        struct br_reader *r)
 {
     struct br_kv_sync *sync = &kv->sync;
+    uint32_t life = session->flags & BR_KV_ANSWER ? br_read_u32(r) : 0;
     if (kind == BR_KV_KEYS && ((session->flags & BR_KV_PUSH) || session->id == 0)) {
         (void)read_keys(kv, r, false, session->id == 0 && !(session->flags & BR_KV_PUSH));
         return;
@@ -595,7 +598,11 @@ void br_kv_sync_answer(struct br_kv *kv, enum br_kv_kind kind, const struct br_k
     if (sync->question == NULL || session->id != sync->id || from != sync->node)
         return; /* old */
     drop_question(kv);
-    if (sync->step == BR_KV_STEP_DIGEST && kind == BR_KV_DIGEST)
+    if (sync->step == BR_KV_STEP_DIGEST)
+        sync->life = life;
+    if (sync->life != life)
+        finish(kv, false, "they began anew meanwhile");
+    else if (sync->step == BR_KV_STEP_DIGEST && kind == BR_KV_DIGEST)
         on_digest(kv, r);
     else if (sync->step == BR_KV_STEP_DIGEST && kind == BR_KV_CONTEXT)
         on_context(kv, r);
