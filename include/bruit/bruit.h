@@ -11,6 +11,7 @@
 #include <bruit/error.h>
 #include <bruit/event.h>
 #include <bruit/keys.h>
+#include <bruit/kv.h>
 #include <bruit/member.h>
 #include <bruit/module.h>
 #include <bruit/owner.h>
