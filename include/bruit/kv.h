@@ -115,19 +115,15 @@ struct bruit_kv_entry {
 BRUIT_API int bruit_kv_get(const struct bruit_engine *engine, struct bruit_bytes key, uint32_t sibling,
                            struct bruit_kv_entry *out);
 
-/* Where a walk stands; zeroed: at the start. */
-struct bruit_kv_cursor {
-    uint64_t at[2];
-};
-
 /*
- * Walks over the winners of all keys that begin with `prefix` (empty: all), in an order that means nothing but is kept:
- * a key that is there from the beginning of the walk to its end is shown exactly once, whatever is written meanwhile
- * and however many inputs lie between. Fills `out` and moves the cursor. Returns false at the end.
- * Cost: the keys it passes over, so all keys for a rare prefix.
+ * Fills `out` with the winner of the first key that begins with `prefix` (empty: any) and is greater than `after`, in the
+ * order of bytes; `after` empty: from the start. Returns false at the end. So `after` is the cursor of a walk: a key
+ * that is there from the beginning of the walk to its end is shown exactly once, whatever is written meanwhile. Within
+ * one input `out->key` itself may be handed in again; across inputs keep a copy.
+ * Cost: the logarithm of the number of keys, and a step for each expired one passed over.
  */
-BRUIT_API bool bruit_kv_list(const struct bruit_engine *engine, struct bruit_bytes prefix,
-                             struct bruit_kv_cursor *cursor, struct bruit_kv_entry *out);
+BRUIT_API bool bruit_kv_list(const struct bruit_engine *engine, struct bruit_bytes prefix, struct bruit_bytes after,
+                             struct bruit_kv_entry *out);
 
 /* ------------------------------------------------------------------ writing */
 

@@ -191,6 +191,9 @@ struct br_kv_path {
     uint64_t prefix;
     uint8_t depth;
 };
+/* Child 0 to 15 of a path whose depth is below 16. Does the hash of a key lie below the path? */
+struct br_kv_path br_kv_path_child(struct br_kv_path path, uint32_t child);
+bool br_kv_path_has(struct br_kv_path path, uint64_t hash);
 void br_kv_read_path(struct br_reader *r, struct br_kv_path *path);
 void br_kv_write_path(struct br_writer *w, struct br_kv_path path);
 

@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "base/table.h"
 #include "codec/kv.h"
+#include "module/kv_item.h"
 
 #define BR_KV_ACTOR_NONE UINT32_MAX
 
@@ -37,6 +38,8 @@ struct br_kv_context {
     struct br_kv_actor *actors; /* slots; owned */
     uint32_t slot_count;        /* ever used: walk 0 .. slot_count - 1, skipping those that are not is_used */
     uint32_t slot_capacity;
+    uint32_t free;   /* the first free slot, linked by their `run_capacity`, or BR_KV_ACTOR_NONE */
+    uint32_t *order; /* the slots in use, by id; owned, slot_capacity of them */
     uint32_t actor_count;
     uint32_t actors_max;
     uint32_t run_count; /* of all actors */
@@ -59,17 +62,18 @@ bool br_kv_context_covers_all(const struct br_kv_context *c, struct br_kv_dot la
 /* The greatest counter covered of an actor, 0 when there is none. */
 uint64_t br_kv_context_last(const struct br_kv_context *c, uint64_t actor);
 
-/* Room for adding this dot: 0, BRUIT_EFULL (a bound), BRUIT_ENOMEM. Covered ones need none. */
-int br_kv_context_reserve(struct br_kv_context *c, struct br_kv_dot dot);
+/* Room for adding all of these dots: BR_KV_ACCEPTED, or why not. Covered ones need none. */
+enum br_kv_refusal br_kv_context_reserve(struct br_kv_context *c, const struct br_kv_dot *dots, uint32_t count);
 
-/* Adds a dot for which room was reserved last; returns the actor's number. A retired actor is in service again. */
+/* Adds a dot for which room was reserved; returns the actor's number. A retired actor is in service again by it. */
 uint32_t br_kv_context_add(struct br_kv_context *c, struct br_kv_dot dot, bruit_time now);
 
 /*
  * Unites: afterwards `c` covers what either covered. Actors that `other` tells as retired are retired in `c` when
- * they have no siblings here, and not made known. `except` (0: nobody) is left as it is. 0, BRUIT_EFULL, BRUIT_ENOMEM.
+ * they have no siblings here, and not made known. `except` (0: nobody) is left as it is. BR_KV_ACCEPTED, or why not.
  */
-int br_kv_context_join(struct br_kv_context *c, const struct br_kv_context *other, uint64_t except, bruit_time now);
+enum br_kv_refusal br_kv_context_join(struct br_kv_context *c, const struct br_kv_context *other, uint64_t except,
+                                      bruit_time now);
 
 /* Equal for equal contexts (retired actors aside); of the names of the actors alone. O(actors + runs). */
 uint64_t br_kv_context_digest(const struct br_kv_context *c);
@@ -82,10 +86,10 @@ uint64_t br_kv_context_gaps(const struct br_kv_context *c);
 size_t br_kv_context_size_max(const struct br_kv_context *c);
 
 /*
- * All of it, actors in ascending order. Without names it is read only where the actors' digest is the same. Encoding
- * needs memory for the order: 0 or BRUIT_ENOMEM (the writer's room is the writer's affair).
+ * All of it with a version in front, actors in ascending order. Without names it can be read only where the digest of
+ * the actors is the same. That it fits is the writer's affair.
  */
-int br_kv_context_encode(const struct br_kv_context *c, struct br_writer *w, bool has_names);
+void br_kv_context_encode(const struct br_kv_context *c, struct br_writer *w, bool has_names);
 
 /*
  * Reads one, to the end of the input, into `c`, which is empty and bounded. `names`: whose actors to take when the
@@ -94,8 +98,10 @@ int br_kv_context_encode(const struct br_kv_context *c, struct br_writer *w, boo
  */
 int br_kv_context_decode(struct br_kv_context *c, struct bruit_bytes input, const struct br_kv_context *names);
 
-/* Retires an actor (false: unknown, or it has siblings), and forgets those retired before `horizon`: how many. */
+/* Retires an actor; false: it is unknown, retired already, or has siblings. */
 bool br_kv_context_retire(struct br_kv_context *c, uint64_t actor, bruit_time now);
+
+/* Forgets the actors that were retired before `horizon`: how many. */
 uint32_t br_kv_context_forget(struct br_kv_context *c, bruit_time horizon);
 
 #endif

@@ -30,10 +30,9 @@
 #include "base/table.h"
 #include "codec/kv.h"
 #include "module/kv_context.h"
+#include "module/kv_item.h"
 #include "module/kv_slots.h"
 #include "module/kv_tree.h"
-
-#define BR_KV_NONE UINT32_MAX
 
 struct br_kv_limits {
     uint32_t keys_max;
@@ -47,49 +46,6 @@ struct br_kv_limits {
 
 /* The defaults: 1,048,576 keys, 64 MiB, 64, 4,096, 65,536, 4,096, 60 s. */
 struct br_kv_limits br_kv_limits_default(void);
-
-/* One sibling as the store holds it. Read only. */
-struct br_kv_sibling {
-    uint32_t actor; /* number in the context */
-    uint32_t key;
-    uint32_t next; /* the next sibling: a weaker one */
-    uint32_t value_size : 17;
-    uint32_t is_delete : 1;
-    uint32_t life : 2; /* enum br_kv_life */
-    uint32_t owner_size : 8;
-    uint64_t counter;
-    uint64_t hlc;
-    bruit_time expires; /* BRUIT_NEVER without a ttl; of tombstones: when they may be collected */
-    uint8_t *data;      /* value, then owner */
-    struct br_kv_pending *pending;
-};
-
-/* A key. Read only; walk its siblings, the winner first, with br_kv_store_first() and br_kv_store_next(). */
-struct br_kv_key {
-    uint64_t hash; /* br_kv_hash() */
-    uint8_t *name;
-    uint32_t left, right;          /* by name (kv_order.h) */
-    uint32_t leaf_prev, leaf_next; /* of one leaf of the hash tree; leaf_next also of free slots */
-    uint32_t first;                /* sibling */
-    uint32_t change_count;         /* in the ring */
-    uint16_t name_size;
-    uint16_t sibling_count;
-    uint16_t live_count; /* siblings that are no tombstones */
-};
-
-/* Why something was refused. Also the index into stats.refused. */
-enum br_kv_refusal {
-    BR_KV_ACCEPTED,
-    BR_KV_NO_MEMORY,
-    BR_KV_KEYS_FULL,
-    BR_KV_BYTES_FULL,
-    BR_KV_SIBLINGS_FULL,
-    BR_KV_ACTORS_FULL,
-    BR_KV_RUNS_FULL,
-    BR_KV_PAST_FULL,  /* more is pending than BR_KV_PAST_MAX */
-    BR_KV_NOT_MINE,   /* a dot of our own actor that we have not given: see is_impersonated */
-    BR_KV_REFUSAL_END
-};
 
 struct br_kv_stats {
     uint64_t refused[BR_KV_REFUSAL_END];

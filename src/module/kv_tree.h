@@ -35,10 +35,4 @@ uint64_t br_kv_sibling_hash(uint64_t key_hash, struct br_kv_dot dot, uint64_t hl
 /* The short hash of a sum, for branches and for the state of one key (br_kv_store_version). */
 uint32_t br_kv_short(uint64_t sum, uint64_t salt);
 
-/* Child 0 to 15 of a path; its depth is below 16. */
-struct br_kv_path br_kv_path_child(struct br_kv_path path, uint32_t child);
-
-/* Does the hash of a key lie below the path? */
-bool br_kv_path_has(struct br_kv_path path, uint64_t hash);
-
 #endif
