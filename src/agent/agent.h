@@ -80,6 +80,7 @@ struct br_agent {
     struct br_handlers *handlers;   /* NULL: there are none, and were none */
     struct br_agent_memory *memory; /* NULL: there is no snapshot */
     struct br_agent_store *store;   /* NULL: no -data-dir */
+    bruit_time wall_told_at;        /* rpc_kv.c: when replicated state last heard what time it is */
     struct br_mdns *mdns;           /* NULL: no -discover */
     struct br_agent_measure *measure;
     int64_t retries;              /* failures of -retry-join so far */

@@ -46,6 +46,13 @@ void br_features_forget(struct br_client *client)
             br_features[i]->forget(client);
 }
 
+void br_features_drained(struct br_client *client)
+{
+    for (size_t i = 0; i < br_feature_count && !client->is_closing; i++)
+        if (br_features[i]->drained != NULL)
+            br_features[i]->drained(client);
+}
+
 struct bruit_engine *br_client_engine(const struct br_client *client)
 {
     const struct br_rpc_backend *backend = &client->rpc->options.backend;

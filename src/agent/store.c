@@ -8,6 +8,8 @@
 
 #include "agent/sqlite.h"
 
+#include <bruit/kv.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,6 +19,7 @@ struct br_agent_store {
     bool
         is_failing; /* the last batch could not be written; between two calls, and the loop's once the driver is gone */
     size_t loaded, unknown; /* records */
+    char refused[BR_LOG_SHOWN_MAX]; /* the key of the one that could not be loaded */
 };
 
 static int write_batch(void *context, const struct bruit_store_op *ops, size_t count);
@@ -57,11 +60,32 @@ static int load_record(void *context, struct bruit_bytes space, struct bruit_byt
                        struct bruit_bytes value)
 {
     struct br_agent_store *store = context;
-    (void)space;
-    (void)key;
-    (void)value;
-    store->unknown++;
-    return 0;
+    if (!br_bytes_equal(space, br_bytes_text("kv"))) {
+        store->unknown++;
+        return 0;
+    }
+    int error = bruit_kv_load(bruit_uv_engine(store->agent->uv), key, value);
+    store->loaded += error == 0;
+    if (error != 0)
+        (void)br_log_shown(key, store->refused);
+    return error;
+}
+
+/* Reading says for itself what is wrong; a module only how. */
+static void say_refused(const struct br_agent_store *store, int error, char why[BR_WHY_MAX])
+{
+    const char *path = br_sqlite_path(store->sqlite);
+    if (error == BRUIT_EFORMAT)
+        (void)snprintf(
+            why, BR_WHY_MAX,
+            "the record \"%.200s\" in %.300s is damaged: put back a copy of the file; or move it away, and "
+            "the other members give back what they have",
+            store->refused, path);
+    else if (error == BRUIT_EFULL)
+        (void)snprintf(why, BR_WHY_MAX,
+                       "%.300s holds more than an agent keeps: it is another one's, or a newer one's", path);
+    else
+        (void)snprintf(why, BR_WHY_MAX, "%.300s: %s", path, bruit_strerror(error));
 }
 
 int br_agent_store_load(struct br_agent *agent, char why[BR_WHY_MAX])
@@ -69,7 +93,10 @@ int br_agent_store_load(struct br_agent *agent, char why[BR_WHY_MAX])
     struct br_agent_store *store = agent->store;
     if (store == NULL)
         return 0;
+    why[0] = 0;
     int error = br_sqlite_read(store->sqlite, load_record, store, why);
+    if (error != 0 && why[0] == 0)
+        say_refused(store, error, why);
     if (error != 0)
         return error;
     br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "loaded %zu records from %s", store->loaded,
