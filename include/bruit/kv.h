@@ -116,7 +116,7 @@ BRUIT_API int bruit_kv_get(const struct bruit_engine *engine, struct bruit_bytes
                            struct bruit_kv_entry *out);
 
 /*
- * Fills `out` with the winner of the first key that begins with `prefix` (empty: any) and is greater than `after`, in the
+ * Fills `out` with the winner of the first key that begins with `prefix` (empty: any) and is greater than `after`, in
  * order of bytes; `after` empty: from the start. Returns false at the end. So `after` is the cursor of a walk: a key
  * that is there from the beginning of the walk to its end is shown exactly once, whatever is written meanwhile. Within
  * one input `out->key` itself may be handed in again; across inputs keep a copy.
@@ -151,7 +151,7 @@ struct bruit_kv_write {
     enum bruit_kv_lifetime lifetime; /* of a put; a delete has none */
     bruit_time ttl;                  /* BRUIT_KV_EXPIRES: 1 ms to 10 years */
     struct bruit_bytes owner;        /* BRUIT_KV_OWNED: the name of a member we know; empty: ourselves */
-    uint32_t ack;           /* how many members must hold it, ourselves included, at most 64; 0 and 1: we alone */
+    uint32_t ack;           /* how many members must hold it, ourselves included; 0 and 1: we alone */
     bruit_time ack_timeout; /* 0: options.ack_timeout */
 };
 
@@ -174,6 +174,7 @@ BRUIT_API int bruit_kv_put(struct bruit_engine *engine, struct bruit_bytes key, 
 BRUIT_API int bruit_kv_delete(struct bruit_engine *engine, struct bruit_bytes key,
                               const struct bruit_kv_write *how, uint32_t *request, bruit_time now);
 #define BRUIT_KV_REQUESTS_MAX 1024
+#define BRUIT_KV_ACK_MAX 64
 
 /*
  * Would this put be taken? Returns 0, or BRUIT_EINVAL, BRUIT_ETOOBIG or BRUIT_EFULL with a sentence in `text` that
@@ -267,7 +268,7 @@ struct bruit_kv_stat {
     uint32_t requests;    /* writes whose DONE is still to come */
 };
 
-/* Returns 0, or BRUIT_ENOENT when the engine has no kv module. Cost: a copy. */
+/* Returns 0, or BRUIT_ENOENT when the engine has no kv module. Cost: a walk over the members, for `peers`. */
 BRUIT_API int bruit_kv_stat(const struct bruit_engine *engine, struct bruit_kv_stat *out);
 
 #ifdef __cplusplus

@@ -434,16 +434,13 @@ static enum br_kv_refusal plan_actor(struct br_kv_context *c, const struct br_kv
     if (!plan->is_wanted)
         return BR_KV_ACCEPTED;
     const struct br_kv_actor *ours = plan->ours == BR_KV_ACTOR_NONE ? &nobody : &c->actors[plan->ours];
-    plan->run_capacity = ours->run_count + theirs->run_count + 2;
-    if (plan->run_capacity > 2 || ours->base < theirs->base) {
+    plan->run_capacity = ours->run_count + theirs->run_count;
+    if (plan->run_capacity > 0) {
         plan->runs = br_alloc_array(c->alloc, plan->run_capacity, sizeof *plan->runs);
         if (plan->runs == NULL)
             return BR_KV_NO_MEMORY;
-        unite(plan, ours, theirs);
-    } else {
-        plan->run_capacity = 0;
-        plan->base = ours->base;
     }
+    unite(plan, ours, theirs);
     return BR_KV_ACCEPTED;
 }
 
@@ -475,8 +472,7 @@ static void carry_out(struct br_kv_context *c, const struct br_kv_actor *theirs,
     if (plan->ours == BR_KV_ACTOR_NONE)
         plan->ours = add_actor(c, theirs->id);
     struct br_kv_actor *ours = &c->actors[plan->ours];
-    if (last_of(ours) == 0 || plan->base > ours->base)
-        ours->changed = now;
+    uint64_t last = last_of(ours);
     c->run_count += plan->run_count - ours->run_count;
     free_runs(c, ours);
     ours->base = plan->base;
@@ -486,7 +482,12 @@ static void carry_out(struct br_kv_context *c, const struct br_kv_actor *theirs,
         ours->run_capacity = plan->run_capacity;
         plan->runs = NULL;
     }
-    if (theirs->is_retired)
+    if (last_of(ours) > last) {
+        ours->changed = now;
+        ours->is_retired = ours->is_retired && theirs->is_retired;
+    }
+    /* Somebody who retired it and then missed that it is back is not believed. */
+    if (theirs->is_retired && last_of(theirs) >= last)
         (void)br_kv_context_retire(c, ours->id, now); /* unless it has siblings here */
 }
 

@@ -48,6 +48,7 @@ struct br_kv_sibling {
 /* A key. Read only; walk its siblings, the winner first, with br_kv_store_first() and br_kv_store_next(). */
 struct br_kv_key {
     uint64_t hash; /* br_kv_hash() */
+    uint64_t sum;  /* the exclusive or of the hashes of its live siblings */
     uint8_t *name;
     uint32_t left, right;          /* by name (kv_order.h) */
     uint32_t leaf_prev, leaf_next; /* of one leaf of the hash tree */

@@ -31,6 +31,7 @@
 #include "codec/kv.h"
 #include "module/kv_context.h"
 #include "module/kv_item.h"
+#include "module/kv_order.h"
 #include "module/kv_slots.h"
 #include "module/kv_tree.h"
 
@@ -41,10 +42,10 @@ struct br_kv_limits {
     uint32_t actors_max;
     uint32_t runs_max;    /* exceptions of the context */
     uint32_t changes_max; /* that a cursor may be behind */
-    bruit_time tombstone_ns;
+    bruit_time tombstone_ns; /* how long a tombstone stays at least that took something away */
 };
 
-/* The defaults: 1,048,576 keys, 64 MiB, 64, 4,096, 65,536, 4,096, 60 s. */
+/* The defaults: 1,048,576 keys, 64 MiB, 64, 4,096, 65,536, 4,096, 30 s. */
 struct br_kv_limits br_kv_limits_default(void);
 
 struct br_kv_stats {
@@ -72,6 +73,7 @@ struct br_kv_store {
     struct br_kv_limits limits;
     struct br_kv_context context;
     struct br_kv_tree tree;
+    struct br_kv_order order;
     struct br_table by_name;
     struct br_kv_slots keys;     /* struct br_kv_key */
     struct br_kv_slots siblings; /* struct br_kv_sibling */
@@ -82,13 +84,12 @@ struct br_kv_store {
     uint64_t actor;              /* ours */
     uint64_t counter;            /* of our last write */
     uint64_t bytes;              /* keys, values and owners held */
-    uint32_t order_root;         /* of the names' order */
     uint32_t live_keys;          /* keys with something to show */
     uint32_t live_siblings;
     uint32_t grave_count;
     uint32_t owned_count; /* siblings that die with a member */
     bool is_impersonated; /* somebody has seen writes of our actor that we have not made: take a new actor */
-    uint64_t secret[2];
+    uint8_t secret[16];
     struct br_kv_stats stats;
 };
 
@@ -168,6 +169,17 @@ uint32_t br_kv_store_below(const struct br_kv_store *s, struct br_kv_path path, 
 
 /* ---- local writes -------------------------------------------------------------------------------------- */
 
+/* What a write or a merge did. */
+struct br_kv_merged {
+    uint32_t added;   /* live siblings that went in */
+    uint32_t removed; /* live siblings that went out */
+    bool is_news;     /* something was learnt (also of a dead write): pass it on, persist the key and the context */
+    bool has_gap;     /* a dot came before others of its actor: compare with somebody soon */
+    bool is_conflict; /* the key now has several live siblings */
+    uint32_t key;     /* its slot, or BR_KV_NONE when it is not (or no longer) here */
+    enum br_kv_refusal refusal;
+};
+
 struct br_kv_put {
     struct bruit_bytes key;
     struct bruit_bytes value;
@@ -184,26 +196,15 @@ struct br_kv_put {
 
 /*
  * Writes. Fills `write` for telling others, `write->past` being in `past` (room for BR_KV_PAST_MAX), the bytes those
- * of the store.
+ * of `put`. *merged says what it did here; merged->key is BR_KV_NONE after a delete that left nothing to remember.
  * A delete that would replace nothing (no sibling here, no dots given) is BRUIT_ENOENT.
  * BRUIT_EINVAL: an empty or too long key, a lifetime without what it needs. BRUIT_ETOOBIG: the value.
- * BRUIT_EFULL, BRUIT_ENOMEM: *refusal says which bound.
+ * BRUIT_EFULL, BRUIT_ENOMEM: merged->refusal says which bound.
  */
 int br_kv_store_put(struct br_kv_store *s, const struct br_kv_put *put, bruit_time now, struct br_kv_write *write,
-                    struct br_kv_past *past, enum br_kv_refusal *refusal);
+                    struct br_kv_past *past, struct br_kv_merged *merged);
 
 /* ---- merging ------------------------------------------------------------------------------------------- */
-
-/* What a merge did. */
-struct br_kv_merged {
-    uint32_t added;   /* live siblings that went in */
-    uint32_t removed; /* live siblings that went out */
-    bool is_news;     /* something was learnt (also of a dead write): pass it on, persist the key and the context */
-    bool has_gap;     /* a dot came before others of its actor: compare with somebody soon */
-    bool is_conflict; /* the key now has several live siblings */
-    uint32_t key;     /* its slot, or BR_KV_NONE when it is not (or no longer) here */
-    enum br_kv_refusal refusal;
-};
 
 /*
  * Merges one write of somebody else. 0 (with nothing new: is_news is false), or, and then nothing changed and the
