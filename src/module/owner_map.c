@@ -11,10 +11,10 @@
  * All members must agree on these for ever, so they are no secret: digits of e. One for each use, so that a name never
  * meets a key or a zone of the same bytes.
  */
-static const uint8_t name_key[16] = "name 2.718281828";
-static const uint8_t tie_key[16] = "tie 2.7182818284";
-static const uint8_t zone_key[16] = "zone 2.718281828";
-static const uint8_t key_key[16] = "key 2.7182818284";
+static const uint8_t name_key[16] = "name 2.71828182";
+static const uint8_t tie_key[16] = "tie 2.718281828";
+static const uint8_t zone_key[16] = "zone 2.71828182";
+static const uint8_t key_key[16] = "key 2.718281828";
 
 /* A member that may become an owner. */
 struct choice {
@@ -29,22 +29,22 @@ struct choices {
     double limit; /* a time above this changes nothing */
 };
 
-static uint32_t count_zones(struct br_owner_map *map);
+static void arrange(struct br_owner_map *map);
 static double draw(uint64_t key, const struct br_owner_entry *entry, double limit);
 static void consider(struct choices *chosen, const struct br_owner_entry *entry, double time, size_t wanted,
-                     uint32_t zones);
+                     const uint32_t *in_rounds);
 
 struct br_owner_entry br_owner_entry(struct bruit_bytes name, bruit_node node, uint32_t weight,
                                      struct bruit_bytes zone)
 {
-    BR_ASSERT(weight > 0);
+    BR_ASSERT(weight > 0 && weight <= BRUIT_OWNER_WEIGHT_MAX);
     return (struct br_owner_entry){
         .id = br_siphash13(name_key, name),
         .tie = br_siphash13(tie_key, name),
         .scale = 1.0 / (double)weight,
         .zone = br_siphash13(zone_key, zone),
         .node = node,
-        .weight = weight,
+        .weight = (uint16_t)weight,
     };
 }
 
@@ -53,7 +53,7 @@ void br_owner_map_finish(struct br_owner_map *map)
     map->total_weight = 0;
     for (uint32_t i = 0; i < map->count; i++)
         map->total_weight += map->entries[i].weight;
-    map->zones = count_zones(map);
+    arrange(map);
 }
 
 size_t br_owner_map_find(const struct br_owner_map *map, struct bruit_bytes key, bruit_node *owners,
@@ -65,7 +65,7 @@ size_t br_owner_map_find(const struct br_owner_map *map, struct bruit_bytes key,
     for (uint32_t i = 0; i < map->count; i++) {
         double time = draw(hash, &map->entries[i], chosen.limit);
         if (time <= chosen.limit)
-            consider(&chosen, &map->entries[i], time, count, map->zones);
+            consider(&chosen, &map->entries[i], time, count, map->in_rounds);
     }
     for (size_t i = 0; i < chosen.count; i++)
         owners[i] = chosen.items[i].entry->node;
@@ -141,20 +141,22 @@ static void sort(struct choices *chosen)
 }
 
 /*
- * Nobody who is later than all that are chosen can get in as soon as every zone has given one in each round before the
- * last: he would be in the last round, or beyond. Until then a zone may be missing, and everybody must be looked at.
+ * As soon as every zone has given all that it can in the rounds before the last, nobody gets in who is later than all
+ * that are chosen of his zone and in the last round: he would be in the last round, too, or beyond. A zone with nobody
+ * in the last two rounds has nobody left, and of the others the last one chosen is in these. Until then a zone may be
+ * missing, and everybody must be looked at.
  */
-static void set_limit(struct choices *chosen, uint32_t zones)
+static void set_limit(struct choices *chosen, const uint32_t *in_rounds)
 {
     uint32_t last = chosen->items[chosen->count - 1].rank;
     size_t before = 0;
     double latest = 0;
     for (size_t i = 0; i < chosen->count; i++) {
         before += chosen->items[i].rank < last;
-        if (chosen->items[i].time > latest)
+        if (chosen->items[i].rank + 1 >= last && chosen->items[i].time > latest)
             latest = chosen->items[i].time;
     }
-    chosen->limit = before == (size_t)zones * (last - 1) ? latest : DBL_MAX;
+    chosen->limit = before == in_rounds[last - 1] ? latest : DBL_MAX;
 }
 
 /*
@@ -162,7 +164,7 @@ static void set_limit(struct choices *chosen, uint32_t zones)
  * be in this one.
  */
 static void consider(struct choices *chosen, const struct br_owner_entry *entry, double time, size_t wanted,
-                     uint32_t zones)
+                     const uint32_t *in_rounds)
 {
     struct choice new = {.time = time, .entry = entry};
     new.rank = rank_of(chosen, &new);
@@ -174,38 +176,74 @@ static void consider(struct choices *chosen, const struct br_owner_entry *entry,
     if (chosen->count < wanted)
         return;
     chosen->count = wanted;
-    set_limit(chosen, zones);
+    set_limit(chosen, in_rounds);
 }
 
-/* ---- zones ---- */
+/* ---- order ---- */
 
-static void sift_down(struct br_owner_entry *entries, uint32_t at, uint32_t count)
+typedef bool (*precedes_fn)(const struct br_owner_entry *a, const struct br_owner_entry *b);
+
+static bool precedes_by_zone(const struct br_owner_entry *a, const struct br_owner_entry *b)
+{
+    return a->zone < b->zone;
+}
+
+static bool precedes_by_round(const struct br_owner_entry *a, const struct br_owner_entry *b)
+{
+    return a->round < b->round;
+}
+
+static void sift_down(struct br_owner_entry *entries, uint32_t at, uint32_t count, precedes_fn precedes)
 {
     struct br_owner_entry moved = entries[at];
     for (uint32_t child; (child = 2 * at + 1) < count; at = child) {
-        if (child + 1 < count && entries[child + 1].zone > entries[child].zone)
+        if (child + 1 < count && precedes(&entries[child], &entries[child + 1]))
             child++;
-        if (entries[child].zone <= moved.zone)
+        if (!precedes(&moved, &entries[child]))
             break;
         entries[at] = entries[child];
     }
     entries[at] = moved;
 }
 
-/* Sorts by zone, in place and without more memory: answers do not depend on the order. */
-static uint32_t count_zones(struct br_owner_map *map)
+static void heap_sort(struct br_owner_entry *entries, uint32_t count, precedes_fn precedes)
 {
-    struct br_owner_entry *entries = map->entries;
-    uint32_t zones = map->count > 0;
-    for (uint32_t i = map->count / 2; i-- > 0;)
-        sift_down(entries, i, map->count);
-    for (uint32_t left = map->count; left-- > 1;) {
+    for (uint32_t i = count / 2; i-- > 0;)
+        sift_down(entries, i, count, precedes);
+    for (uint32_t left = count; left-- > 1;) {
         struct br_owner_entry last = entries[left];
         entries[left] = entries[0];
         entries[0] = last;
-        sift_down(entries, 0, left);
+        sift_down(entries, 0, left, precedes);
     }
-    for (uint32_t i = 1; i < map->count; i++)
-        zones += entries[i].zone != entries[i - 1].zone;
+}
+
+/* Says of each how many of its zone stand before it; they are in the order of zones. Returns the number of zones. */
+static uint32_t number(struct br_owner_entry *entries, uint32_t count)
+{
+    uint32_t zones = 0, round = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        bool is_first = i == 0 || entries[i].zone != entries[i - 1].zone;
+        round = is_first ? 0 : round + (round < BRUIT_OWNERS_MAX);
+        entries[i].round = (uint16_t)round;
+        zones += is_first;
+    }
     return zones;
+}
+
+/*
+ * One of each zone first, then a second of each, and so on: every round is complete as soon as it can be, and from then
+ * on set_limit() has a limit. In the order of zones three owners among 10,000 members took six times as long.
+ */
+static void arrange(struct br_owner_map *map)
+{
+    heap_sort(map->entries, map->count, precedes_by_zone);
+    if (number(map->entries, map->count) > 1) /* else they are in order */
+        heap_sort(map->entries, map->count, precedes_by_round);
+    uint32_t at = 0;
+    for (uint32_t round = 0; round <= BRUIT_OWNERS_MAX; round++) {
+        while (at < map->count && map->entries[at].round < round)
+            at++;
+        map->in_rounds[round] = at;
+    }
 }

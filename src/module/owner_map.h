@@ -24,22 +24,25 @@ struct br_owner_entry {
     double scale; /* 1 / weight */
     uint64_t zone; /* hash of its name */
     bruit_node node;
-    uint32_t weight;
+    uint16_t weight;
+    uint16_t round; /* how many of its zone stand before it; BRUIT_OWNERS_MAX for all that are more */
 };
 
-/* The members that own something, in any order: answers do not depend on it. */
+_Static_assert(BRUIT_OWNER_WEIGHT_MAX <= UINT16_MAX, "a weight has 16 bits");
+
+/* The members that own something. Answers do not depend on their order, their cost does. */
 struct br_owner_map {
     struct br_owner_entry *entries; /* the caller's memory */
     uint32_t count;
-    uint32_t zones;        /* different ones */
-    uint64_t total_weight; /* of all */
+    uint32_t in_rounds[BRUIT_OWNERS_MAX + 1]; /* [r]: how many a zone's first r members are, of all zones together */
+    uint64_t total_weight;                    /* of all */
 };
 
-/* `weight` > 0. */
+/* 0 < weight <= BRUIT_OWNER_WEIGHT_MAX. */
 struct br_owner_entry br_owner_entry(struct bruit_bytes name, bruit_node node, uint32_t weight,
                                      struct bruit_bytes zone);
 
-/* After `entries` and `count` were set: the sums, of which the number of zones costs a sort. */
+/* After `entries` and `count` were set: counts, and brings the entries into an order. Cost: two sorts in place. */
 void br_owner_map_finish(struct br_owner_map *map);
 
 /* The owners of a key: see bruit_owner_find(). Returns how many. */

@@ -229,11 +229,15 @@ static void test_who_leaves_owns_nothing_any_more(void **state)
 {
     (void)state;
     struct world *w = owner_cluster(6, 4);
-    uint32_t now[KEYS];
+    uint32_t before[KEYS], now[KEYS];
+    snapshot(w, 1, before);
+    assert_true(keys_of(before, 2) > 0);
     world_leave(w, 2, S);
     assert_true(world_wait_state(w, 1, 2, BRUIT_LEFT, 10 * S));
     snapshot(w, 1, now);
     assert_int_equal(keys_of(now, 2), 0);
+    for (uint32_t key = 0; key < KEYS; key++)
+        assert_true(now[key] == before[key] || before[key] == 2);
     world_free(w);
 }
 

@@ -322,6 +322,7 @@ static void test_answers_do_not_depend_on_the_order_of_members(void **state)
         zone[0] = (char)('a' + i % 4);
         a.entries[a.map.count++] = entry(i, 1 + i % 7, zone);
     }
+    br_owner_map_finish(&a.map);
     for (uint32_t round = 0; round < 20; round++) {
         b = a;
         b.map.entries = b.entries;
@@ -331,8 +332,6 @@ static void test_answers_do_not_depend_on_the_order_of_members(void **state)
             b.entries[i] = b.entries[j];
             b.entries[j] = moved;
         }
-        b.map.zones = 4; /* what br_owner_map_finish() would count; it would sort as well */
-        a.map.zones = 4;
         for (uint32_t key = 0; key < 200; key++) {
             assert_int_equal(find(&a, key, one, 5), 5);
             assert_int_equal(find(&b, key, other, 5), 5);
@@ -345,9 +344,10 @@ static void test_answers_do_not_depend_on_the_order_of_members(void **state)
 static void test_equal_hashes_are_told_apart(void **state)
 {
     struct br_owner_entry entries[2] = {entry(0, 1, ""), entry(1, 1, "")}, swapped[2];
-    struct br_owner_map map = {.entries = entries, .count = 2, .zones = 1};
+    struct br_owner_map map = {.entries = entries, .count = 2};
     bruit_node one[2], other[2];
     (void)state;
+    br_owner_map_finish(&map);
     entries[1].id = entries[0].id;
     memcpy(swapped, (struct br_owner_entry[2]){entries[1], entries[0]}, sizeof swapped);
     assert_int_equal(br_owner_map_find(&map, br_bytes_text("k"), one, 2), 2);
@@ -366,10 +366,10 @@ static void test_placement_never_changes(void **state)
         const char *key;
         bruit_node owners[4];
     } rows[] = {
-        {"", {8, 4, 6, 1}},
-        {"a", {8, 3, 1, 9}},
-        {"key-1", {3, 7, 8, 6}},
-        {"a longer key, of 32 bytes or more", {7, 3, 8, 6}},
+        {"", {4, 8, 9, 7}},
+        {"a", {2, 3, 7, 9}},
+        {"key-1", {9, 4, 5, 6}},
+        {"a longer key, of 32 bytes or more", {3, 4, 2, 1}},
     };
     static struct cluster c;
     bruit_node owners[4];
@@ -394,7 +394,7 @@ static void test_nobody_owns_anything_in_an_empty_cluster(void **state)
     (void)state;
     begin(&c);
     br_owner_map_finish(&c.map);
-    assert_int_equal(c.map.zones, 0);
+    assert_int_equal(c.map.in_rounds[1], 0);
     assert_int_equal(find(&c, 1, &owner, 1), 0);
     assert_int_equal(owner, 99);
 }
