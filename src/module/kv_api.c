@@ -249,7 +249,11 @@ int br_kv_put_local(struct br_kv *kv, const struct br_kv_put *put, uint32_t requ
     br_kv_item_fill(item, &write);
     br_kv_disk_key(kv, put->key, &before);
     br_kv_life_added(kv, put->key);
-    br_kv_disk_wait(kv, &(struct br_kv_wait){.item = item, .dot = write.dot, .request = request});
+    br_kv_disk_wait(kv, &(struct br_kv_wait){.item = item,
+                                             .dot = write.dot,
+                                             .request = request,
+                                             .is_delete = put->is_delete,
+                                             .hash = br_kv_hash(put->key)});
     br_kv_changed(kv);
     return 0;
 }

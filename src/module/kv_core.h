@@ -52,6 +52,8 @@ struct br_kv_wait {
     struct br_buf *item; /* of a write of ours: it is told then */
     struct br_kv_dot dot;
     uint32_t request; /* 0: none */
+    bool is_delete;
+    uint64_t hash;    /* of the key */
     bool is_promise;  /* to acknowledge somebody's write: `ack`, `to` */
     uint64_t ack;
     struct bruit_addr to;
@@ -71,6 +73,7 @@ struct br_kv_disk {
     size_t mark_bytes; /* how much of `bytes` lies up to it */
     uint32_t deltas;   /* records "d" since the last "c" */
     struct br_ring waits; /* struct br_kv_wait, by token */
+    uint32_t deletes;     /* of ours among them */
 };
 
 /* ---- requests ---- */
@@ -145,6 +148,7 @@ struct br_kv_sync {
     bruit_node next; /* with whom, or 0: anybody */
     bool next_is_turn;
     enum bruit_kv_sync state;
+    uint32_t failures; /* comparisons that were not complete, one after the other */
     bruit_time equal_at;
     uint64_t count;
 };
@@ -263,6 +267,8 @@ void br_kv_disk_context(struct br_kv *kv);
 void br_kv_disk_actor(struct br_kv *kv);
 /* Something is to happen once all that was handed over so far is durable; at once when it is. Takes wait->item. */
 void br_kv_disk_wait(struct br_kv *kv, const struct br_kv_wait *wait);
+/* Is some key below the path deleted by us, but not durably yet? Rather yes than no. */
+bool br_kv_disk_hides(const struct br_kv *kv, struct br_kv_path path);
 void br_kv_disk_stored(struct br_kv *kv, uint64_t token, int status);
 bruit_time br_kv_disk_deadline(const struct br_kv *kv);
 void br_kv_disk_tick(struct br_kv *kv);
@@ -306,8 +312,8 @@ enum {
     BR_KV_PUSH = 8,   /* nobody asked, but you lack it */
 };
 
-/* What stands in front of an item of BR_KV_LEAVES. */
-enum { BR_KV_IS_BRANCH, BR_KV_IS_LEAF };
+/* What stands in front of an item of BR_KV_LEAVES. Half a leaf: keys that it does not show may still be there. */
+enum { BR_KV_IS_BRANCH, BR_KV_IS_LEAF, BR_KV_IS_HALF_LEAF };
 
 /* Questions ask for so many paths and keys at most. */
 #define BR_KV_PATHS_MAX 128

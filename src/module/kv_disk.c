@@ -23,6 +23,8 @@
 /* What other writes may add before we notice that the disk is behind. */
 #define QUEUE_MARGIN 2097152
 #define MS BRUIT_MILLISECOND
+/* More writes that wait than this are not looked at one by one for each path that somebody asks for. */
+#define LOOKED_AT_MAX 256
 
 void br_kv_disk_init(struct br_kv *kv)
 {
@@ -180,7 +182,8 @@ static void store_key(struct br_kv *kv, struct bruit_bytes key, uint32_t slot)
     uint8_t name[1 + BR_KV_KEY_MAX] = {'k'};
     memcpy(name + 1, key.data, key.size);
     struct bruit_bytes under = br_bytes(name, 1 + key.size);
-    if (slot == BR_KV_NONE) {
+    /* A key without siblings is held as long as a change of it can be asked for. */
+    if (slot == BR_KV_NONE || br_kv_store_key(&kv->store, slot)->sibling_count == 0) {
         store(kv, under, br_bytes(NULL, 0));
         return;
     }
@@ -235,11 +238,34 @@ void br_kv_disk_wait(struct br_kv *kv, const struct br_kv_wait *wait)
     struct br_kv_wait *place = br_ring_push(&disk->waits);
     if (place != NULL) {
         *place = mine;
+        disk->deletes += mine.is_delete;
         return;
     }
     disk->is_broken = true; /* no memory even to remember it: it will be told when the next write is */
     br_kv_request_durable(kv, mine.request, mine.dot, NULL, BRUIT_ENOMEM);
     forget_wait(kv, &mine);
+}
+
+static struct br_kv_wait pop_wait(struct br_kv_disk *disk)
+{
+    struct br_kv_wait wait = *(struct br_kv_wait *)br_ring_front(&disk->waits);
+    (void)br_ring_pop(&disk->waits);
+    disk->deletes -= wait.is_delete;
+    return wait;
+}
+
+bool br_kv_disk_hides(const struct br_kv *kv, struct br_kv_path path)
+{
+    const struct br_kv_disk *disk = &kv->disk;
+    uint32_t count = br_ring_count(&disk->waits);
+    if (disk->deletes == 0 || count > LOOKED_AT_MAX)
+        return disk->deletes > 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct br_kv_wait *wait = br_ring_at(&disk->waits, i);
+        if (wait->is_delete && br_kv_path_has(path, wait->hash))
+            return true;
+    }
+    return false;
 }
 
 static void settle(struct br_kv *kv, uint64_t token)
@@ -252,8 +278,7 @@ static void settle(struct br_kv *kv, uint64_t token)
         disk->mark_bytes = disk->bytes;
     }
     for (struct br_kv_wait *front; (front = br_ring_front(&disk->waits)) != NULL && front->token <= disk->stored;) {
-        struct br_kv_wait wait = *front;
-        (void)br_ring_pop(&disk->waits);
+        struct br_kv_wait wait = pop_wait(disk);
         come_true(kv, &wait, 0);
     }
 }
@@ -304,9 +329,8 @@ static void give_up(struct br_kv *kv, int error)
     disk->is_broken = false;
     disk->is_failed = true;
     br_kv_store_be(&kv->store, br_kv_draw_actor(kv), 0);
-    for (struct br_kv_wait *front; (front = br_ring_front(&disk->waits)) != NULL;) {
-        struct br_kv_wait wait = *front;
-        (void)br_ring_pop(&disk->waits);
+    while (br_ring_front(&disk->waits) != NULL) {
+        struct br_kv_wait wait = pop_wait(disk);
         if (wait.is_promise || write_anew(kv, &wait)) {
             come_true(kv, &wait, error);
             continue;

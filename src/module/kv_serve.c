@@ -10,8 +10,9 @@
  *
  * Answers cost bytes, of which there are sync_budget a second; questions beyond it wait, a bounded number of them.
  *
- * What is not durable yet is not shown (kv_core.h): our context is told as of our last durable write, and a key with
- * a later one is left out of KEYS. A path that shows such a key's hash betrays nothing by it.
+ * What is not durable yet is not shown (kv_core.h): our context is told as of our last durable write, a key with a
+ * later one is left out of KEYS, and where one was deleted a leaf says that it does not tell all. A path that shows
+ * such a key's hash betrays nothing by it.
  */
 #include "base/bytes.h"
 #include "base/check.h"
@@ -86,7 +87,7 @@ static void write_leaf(const struct br_kv *kv, struct br_writer *w, struct br_kv
 {
     uint32_t keys[LEAF_KEYS];
     uint32_t count = br_kv_store_below(&kv->store, path, keys, LEAF_KEYS);
-    br_write_u8(w, BR_KV_IS_LEAF);
+    br_write_u8(w, br_kv_disk_hides(kv, path) ? BR_KV_IS_HALF_LEAF : BR_KV_IS_LEAF);
     br_kv_write_leaf_head(w, &(struct br_kv_leaf_head){.path = path, .key_count = count});
     for (uint32_t i = 0; i < count; i++) {
         const struct br_kv_key *key = br_kv_store_key(&kv->store, keys[i]);

@@ -381,8 +381,12 @@ static void on_branch(struct br_kv *kv, const struct br_kv_branch *branch)
 }
 
 /* A key that they do not show: what their context covers of it was removed there, the rest they lack. */
-static void on_missing(struct br_kv *kv, uint32_t key)
+static void on_missing(struct br_kv *kv, uint32_t key, bool is_half)
 {
+    if (is_half) {
+        kv->sync.is_incomplete = true;
+        return;
+    }
     const struct br_kv_store *s = &kv->store;
     struct br_kv_dot gone[BR_KV_SIBLINGS_MAX];
     uint8_t name[BR_KV_KEY_MAX];
@@ -399,7 +403,8 @@ static void on_missing(struct br_kv *kv, uint32_t key)
 }
 
 /* Both lists ascend by hash. What is equal in both needs nothing. */
-static void on_leaves(struct br_kv *kv, struct br_kv_path path, const struct br_kv_leaf *leaves, uint32_t count)
+static void on_leaves(struct br_kv *kv, struct br_kv_path path, const struct br_kv_leaf *leaves, uint32_t count,
+                      bool is_half)
 {
     const struct br_kv_store *s = &kv->store;
     uint32_t keys[BR_KV_LEAVES_MAX];
@@ -410,7 +415,7 @@ static void on_leaves(struct br_kv *kv, struct br_kv_path path, const struct br_
     }
     for (uint32_t i = 0; i < count; i++) {
         for (; at < ours && br_kv_store_key(s, keys[at])->hash < leaves[i].hash; at++)
-            on_missing(kv, keys[at]);
+            on_missing(kv, keys[at], is_half);
         bool is_alone = (i == 0 || leaves[i - 1].hash != leaves[i].hash) &&
                         (i + 1 == count || leaves[i + 1].hash != leaves[i].hash);
         bool is_known = at < ours && br_kv_store_key(s, keys[at])->hash == leaves[i].hash;
@@ -421,10 +426,10 @@ static void on_leaves(struct br_kv *kv, struct br_kv_path path, const struct br_
     }
     for (; at < ours; at++)
         if (count == 0 || br_kv_store_key(s, keys[at])->hash != leaves[count - 1].hash)
-            on_missing(kv, keys[at]);
+            on_missing(kv, keys[at], is_half);
 }
 
-static bool read_leaves(struct br_kv *kv, struct br_reader *r)
+static bool read_leaves(struct br_kv *kv, struct br_reader *r, bool is_half)
 {
     struct br_kv_leaf leaves[BR_KV_LEAVES_MAX];
     struct br_kv_leaf_head head;
@@ -436,7 +441,7 @@ static bool read_leaves(struct br_kv *kv, struct br_reader *r)
     }
     if (r->failed || !take_asked(kv, head.path))
         return false;
-    on_leaves(kv, head.path, leaves, head.key_count);
+    on_leaves(kv, head.path, leaves, head.key_count, is_half);
     return true;
 }
 
@@ -450,11 +455,20 @@ static bool read_branch(struct br_kv *kv, struct br_reader *r)
     return true;
 }
 
+static bool read_path(struct br_kv *kv, struct br_reader *r)
+{
+    switch (br_read_u8(r)) {
+    case BR_KV_IS_BRANCH: return read_branch(kv, r);
+    case BR_KV_IS_LEAF: return read_leaves(kv, r, false);
+    case BR_KV_IS_HALF_LEAF: return read_leaves(kv, r, true);
+    default: return false;
+    }
+}
+
 static void on_paths(struct br_kv *kv, struct br_reader *r)
 {
     while (br_reader_left(r) > 0) {
-        uint8_t tag = br_read_u8(r);
-        if (tag == BR_KV_IS_LEAF ? !read_leaves(kv, r) : tag != BR_KV_IS_BRANCH || !read_branch(kv, r)) {
+        if (!read_path(kv, r)) {
             br_host_drop(kv->host, BRUIT_DROP_MALFORMED);
             finish(kv, false, "an answer that cannot be read");
             return;
@@ -671,6 +685,15 @@ static void join(struct br_kv *kv)
         br_kv_disk_context(kv);
 }
 
+/* Soon at first, since most of what is in the way goes by; but a store that is full must not cost bytes for ever. */
+static bruit_time patience(struct br_kv *kv)
+{
+    bruit_time delay = AGAIN << (kv->sync.failures < 8 ? kv->sync.failures - 1 : 7);
+    bruit_time most = br_time_mul(kv->options.sync_interval, 6);
+    delay = br_time_min(delay, most);
+    return delay + bruit_host_random_below(kv->host, delay + 1);
+}
+
 static void finish(struct br_kv *kv, bool is_complete, const char *outcome)
 {
     struct br_kv_sync *sync = &kv->sync;
@@ -686,11 +709,10 @@ static void finish(struct br_kv *kv, bool is_complete, const char *outcome)
         sync->count++;
     }
     sync->state = is_complete ? BRUIT_KV_EQUAL : BRUIT_KV_BEHIND;
+    sync->failures = is_complete ? 0 : sync->failures + 1;
     release(kv);
-    if (is_complete)
-        plan(kv, kv->options.sync_interval == 0 ? BRUIT_NEVER : usual(kv));
-    else
-        br_kv_sync_soon(kv, 0, AGAIN);
+    if (kv->options.sync_interval != 0)
+        plan(kv, is_complete ? usual(kv) : patience(kv));
 }
 
 /* ------------------------------------------------------------------ time */

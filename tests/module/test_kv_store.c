@@ -26,8 +26,9 @@
 #define KEYS_MAX 5
 #define EVENTS_MAX 256
 #define WORDS (EVENTS_MAX / 64)
-#define MESSAGES_MAX 64
+#define MESSAGES_MAX EVENTS_MAX
 #define SYNCS_MAX 4
+#define UNDER_WAY_MAX 64 /* messages, unless none may be lost */
 #define BYTES_MAX 4096
 
 /* ---- the oracle ---------------------------------------------------------------------------------------- */
@@ -88,6 +89,7 @@ struct world {
     struct sync syncs[SYNCS_MAX];
     bruit_time now;
     uint64_t hlc;
+    bool is_lossless; /* every message is kept for the end */
     bool is_failing; /* every call is first tried with each of its allocations refused */
     struct br_kv_limits limits;
 };
@@ -314,7 +316,8 @@ static int do_put(struct world *w, struct br_kv_store *s, void *context)
 
 static void send(struct world *w, const struct br_kv_write *write)
 {
-    uint32_t at = w->message_count < MESSAGES_MAX ? w->message_count++ : draw(w, MESSAGES_MAX);
+    uint32_t max = w->is_lossless ? MESSAGES_MAX : UNDER_WAY_MAX;
+    uint32_t at = w->message_count < max ? w->message_count++ : draw(w, max);
     struct br_writer writer;
     br_writer_init(&writer, w->messages[at].bytes, BYTES_MAX);
     br_kv_write_item(&writer, write, true);
@@ -420,12 +423,8 @@ static int do_merge(struct world *w, struct br_kv_store *s, void *context)
     return br_kv_store_merge(s, &c->write, w->now, &c->merged);
 }
 
-static void deliver_something(struct world *w)
+static void deliver(struct world *w, struct br_kv_store *s, uint32_t at)
 {
-    if (w->message_count == 0)
-        return;
-    uint32_t at = draw(w, w->message_count);
-    struct br_kv_store *s = &w->stores[draw(w, w->store_count)];
     struct br_reader reader;
     br_reader_init(&reader, br_bytes(w->messages[at].bytes, w->messages[at].size));
     struct merge_call c;
@@ -440,7 +439,15 @@ static void deliver_something(struct world *w)
     } else {
         assert_int_equal(status, BRUIT_EFULL);
     }
-    if (draw(w, 3) == 0)
+}
+
+static void deliver_something(struct world *w)
+{
+    if (w->message_count == 0)
+        return;
+    uint32_t at = draw(w, w->message_count);
+    deliver(w, &w->stores[draw(w, w->store_count)], at);
+    if (draw(w, 3) == 0 && !w->is_lossless)
         w->messages[at] = w->messages[--w->message_count];
 }
 
@@ -468,6 +475,8 @@ static bool merge_key(struct world *w, struct br_kv_store *to, const struct br_k
         dots[dot_count++] = br_kv_store_dot(to, at);
     struct br_kv_key_head head = {.key = key_of(key), .gone = gone};
     head.gone_count = br_kv_store_gone(from, there, dots, dot_count, gone);
+    if (context != NULL)
+        head.gone_count = 0; /* the context alone says it */
     bool tells_tombstones = draw(w, 2) == 0;
     static uint8_t bytes[1 << 16];
     static struct br_kv_past pasts[BR_KV_SIBLINGS_MAX][BR_KV_PAST_MAX];
@@ -768,10 +777,476 @@ static void test_refused_memory_changes_nothing(void **state)
         run(&world, seed + i, 200, true);
 }
 
+/*
+ * Without a single comparison: when every write has reached everybody, in whatever order and however often, all is
+ * well. So what is said to be replaced must be remembered until it comes, whatever becomes of the write that said so.
+ */
+static void test_messages_alone_suffice(void **state)
+{
+    (void)state;
+    uint64_t seed = test_seed();
+    for (uint64_t i = 0; i < 1000; i++) {
+        struct world *w = &world;
+        last_seed = seed + i;
+        start(w, seed + i, 2 + (uint32_t)i % (STORES_MAX - 1), 1 + (uint32_t)i % 3);
+        w->is_lossless = true;
+        for (uint32_t n = 0; n < 200; n++) {
+            uint32_t dice = draw(w, 100);
+            w->now += draw(w, 20) * BRUIT_SECOND;
+            if (dice < 25)
+                write_something(w, false);
+            else if (dice < 95)
+                deliver_something(w);
+            else if (dice < 98)
+                (void)br_kv_store_collect(&w->stores[draw(w, w->store_count)], w->now, 1 + draw(w, 5));
+            else
+                restart(w, draw(w, w->store_count));
+            check_exactness(w);
+        }
+        uint32_t order[MESSAGES_MAX];
+        for (uint32_t s = 0; s < w->store_count; s++) {
+            for (uint32_t n = 0; n < w->message_count; n++)
+                order[n] = n;
+            br_rng_shuffle(&w->rng, order, w->message_count);
+            for (uint32_t n = 0; n < w->message_count; n++)
+                deliver(w, &w->stores[s], order[n]);
+        }
+        check_outcome(w);
+        check_books(w);
+        check_afterlife(w);
+        finish(w);
+    }
+}
+
+/* ---- one thing at a time ------------------------------------------------------------------------------- */
+
+static struct br_kv_write put(struct world *w, uint32_t store, const char *key, const char *value, bool is_delete,
+                              struct br_kv_past *past)
+{
+    struct br_kv_put put = {.key = br_bytes_string(key),
+                            .value = br_bytes_string(value),
+                            .is_delete = is_delete,
+                            .hlc = ++w->hlc,
+                            .replaces_all = true};
+    struct br_kv_write write;
+    struct br_kv_merged merged;
+    assert_int_equal(br_kv_store_put(&w->stores[store], &put, w->now, &write, past, &merged), 0);
+    return write;
+}
+
+static struct br_kv_merged merge(struct world *w, uint32_t store, const struct br_kv_write *write, int expected)
+{
+    struct br_kv_merged merged;
+    assert_int_equal(br_kv_store_merge(&w->stores[store], write, w->now, &merged), expected);
+    return merged;
+}
+
+static uint32_t live_count(struct world *w, uint32_t store, const char *key)
+{
+    uint32_t at = br_kv_store_find(&w->stores[store], br_bytes_string(key));
+    return at == BR_KV_NONE ? 0 : br_kv_store_key(&w->stores[store], at)->live_count;
+}
+
+/* The second of three writes is lost; the third says enough to take the first one away, and the gap shows. */
+static void test_a_prefix_stands_in_for_what_was_lost(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    struct br_kv_past p1[BR_KV_PAST_MAX], p2[BR_KV_PAST_MAX], p3[BR_KV_PAST_MAX];
+    start(w, 1, 2, 1);
+    struct br_kv_write first = put(w, 0, "a", "1", false, p1);
+    struct br_kv_write second = put(w, 0, "a", "2", false, p2);
+    struct br_kv_write third = put(w, 0, "a", "3", false, p3);
+    assert_false(merge(w, 1, &first, 0).has_gap);
+    struct br_kv_merged merged = merge(w, 1, &third, 0);
+    assert_true(merged.has_gap);
+    assert_int_equal(merged.added, 1);
+    assert_int_equal(merged.removed, 1);
+    assert_int_equal(live_count(w, 1, "a"), 1);
+    assert_int_equal(br_kv_context_gaps(&w->stores[1].context), 1);
+    merged = merge(w, 1, &second, 0);
+    assert_int_equal(merged.added, 0);
+    assert_true(merged.is_news);
+    assert_int_equal(w->stores[1].stats.dead, 1);
+    assert_int_equal(br_kv_context_gaps(&w->stores[1].context), 0);
+    assert_int_equal(br_kv_store_root(&w->stores[1]), br_kv_store_root(&w->stores[0]));
+    finish(w);
+}
+
+/* A comparison takes away the one sibling that knew of a write still to come: what it knew stays. */
+static void test_what_is_pending_outlives_its_sibling(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    struct br_kv_past p1[BR_KV_PAST_MAX], p2[BR_KV_PAST_MAX];
+    start(w, 1, 2, 1);
+    struct br_kv_write first = put(w, 0, "a", "1", false, p1);
+    struct br_kv_write second = put(w, 0, "a", "2", false, p2);
+    (void)merge(w, 1, &second, 0);
+    struct br_kv_state none = {.key = br_bytes_text("a"), .gone = &second.dot, .gone_count = 1};
+    struct br_kv_merged merged;
+    assert_int_equal(br_kv_store_merge_key(&w->stores[1], &none, w->now, &merged), 0);
+    assert_int_equal(merged.removed, 1);
+    assert_int_equal(live_count(w, 1, "a"), 0);
+    assert_int_equal(w->stores[1].grave_count, 1);
+    w->now += 10 * w->limits.tombstone_ns;
+    assert_int_equal(br_kv_store_collect(&w->stores[1], w->now, 10), 0);
+    (void)merge(w, 1, &first, 0);
+    assert_int_equal(live_count(w, 1, "a"), 0);
+    w->now += 10 * w->limits.tombstone_ns;
+    assert_int_equal(br_kv_store_collect(&w->stores[1], w->now, 10), 1);
+    finish(w);
+}
+
+static void test_two_writers_make_siblings_and_a_third_resolves_them(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    struct br_kv_past p0[BR_KV_PAST_MAX], p1[BR_KV_PAST_MAX], p2[BR_KV_PAST_MAX];
+    start(w, 1, 2, 1);
+    struct br_kv_write ours = put(w, 0, "a", "ours", false, p0);
+    struct br_kv_write theirs = put(w, 1, "a", "theirs", false, p1);
+    assert_true(merge(w, 0, &theirs, 0).is_conflict);
+    assert_true(merge(w, 1, &ours, 0).is_conflict);
+    uint32_t key0 = br_kv_store_find(&w->stores[0], br_bytes_text("a"));
+    uint32_t key1 = br_kv_store_find(&w->stores[1], br_bytes_text("a"));
+    assert_int_equal(br_kv_store_version(&w->stores[0], key0), br_kv_store_version(&w->stores[1], key1));
+    uint32_t winner = br_kv_store_first(&w->stores[0], key0);
+    assert_true(br_bytes_equal(br_kv_store_value(&w->stores[0], winner), br_bytes_text("theirs")));
+    struct br_kv_write both = put(w, 0, "a", "both", false, p2);
+    assert_int_equal(both.past_count, 2);
+    assert_false(merge(w, 1, &both, 0).is_conflict);
+    assert_int_equal(live_count(w, 1, "a"), 1);
+    finish(w);
+}
+
+/* Every bound: what does not fit is refused by name, counted, and not covered; a delete always fits. */
+static void test_bounds_refuse_and_do_not_cover(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    struct br_kv_past past[BR_KV_PAST_MAX];
+    start(w, 1, 2, 1);
+    struct br_kv_store *s = &w->stores[1];
+    s->limits.keys_max = 2;
+    s->limits.bytes_max = 10;
+    s->limits.siblings_max = 2;
+    struct br_kv_write write = {.key = br_bytes_text("k"), .value = br_bytes_text("123456789"), .dot = {5, 1}};
+    (void)merge(w, 1, &write, 0);
+    write.dot.counter = 2;
+    assert_int_equal(merge(w, 1, &write, BRUIT_EFULL).refusal, BR_KV_BYTES_FULL);
+    assert_false(br_kv_context_covers(&s->context, write.dot));
+    write.value = br_bytes_text("");
+    (void)merge(w, 1, &write, 0);
+    write.dot.counter = 3;
+    assert_int_equal(merge(w, 1, &write, BRUIT_EFULL).refusal, BR_KV_SIBLINGS_FULL);
+    s->limits.bytes_max = 100;
+    write.key = br_bytes_text("l");
+    (void)merge(w, 1, &write, 0);
+    write.key = br_bytes_text("m");
+    write.dot.counter = 4;
+    assert_int_equal(merge(w, 1, &write, BRUIT_EFULL).refusal, BR_KV_KEYS_FULL);
+    s->context.runs_max = 0;
+    s->limits.keys_max = 3;
+    write.dot.counter = 6;
+    assert_int_equal(merge(w, 1, &write, BRUIT_EFULL).refusal, BR_KV_RUNS_FULL);
+    s->context.actors_max = 1;
+    write.dot.actor = 6;
+    assert_int_equal(merge(w, 1, &write, BRUIT_EFULL).refusal, BR_KV_ACTORS_FULL);
+    assert_int_equal(br_kv_context_find(&s->context, 6), BR_KV_ACTOR_NONE);
+    s->context.actors_max = 2;
+    for (uint32_t i = BR_KV_KEYS_FULL; i <= BR_KV_RUNS_FULL; i++)
+        assert_int_equal(s->stats.refused[i], 1);
+    s->limits.bytes_max = 0;
+    (void)put(w, 1, "k", "", true, past);
+    assert_int_equal(live_count(w, 1, "k"), 0);
+    static const uint8_t zeros[BR_KV_VALUE_MAX + 1];
+    struct br_kv_put large = {.key = br_bytes_text("k"), .value = br_bytes(zeros, sizeof zeros)};
+    struct br_kv_merged merged;
+    assert_int_equal(br_kv_store_put(s, &large, 0, &write, past, &merged), BRUIT_ETOOBIG);
+    finish(w);
+}
+
+/* Somebody uses our name: we notice, do not believe it, and go on under another. */
+static void test_a_write_of_ours_that_we_never_made(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    struct br_kv_past past[BR_KV_PAST_MAX];
+    start(w, 1, 2, 1);
+    struct br_kv_store *s = &w->stores[0];
+    struct br_kv_write write = {.key = br_bytes_text("a"), .dot = {s->actor, UINT64_C(1) << 62}};
+    assert_int_equal(merge(w, 0, &write, BRUIT_EINVAL).refusal, BR_KV_NOT_MINE);
+    assert_true(s->is_impersonated);
+    br_kv_store_be(s, 77, 0);
+    assert_false(s->is_impersonated);
+    assert_int_equal(put(w, 0, "a", "x", false, past).dot.actor, 77);
+    struct br_kv_context forged;
+    br_kv_context_init(&forged, &w->alloc, 4, 4, 1);
+    struct br_kv_dot dot = {77, 1};
+    for (; dot.counter <= 2; dot.counter++) {
+        assert_int_equal(br_kv_context_reserve(&forged, &dot, 1), BR_KV_ACCEPTED);
+        (void)br_kv_context_add(&forged, dot, 0);
+    }
+    assert_int_equal(br_kv_store_join(s, &forged, 0), 0);
+    br_kv_context_fini(&forged);
+    assert_true(s->is_impersonated);
+    assert_int_equal(br_kv_context_last(&s->context, 77), 1);
+    finish(w);
+}
+
+/* A cloned disk wrote under the same dot: both sides end with the later stamp. */
+static void test_two_writes_of_one_dot(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    start(w, 1, 2, 1);
+    struct br_kv_write early = {.key = br_bytes_text("a"), .value = br_bytes_text("1"), .dot = {5, 1}, .hlc = 1};
+    struct br_kv_write late = {.key = br_bytes_text("a"), .value = br_bytes_text("2"), .dot = {5, 1}, .hlc = 2};
+    (void)merge(w, 0, &early, 0);
+    (void)merge(w, 1, &late, 0);
+    (void)merge(w, 0, &late, 0);
+    (void)merge(w, 1, &early, 0);
+    assert_int_equal(br_kv_store_root(&w->stores[0]), br_kv_store_root(&w->stores[1]));
+    assert_int_equal(w->stores[0].stats.clashes, 1);
+    assert_int_equal(live_count(w, 0, "a"), 1);
+    finish(w);
+}
+
+/* A cursor sees each change once; one that is too far behind is told so, and where to go on. */
+static void test_cursors_see_changes_or_are_told_what_they_missed(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    struct br_kv_past past[BR_KV_PAST_MAX];
+    start(w, 1, 2, 1);
+    struct br_kv_store *s = &w->stores[0];
+    uint64_t cursor = br_kv_store_cursor(s);
+    uint64_t slow = cursor;
+    struct br_kv_change change;
+    assert_int_equal(br_kv_store_change(s, &cursor, &change), BRUIT_ENOENT);
+    struct br_kv_write write = put(w, 0, "a", "1", false, past);
+    (void)put(w, 0, "a", "", true, past);
+    w->now += 2 * w->limits.tombstone_ns;
+    assert_int_equal(br_kv_store_collect(s, w->now, 9), 1);
+    assert_int_equal(br_kv_store_change(s, &cursor, &change), 0);
+    assert_int_equal(change.kind, BR_KV_CHANGE_WRITE);
+    assert_true(br_kv_dot_equal(change.dot, write.dot));
+    assert_int_equal(br_kv_store_change(s, &cursor, &change), 0);
+    assert_int_equal(change.kind, BR_KV_CHANGE_REMOVE);
+    /* The key is gone, and its name is still known to who reads of its end. */
+    assert_true(br_bytes_equal(br_kv_store_name(s, change.key), br_bytes_text("a")));
+    assert_int_equal(br_kv_store_change(s, &cursor, &change), BRUIT_ENOENT);
+    for (uint32_t i = 0; i < 4; i++)
+        (void)put(w, 0, "b", "x", false, past);
+    assert_int_equal(br_kv_store_find(s, br_bytes_text("a")), BR_KV_NONE);
+    assert_int_equal(br_kv_store_change(s, &slow, &change), BRUIT_ERESET);
+    assert_int_equal(slow, 3);
+    assert_int_equal(br_kv_store_change(s, &slow, &change), 0);
+    finish(w);
+}
+
+/* What expires has an alarm; what has an owner is found by it; both are told with what is left. */
+static void test_lifetimes(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    struct br_kv_past past[BR_KV_PAST_MAX];
+    struct br_kv_merged merged;
+    struct br_kv_write write;
+    start(w, 1, 2, 1);
+    struct br_kv_store *s = &w->stores[0];
+    w->now = BRUIT_SECOND;
+    struct br_kv_put timed = {.key = br_bytes_text("t"), .life = BR_KV_EXPIRES, .ttl_ms = 1000};
+    struct br_kv_put owned = {.key = br_bytes_text("o"), .life = BR_KV_OWNED, .owner = br_bytes_text("n1")};
+    assert_int_equal(br_kv_store_put(s, &timed, w->now, &write, past, &merged), 0);
+    assert_int_equal(br_kv_store_put(s, &owned, w->now, &write, past, &merged), 0);
+    assert_int_equal(br_kv_store_next_alarm(s), 2 * BRUIT_SECOND);
+    assert_int_equal(br_kv_store_pop_alarm(s, 2 * BRUIT_SECOND - 1), BR_KV_NONE);
+    uint32_t sibling = br_kv_store_first(s, br_kv_store_find(s, br_bytes_text("t")));
+    br_kv_store_tell(s, sibling, w->now + 400 * BRUIT_MILLISECOND, &write, past);
+    assert_int_equal(write.ttl_ms, 600);
+    assert_int_equal(br_kv_store_pop_alarm(s, 2 * BRUIT_SECOND), sibling);
+    br_kv_store_tell(s, sibling, 9 * BRUIT_SECOND, &write, past);
+    assert_int_equal(write.ttl_ms, 1);
+    assert_int_equal(br_kv_store_set_alarm(s, sibling, 5 * BRUIT_SECOND), 0);
+    assert_int_equal(br_kv_store_pop_alarm(s, 5 * BRUIT_SECOND), sibling);
+    assert_int_equal(br_kv_store_pop_alarm(s, BRUIT_NEVER - 1), BR_KV_NONE);
+    uint32_t cursor = 0;
+    uint32_t found = br_kv_store_walk_owned(s, &cursor, br_bytes_text("n1"), 100);
+    assert_int_equal(found, br_kv_store_first(s, br_kv_store_find(s, br_bytes_text("o"))));
+    assert_int_equal(br_kv_store_walk_owned(s, &cursor, br_bytes_text("n1"), 100), BR_KV_NONE);
+    assert_int_equal(cursor, BR_KV_NONE);
+    cursor = 0;
+    assert_int_equal(br_kv_store_walk_owned(s, &cursor, br_bytes_text("n2"), 100), BR_KV_NONE);
+    finish(w);
+}
+
+/* A store of many keys: the tree grows, its sums stay what they were, names come in order, all can be taken away. */
+static void test_many_keys(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    start(w, 1, 2, 1);
+    struct br_rng rng;
+    br_rng_init(&rng, 5, "many");
+    uint64_t root = 0;
+    char name[32];
+    for (uint32_t i = 0; i < 10000; i++) {
+        snprintf(name, sizeof name, "%08x", br_rng_below(&rng, 1 << 30));
+        struct br_kv_write write = {.key = br_bytes_string(name), .dot = {9, i + 1}};
+        (void)merge(w, 0, &write, 0);
+        root ^= br_kv_sibling_hash(br_kv_hash(write.key), write.dot, 0);
+    }
+    struct br_kv_store *s = &w->stores[0];
+    assert_int_equal(br_kv_store_root(s), root);
+    assert_int_equal(s->tree.depth, 3);
+    check_order(s);
+    struct br_kv_sum sum = {0};
+    for (uint32_t i = 0; i < 256; i++) {
+        struct br_kv_path path = br_kv_path_child(br_kv_path_child((struct br_kv_path){0}, i / 16), i % 16);
+        uint32_t keys[BR_KV_LEAVES_MAX];
+        uint32_t count = br_kv_store_below(s, path, keys, BR_KV_LEAVES_MAX);
+        assert_true(count > 0 && count <= BR_KV_LEAVES_MAX);
+        for (uint32_t j = 1; j < count; j++)
+            assert_true(br_kv_store_key(s, keys[j - 1])->hash < br_kv_store_key(s, keys[j])->hash);
+        sum.sum ^= br_kv_store_sum(s, path).sum;
+        sum.count += count;
+    }
+    assert_int_equal(sum.sum, root);
+    assert_int_equal(sum.count, s->live_keys);
+    for (uint32_t key; (key = br_kv_store_walk(s, br_bytes_text(""), true)) != BR_KV_NONE;) {
+        struct br_kv_past past = {br_kv_store_dot(s, br_kv_store_first(s, key)), false};
+        struct br_kv_write write = {.key = br_kv_store_name(s, key),
+                                    .is_delete = true,
+                                    .dot = {10, s->live_keys},
+                                    .past = &past,
+                                    .past_count = 1};
+        (void)merge(w, 0, &write, 0);
+    }
+    assert_int_equal(br_kv_store_root(s), 0);
+    (void)br_kv_store_collect(s, BRUIT_NEVER - 1, UINT32_MAX);
+    assert_true(br_kv_slots_count(&s->keys) <= w->limits.changes_max);
+    assert_int_equal(br_kv_slots_count(&s->siblings), 0);
+    finish(w);
+}
+
+static void add_dots(struct world *w, struct br_kv_context *c, uint64_t actor, uint64_t from, uint64_t to)
+{
+    for (struct br_kv_dot dot = {actor, from}; dot.counter <= to; dot.counter++) {
+        assert_int_equal(br_kv_context_reserve(c, &dot, 1), BR_KV_ACCEPTED);
+        (void)br_kv_context_add(c, dot, w->now);
+    }
+}
+
+/* A retired actor still covers; others retire it, too, unless they know more of it; new writes bring it back. */
+static void test_actors_retire(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    start(w, 1, 2, 1);
+    struct br_kv_context a, b;
+    br_kv_context_init(&a, &w->alloc, 8, 8, 1);
+    br_kv_context_init(&b, &w->alloc, 8, 8, 2);
+    add_dots(w, &a, 5, 1, 3);
+    add_dots(w, &b, 5, 1, 3);
+    add_dots(w, &a, 6, 1, 1);
+    add_dots(w, &b, 6, 1, 1);
+    assert_int_equal(br_kv_context_digest(&a), br_kv_context_digest(&b));
+    w->now = 100;
+    assert_true(br_kv_context_retire(&a, 5, w->now));
+    assert_false(br_kv_context_retire(&a, 5, w->now));
+    assert_int_not_equal(br_kv_context_digest(&a), br_kv_context_digest(&b));
+    assert_int_equal(br_kv_context_actors_digest(&a), br_kv_context_actors_digest(&b));
+    assert_true(br_kv_context_covers(&a, (struct br_kv_dot){5, 3}));
+    assert_int_equal(br_kv_context_join(&b, &a, 0, w->now), BR_KV_ACCEPTED);
+    assert_int_equal(br_kv_context_digest(&a), br_kv_context_digest(&b));
+    /* It is back: b sees a new write, and a's old news does not retire it again; a learns from b. */
+    add_dots(w, &b, 5, 4, 4);
+    assert_int_equal(br_kv_context_join(&b, &a, 0, w->now), BR_KV_ACCEPTED);
+    assert_int_not_equal(br_kv_context_digest(&a), br_kv_context_digest(&b));
+    assert_int_equal(br_kv_context_join(&a, &b, 0, w->now), BR_KV_ACCEPTED);
+    assert_int_equal(br_kv_context_digest(&a), br_kv_context_digest(&b));
+    assert_int_equal(br_kv_context_forget(&a, 1000), 0);
+    /* Forgotten, it is not made known again by somebody who has it retired. */
+    assert_true(br_kv_context_retire(&a, 5, w->now));
+    assert_true(br_kv_context_retire(&b, 5, w->now));
+    assert_int_equal(br_kv_context_forget(&a, w->now), 0);
+    assert_int_equal(br_kv_context_forget(&a, w->now + 1), 1);
+    assert_int_equal(br_kv_context_join(&a, &b, 0, w->now), BR_KV_ACCEPTED);
+    assert_int_equal(br_kv_context_find(&a, 5), BR_KV_ACTOR_NONE);
+    assert_int_equal(br_kv_context_digest(&a), br_kv_context_digest(&b));
+    br_kv_context_fini(&a);
+    br_kv_context_fini(&b);
+    finish(w);
+}
+
+/* Random sets of dots, against plain bits: adding, uniting, and through bytes with and without names. */
+static void test_contexts_against_bits(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    struct br_rng rng;
+    br_rng_init(&rng, test_seed(), "contexts");
+    start(w, 1, 2, 1);
+    for (uint32_t round = 0; round < 300; round++) {
+        struct br_kv_context c[3];
+        bool bits[2][4][40] = {{{false}}};
+        for (uint32_t i = 0; i < 3; i++)
+            br_kv_context_init(&c[i], &w->alloc, 8, 200, i);
+        uint32_t count = br_rng_below(&rng, 120);
+        for (uint32_t i = 0; i < count; i++) {
+            uint32_t which = br_rng_below(&rng, 2), actor = br_rng_below(&rng, 4), at = 1 + br_rng_below(&rng, 38);
+            add_dots(w, &c[which], 100 - actor, at, at);
+            bits[which][actor][at] = true;
+        }
+        for (uint32_t join = 0; join < 2; join++) {
+            for (uint32_t which = 0; which < 2; which++)
+                for (uint32_t actor = 0; actor < 4; actor++)
+                    for (uint32_t at = 1; at < 40; at++)
+                        assert_int_equal(br_kv_context_covers(&c[which], (struct br_kv_dot){100 - actor, at}),
+                                         bits[which][actor][at]);
+            uint8_t bytes[BYTES_MAX];
+            struct br_writer writer;
+            bool has_names = br_rng_below(&rng, 2) == 0;
+            br_writer_init(&writer, bytes, sizeof bytes);
+            br_kv_context_encode(&c[0], &writer, has_names);
+            assert_true(br_writer_size(&writer) <= br_kv_context_size_max(&c[0]));
+            assert_int_equal(br_kv_context_decode(&c[2], br_writer_bytes(&writer), &c[0]), 0);
+            assert_int_equal(br_kv_context_digest(&c[2]), br_kv_context_digest(&c[0]));
+            if (!has_names && c[0].actor_count > 0) {
+                struct br_kv_context other;
+                br_kv_context_init(&other, &w->alloc, 8, 200, 3);
+                assert_int_equal(br_kv_context_decode(&other, br_writer_bytes(&writer), NULL), BRUIT_EFORMAT);
+            }
+            br_kv_context_fini(&c[2]);
+            assert_int_equal(br_kv_context_join(&c[0], &c[1], 0, 0), BR_KV_ACCEPTED);
+            for (uint32_t actor = 0; actor < 4; actor++)
+                for (uint32_t at = 0; at < 40; at++)
+                    bits[0][actor][at] = bits[0][actor][at] || bits[1][actor][at];
+        }
+        for (uint32_t i = 0; i < 3; i++)
+            br_kv_context_fini(&c[i]);
+    }
+    finish(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_prefix_stands_in_for_what_was_lost),
+        cmocka_unit_test(test_what_is_pending_outlives_its_sibling),
+        cmocka_unit_test(test_two_writers_make_siblings_and_a_third_resolves_them),
+        cmocka_unit_test(test_bounds_refuse_and_do_not_cover),
+        cmocka_unit_test(test_a_write_of_ours_that_we_never_made),
+        cmocka_unit_test(test_two_writes_of_one_dot),
+        cmocka_unit_test(test_cursors_see_changes_or_are_told_what_they_missed),
+        cmocka_unit_test(test_lifetimes),
+        cmocka_unit_test(test_many_keys),
+        cmocka_unit_test(test_actors_retire),
+        cmocka_unit_test(test_contexts_against_bits),
         cmocka_unit_test_teardown(test_histories_end_as_the_oracle_says, say_last),
+        cmocka_unit_test_teardown(test_messages_alone_suffice, say_last),
         cmocka_unit_test_teardown(test_refused_memory_changes_nothing, say_last),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
