@@ -70,7 +70,8 @@ BRUIT_API int bruit_owner_configure(struct bruit_engine *engine, bruit_owner_sit
  *   BRUIT_EINVAL   `count` is 0 or above BRUIT_OWNERS_MAX.
  *   BRUIT_ENOENT   the engine was made without the module.
  *   BRUIT_ENOMEM   no memory for the table of members (see bruit_owner_module); ask again when there is.
- * Cost: a few ns for each live member; after members changed, once some 100 ns for each in addition.
+ * Cost: a few ns for each live member (docs/ownership.md). The first call after members came, went or changed makes the
+ * table anew, which is two hashes and a call of `site` for each, and a sort.
  */
 BRUIT_API int bruit_owner_find(struct bruit_engine *engine, struct bruit_bytes key, bruit_node *owners,
                                size_t count);

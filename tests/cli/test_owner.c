@@ -207,7 +207,7 @@ static void test_no_owner_is_no_error(void **state)
 /* 600 keys go out as 256, 256 and 88, and come back as one list. */
 static void test_many_keys_are_asked_for_in_several_requests(void **state)
 {
-    static char names[600][8];
+    static char names[600][16];
     char *words[600];
     size_t lines = 0, requests = 0;
     (void)state;
