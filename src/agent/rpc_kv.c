@@ -3,14 +3,15 @@
  *
  *     kv-get      {All: bool, Key} -> {Entries: [ENTRY, ...]}
  *                 the winner, or with All it and its siblings
- *     kv-put      {Ack, Key, Lifetime, Mode, Owner, Seen, TTL, Timeout, Value, Version} -> {Error, Held, Version, Wanted}
+ *     kv-put      {Ack, Key, Lifetime, Mode, Owner, Seen, TTL, Timeout, Value, Version}
+ *                 -> {Error, Held, Version, Wanted}
  *     kv-delete   the same, without Lifetime, Owner, TTL and Value
  *                 answered once it is durable here and held by Ack members, or is not in time: Error says why then
  *     kv-list     {After, Limit, Prefix, Values: bool} -> {Entries, Last: bool}
  *                 a page in the order of keys; go on after its last Key until Last
  *     kv-watch    {Cursor, Prefix} -> nothing, and then records {Cursor, Entries, Gap: bool, Key}
- *                 a change of Key, with its winner if it has a value; or a gap, then everything is to be listed anew
- *     kv-stat     -> {name: number, text or bool, ...}
+ *                 a change of Key, with its winner if it has a value; or a gap: list everything anew
+ *     kv-stat     -> {name: number or text, ...}
  *
  * ENTRY is {Actor, Count, Counter, Durable: bool, Key, Lifetime: "", "expires" or "owned", Owner, Seen, Size, Stamp,
  * TTL, Value, Version}. Keys, values, owners and Seen are bytes, times nanoseconds, all else numbers; what a request
@@ -549,6 +550,14 @@ static void add_hex(struct stat_writer *to, const char *name, uint64_t number)
     add_text(to, name, text);
 }
 
+/* A cursor may be larger than numbers are in most readers of JSON: text, too. */
+static void add_cursor(struct stat_writer *to, const char *name, uint64_t number)
+{
+    char text[24];
+    (void)snprintf(text, sizeof text, "%llu", (unsigned long long)number);
+    add_text(to, name, text);
+}
+
 static void add_state(struct stat_writer *to, const struct bruit_kv_stat *stat, bool has_disk, bruit_time now)
 {
     static const char *const syncs[] = {
@@ -571,7 +580,7 @@ static void add_counts(struct stat_writer *to, const struct bruit_kv_stat *stat)
     add_number(to, "actors", stat->actors);
     add_hex(to, "actor", stat->actor);
     add_number(to, "counter", stat->counter);
-    add_number(to, "change", stat->change);
+    add_cursor(to, "change", stat->change);
     add_number(to, "requests", stat->requests);
     add_number(to, "writes", stat->writes);
     add_number(to, "merged", stat->merged);
@@ -606,14 +615,20 @@ static int tell_stat(struct br_client *client, uint64_t seq, struct bruit_bytes 
 
 /* ------------------------------------------------------------------ the feature */
 
+static void tell_wall_time_again(struct br_agent *agent)
+{
+    bruit_time now = bruit_uv_now(agent->uv);
+    if (now - agent->wall_told_at <= WALL_INTERVAL)
+        return;
+    agent->wall_told_at = now;
+    tell_wall_time(bruit_uv_engine(agent->uv), now);
+}
+
 static void on_event(struct br_agent *agent, const struct bruit_event *event)
 {
     struct bruit_kv_done done;
-    bruit_time now = bruit_uv_now(agent->uv);
-    if (now - agent->wall_told_at > WALL_INTERVAL) {
-        agent->wall_told_at = now;
-        tell_wall_time(bruit_uv_engine(agent->uv), now);
-    }
+    if (agent->uv != NULL)
+        tell_wall_time_again(agent);
     if (agent->rpc == NULL)
         return;
     if (event->type == BRUIT_EVENT_KV_CHANGED)

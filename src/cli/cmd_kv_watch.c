@@ -8,18 +8,19 @@
 
 #include "cli/kv.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 struct options {
     struct br_agent_flags agent;
-    const char *format;
-    int64_t cursor;
+    const char *format, *cursor;
 };
 
 static const struct br_flag flags[] = {
-    {"cursor", BR_FLAG_INT, offsetof(struct options, cursor), "number", NULL,
+    {"cursor", BR_FLAG_TEXT, offsetof(struct options, cursor), "number", NULL,
      "Go on behind the change of this number, instead of with the next one."},
     BR_FORMAT_FLAG(struct options),
     BR_AGENT_FLAGS,
@@ -54,9 +55,11 @@ static const struct br_mp_field fields[] = {
 static void say_json(const struct change *change, const struct br_kv_entry *entry)
 {
     struct br_json json = {.is_compact = true};
+    char cursor[24];
+    (void)snprintf(cursor, sizeof cursor, "%llu", (unsigned long long)change->cursor);
     br_json_open(&json, '{');
-    br_json_name(&json, "cursor");
-    br_json_number(&json, change->cursor);
+    br_json_name(&json, "cursor"); /* as text: it may be larger than numbers are in most readers of JSON */
+    br_json_text(&json, br_bytes_string(cursor));
     if (entry != NULL) {
         br_kv_entry_json(&json, entry, true);
     } else {
@@ -140,6 +143,14 @@ static int call(struct br_session *session, const char *prefix, uint64_t cursor)
     return error;
 }
 
+static bool read_cursor(const char *text, uint64_t *out)
+{
+    char *end;
+    errno = 0;
+    *out = strtoull(text, &end, 10);
+    return text[0] >= '0' && text[0] <= '9' && *end == 0 && errno == 0;
+}
+
 static void on_interrupt(int number)
 {
     (void)number;
@@ -148,7 +159,8 @@ static void on_interrupt(int number)
 
 static int run(int argc, char **argv)
 {
-    struct options options = {.cursor = 0};
+    struct options options = {.cursor = NULL};
+    uint64_t cursor = 0;
     struct br_session session;
     int rest;
     int code = br_parse_flags(&br_command_kv_watch, flags, flag_count, &options, argc, argv, &rest);
@@ -159,15 +171,15 @@ static int run(int argc, char **argv)
     if (argc - rest > 1)
         return br_misused(&br_command_kv_watch,
                           "Too many command line arguments. Only a prefix may be specified.");
-    if (options.cursor < 0)
+    if (options.cursor != NULL && !read_cursor(options.cursor, &cursor))
         return br_error("Invalid cursor: write a number that a watch has shown");
     if (!br_connect(&session, &options.agent))
         return 1;
     (void)signal(SIGINT, on_interrupt);
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
-    if (call(&session, rest < argc ? argv[rest] : "", (uint64_t)options.cursor) != 0)
+    if (call(&session, rest < argc ? argv[rest] : "", cursor) != 0)
         return br_failed(&session, "Error watching keys: ");
-    return follow(&session, options.cursor == 0);
+    return follow(&session, cursor == 0);
 }
 
 const struct br_command br_command_kv_watch = {
