@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/rng.h"
 #include "base/trace.h"
+#include "member/pulse.h"
 #include "member/roster.h"
 #include "member/view.h"
 
@@ -24,6 +25,7 @@ struct br_core {
     struct bruit_stats stats;
     struct br_roster *roster; /* our own, or shared with the other engines of a simulation */
     struct br_view view;
+    struct br_pulse pulse; /* with heartbeats only */
     bruit_time now;       /* of the input at hand; never decreases */
     uint32_t self;        /* our own slot in the view; stays ours even after we left */
     uint32_t incarnation; /* the highest number we ever used for ourselves */

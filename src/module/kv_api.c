@@ -247,6 +247,7 @@ int br_kv_put_local(struct br_kv *kv, const struct br_kv_put *put, uint32_t requ
     }
     kv->is_started = true;
     br_kv_item_fill(item, &write);
+    before.come[before.come_count++] = write.dot;
     br_kv_disk_key(kv, put->key, &before);
     br_kv_life_added(kv, put->key);
     br_kv_disk_wait(kv, &(struct br_kv_wait){.item = item,

@@ -8,6 +8,7 @@
  *     kv_disk.c     records: written in an order that a crash cannot hurt, loaded, and a disk that fails
  *     kv_sync.c     comparing with a peer: the side that learns
  *     kv_serve.c    comparing with a peer: the side that answers, within its budget
+ *     kv_age.c      the horizon: stores that were away too long, actors that can be forgotten
  *     kv_life.c     what expires, what dies with its owner, tombstones
  *
  * The store itself (kv_store.h) knows no time, network or disk.
@@ -59,11 +60,18 @@ struct br_kv_wait {
     struct bruit_addr to;
 };
 
+/* A dot that a record shows and the store, having loaded it, does not: a tombstone that has served. */
+struct br_kv_owed {
+    struct br_kv_dot dot;
+    struct br_buf *key;
+};
+
 struct br_kv_disk {
     bool is_on;
     bool is_failed;
     bool is_broken;    /* something could not be handed over: gives up at the next opportunity */
     bool has_actor;    /* the record "a" is written */
+    uint64_t synced_counter; /* our counter when we last were equal with somebody */
     uint64_t synced_ms; /* of the record loaded: wall time of the last comparison; 0: unknown */
     uint64_t token;    /* the last one given */
     uint64_t stored;   /* the last one that is durable */
@@ -72,6 +80,9 @@ struct br_kv_disk {
     uint64_t mark;     /* a token, and */
     size_t mark_bytes; /* how much of `bytes` lies up to it */
     uint32_t deltas;   /* records "d" since the last "c" */
+    struct br_kv_owed *owed; /* their records are to be written anew */
+    uint32_t owed_count;
+    uint32_t owed_capacity;
     struct br_ring waits; /* struct br_kv_wait, by token */
     uint32_t deletes;     /* of ours among them */
 };
@@ -123,6 +134,8 @@ struct br_kv_sync {
     uint64_t salt;
     bool is_turn;    /* they told us to compare: do not tell them back */
     bool is_incomplete; /* something could not be had: contexts are not joined */
+    bool with_stale;    /* they were away too long, and so were we */
+    bool is_reset;      /* we were away too long: what they do not hold goes */
     bool has_theirs;
     struct br_kv_context theirs; /* as of the beginning */
     struct br_kv_digest digest;  /* theirs, of that moment */
@@ -205,6 +218,9 @@ struct br_kv {
     size_t scratch_size;
     uint8_t *seen; /* of the last read: BR_KV_SIBLINGS_MAX dots */
 
+    uint32_t stale_meetings; /* comparisons in a row, while we are stale, with others who are */
+    bruit_time aged_at;      /* when actors were last looked at for what can be forgotten; 0: never */
+
     bool is_incomplete;
     uint64_t writes, merged, resets, clock_ahead, bytes_out, bytes_in;
 };
@@ -248,14 +264,20 @@ void br_kv_changed(struct br_kv *kv);
 
 /* ---- kv_disk.c ---- */
 
-/* The dots of a key, remembered before a change so that those which went can be told from those which stayed. */
+/*
+ * The dots of a key, remembered before a change so that those which went can be told from those which stayed; and those
+ * that the change brings, which may not stay: a write that was replaced before it came, a delete of which nothing is
+ * left.
+ */
 struct br_kv_before {
     struct br_kv_dot dots[BR_KV_SIBLINGS_MAX];
     uint32_t count;
+    struct br_kv_dot come[BR_KV_SIBLINGS_MAX];
+    uint32_t come_count;
 };
 void br_kv_dots(const struct br_kv *kv, struct bruit_bytes key, struct br_kv_before *out);
-/* The same when there is a disk, else none. */
-void br_kv_before(const struct br_kv *kv, struct bruit_bytes key, struct br_kv_before *before);
+/* The same when there is a disk, else none. A change follows. */
+void br_kv_before(struct br_kv *kv, struct bruit_bytes key, struct br_kv_before *before);
 
 void br_kv_disk_init(struct br_kv *kv);
 void br_kv_disk_fini(struct br_kv *kv);
@@ -310,6 +332,7 @@ enum {
     BR_KV_LAST = 2,   /* all of what was asked; what is missing cannot be had now */
     BR_KV_TURN = 4,   /* compare with me: I have something for you */
     BR_KV_PUSH = 8,   /* nobody asked, but you lack it */
+    BR_KV_STALE = 16, /* the sender was away for longer than the horizon */
 };
 
 /* What stands in front of an item of BR_KV_LEAVES. Half a leaf: keys that it does not show may still be there. */
@@ -353,6 +376,16 @@ struct br_kv_telling {
 };
 size_t br_kv_telling_size(const struct br_kv *kv, const struct br_kv_telling *telling);
 void br_kv_write_telling(const struct br_kv *kv, struct br_writer *w, const struct br_kv_telling *telling);
+
+/* ---- kv_age.c ---- */
+
+/* Were we away for longer than the horizon, and not taken in again yet? */
+bool br_kv_is_stale(const struct br_kv *kv);
+/* A write of ours that nobody can have seen while we were away. */
+bool br_kv_is_unseen(const struct br_kv *kv, struct br_kv_dot dot);
+/* We are equal with somebody; or we, who are stale, met somebody who is, too. */
+void br_kv_met(struct br_kv *kv);
+void br_kv_met_stale(struct br_kv *kv);
 
 /* ---- kv_life.c ---- */
 

@@ -3,13 +3,14 @@
  * the first so many.
  *
  *     k KEY     all siblings of a key; deleted when there are none
- *     d NN      dots that the context covers and no record of a key shows any more (NN counts around)
+ *     d NN      dots that the context covers and no record of a key shows any more (NN counts from one c to the next)
  *     c         the whole context; makes all d of before superfluous
- *     a         the number of this store as an actor
+ *     a         the number of this store as an actor; when it was last equal with another one, and its counter then
  *
  * A context that covers a write which no record shows says that it was replaced or deleted. So what is known to be
- * covered must never run ahead of the records of keys: a key is written first, then a context that covers it; and what
- * a key's new record no longer shows was covered before, so that is written in front of it. After loading the context
+ * covered must never run ahead of the records of keys: a key is written first, then a context that covers it. What a
+ * key's new record no longer shows was covered before, so that is written in front of it; what came with the change
+ * and is not shown (a delete that left nothing) is written behind it. After loading the context
  * covers what the records of keys show, which is why a new write needs no other record than its key's.
  *
  * A disk that fails: we go on in memory. Writes of ours that were not durable were shown to nobody (kv_core.h); their
@@ -38,6 +39,16 @@ static void forget_wait(struct br_kv *kv, struct br_kv_wait *wait)
     wait->item = NULL;
 }
 
+static void forget_owed(struct br_kv *kv)
+{
+    struct br_kv_disk *disk = &kv->disk;
+    while (disk->owed_count > 0)
+        br_buf_drop(kv->alloc, disk->owed[--disk->owed_count].key);
+    br_alloc_free(kv->alloc, disk->owed, disk->owed_capacity * sizeof *disk->owed);
+    disk->owed = NULL;
+    disk->owed_capacity = 0;
+}
+
 void br_kv_disk_fini(struct br_kv *kv)
 {
     for (struct br_kv_wait *wait; (wait = br_ring_front(&kv->disk.waits)) != NULL;) {
@@ -45,6 +56,7 @@ void br_kv_disk_fini(struct br_kv *kv)
         (void)br_ring_pop(&kv->disk.waits);
     }
     br_ring_fini(&kv->disk.waits);
+    forget_owed(kv);
 }
 
 bool br_kv_disk_has_room(const struct br_kv *kv, struct bruit_bytes key, size_t size)
@@ -89,7 +101,7 @@ void br_kv_disk_actor(struct br_kv *kv)
     struct br_writer w;
     br_writer_init(&w, bytes, sizeof bytes);
     bruit_time ago = br_time_since(kv->sync.equal_at, br_kv_now(kv)) / MS;
-    struct br_kv_actor_record record = {.actor = kv->store.actor, .counter = kv->disk.durable};
+    struct br_kv_actor_record record = {.actor = kv->store.actor, .counter = kv->disk.synced_counter};
     if (kv->sync.equal_at != 0 && wall_ms(kv) > ago)
         record.synced_ms = wall_ms(kv) - ago;
     br_kv_write_actor_record(&w, &record);
@@ -124,26 +136,21 @@ void br_kv_dots(const struct br_kv *kv, struct bruit_bytes key, struct br_kv_bef
         out->dots[out->count++] = br_kv_store_dot(s, i);
 }
 
-void br_kv_before(const struct br_kv *kv, struct bruit_bytes key, struct br_kv_before *before)
-{
-    before->count = 0;
-    if (kv->disk.is_on)
-        br_kv_dots(kv, key, before);
-}
-
-static void store_gone(struct br_kv *kv, uint32_t slot, const struct br_kv_before *before)
+/* Those of the dots that the context covers and the key does not hold. */
+static void store_gone(struct br_kv *kv, uint32_t slot, const struct br_kv_dot *dots, uint32_t count)
 {
     uint8_t key[3] = {'d'}, bytes[1 + 20 * BR_KV_SIBLINGS_MAX];
     struct br_writer w;
     br_writer_init(&w, bytes, sizeof bytes);
     br_write_u8(&w, BR_KV_VERSION);
-    for (uint32_t i = 0; i < before->count; i++)
-        if (slot == BR_KV_NONE || br_kv_store_find_dot(&kv->store, slot, before->dots[i]) == BR_KV_NONE)
-            br_kv_write_dot(&w, before->dots[i]);
+    for (uint32_t i = 0; i < count; i++)
+        if ((slot == BR_KV_NONE || br_kv_store_find_dot(&kv->store, slot, dots[i]) == BR_KV_NONE) &&
+            br_kv_context_covers(&kv->store.context, dots[i]))
+            br_kv_write_dot(&w, dots[i]);
     BR_ASSERT(!w.failed);
     if (br_writer_size(&w) == 1)
         return;
-    br_store_u16(key + 1, (uint16_t)(kv->disk.deltas % (2 * DELTAS_MAX)));
+    br_store_u16(key + 1, (uint16_t)kv->disk.deltas);
     store(kv, br_bytes(key, sizeof key), br_writer_bytes(&w));
     kv->disk.deltas++;
 }
@@ -197,6 +204,30 @@ static void store_key(struct br_kv *kv, struct bruit_bytes key, uint32_t slot)
         kv->disk.is_broken = true; /* no memory: as if the disk had failed */
 }
 
+/* What was loaded and is not held: first that it is covered, then the key without it. */
+static void pay(struct br_kv *kv)
+{
+    for (uint32_t i = 0; i < kv->disk.owed_count; i++) {
+        struct bruit_bytes key = br_buf_bytes(kv->disk.owed[i].key);
+        uint32_t slot = br_kv_store_find(&kv->store, key);
+        store_gone(kv, slot, &kv->disk.owed[i].dot, 1);
+        store_key(kv, key, slot);
+        if (kv->disk.deltas >= DELTAS_MAX)
+            br_kv_disk_context(kv);
+    }
+    forget_owed(kv);
+}
+
+void br_kv_before(struct br_kv *kv, struct bruit_bytes key, struct br_kv_before *before)
+{
+    if (kv->disk.owed_count > 0)
+        pay(kv);
+    before->count = 0;
+    before->come_count = 0;
+    if (kv->disk.is_on)
+        br_kv_dots(kv, key, before);
+}
+
 void br_kv_disk_key(struct br_kv *kv, struct bruit_bytes key, const struct br_kv_before *before)
 {
     if (!kv->disk.is_on)
@@ -204,10 +235,13 @@ void br_kv_disk_key(struct br_kv *kv, struct bruit_bytes key, const struct br_kv
     if (!kv->disk.has_actor)
         br_kv_disk_actor(kv);
     uint32_t slot = br_kv_store_find(&kv->store, key);
-    store_gone(kv, slot, before);
+    store_gone(kv, slot, before->dots, before->count);
     store_key(kv, key, slot);
+    store_gone(kv, slot, before->come, before->come_count);
     if (kv->disk.deltas >= DELTAS_MAX)
         br_kv_disk_context(kv);
+    if (kv->disk.deltas >= UINT16_MAX)
+        kv->disk.is_broken = true; /* so long without memory for a context */
 }
 
 /* ------------------------------------------------------------------ what waits for it */
@@ -375,6 +409,30 @@ static void age(const struct br_kv *kv, struct br_kv_write *write, uint64_t save
         write->ttl_ms = write->ttl_ms > gone ? write->ttl_ms - gone : 1;
 }
 
+static int owe(struct br_kv *kv, struct bruit_bytes key, const struct br_kv_write *writes, uint32_t count)
+{
+    struct br_kv_disk *disk = &kv->disk;
+    uint32_t slot = br_kv_store_find(&kv->store, key);
+    for (uint32_t i = 0; i < count; i++) {
+        if (slot != BR_KV_NONE && br_kv_store_find_dot(&kv->store, slot, writes[i].dot) != BR_KV_NONE)
+            continue;
+        if (disk->owed_count == disk->owed_capacity) {
+            uint32_t capacity = disk->owed_capacity == 0 ? 64 : 2 * disk->owed_capacity;
+            void *more = br_alloc_resize(kv->alloc, disk->owed, disk->owed_capacity * sizeof *disk->owed,
+                                         capacity * sizeof *disk->owed);
+            if (more == NULL)
+                return BRUIT_ENOMEM;
+            disk->owed = more;
+            disk->owed_capacity = capacity;
+        }
+        struct br_buf *copy = br_buf_new(kv->alloc, key);
+        if (copy == NULL)
+            return BRUIT_ENOMEM;
+        disk->owed[disk->owed_count++] = (struct br_kv_owed){.dot = writes[i].dot, .key = copy};
+    }
+    return 0;
+}
+
 static int load_siblings(struct br_kv *kv, struct bruit_bytes key, struct br_reader *r, struct br_kv_past *past,
                          const struct br_kv_key_record *record)
 {
@@ -391,7 +449,7 @@ static int load_siblings(struct br_kv *kv, struct bruit_bytes key, struct br_rea
     for (uint32_t i = 0; i < record->sibling_count; i++)
         (void)br_kv_clock_see(&kv->clock, writes[i].hlc, br_kv_now(kv));
     br_kv_life_added(kv, key);
-    return 0;
+    return owe(kv, key, writes, record->sibling_count);
 }
 
 static int load_key(struct br_kv *kv, struct bruit_bytes key, struct br_reader *r)
@@ -429,7 +487,7 @@ static int load_context(struct br_kv *kv, struct br_reader *r)
     return status;
 }
 
-static int load_gone(struct br_kv *kv, struct br_reader *r)
+static int load_gone(struct br_kv *kv, uint32_t index, struct br_reader *r)
 {
     struct br_kv_dot dots[BR_KV_SIBLINGS_MAX];
     uint32_t count = 0;
@@ -446,6 +504,8 @@ static int load_gone(struct br_kv *kv, struct br_reader *r)
         if (dots[i].actor == kv->store.actor)
             raise_counter(kv, dots[i].counter);
     }
+    if (kv->disk.deltas <= index)
+        kv->disk.deltas = index + 1; /* what is there must not be written over before the next context */
     return 0;
 }
 
@@ -459,6 +519,7 @@ static int load_actor(struct br_kv *kv, struct br_reader *r)
     br_kv_store_be(&kv->store, record.actor, record.counter > seen ? record.counter : seen);
     kv->disk.has_actor = true;
     kv->disk.synced_ms = record.synced_ms;
+    kv->disk.synced_counter = record.counter;
     return 0;
 }
 
@@ -478,7 +539,7 @@ int bruit_kv_load(struct bruit_engine *engine, struct bruit_bytes key, struct br
     else if (br_bytes_equal(key, br_bytes_text("c")))
         status = load_context(kv, &r);
     else if (key.size == 3 && key.data[0] == 'd')
-        status = load_gone(kv, &r);
+        status = load_gone(kv, br_load_u16(key.data + 1), &r);
     else if (br_bytes_equal(key, br_bytes_text("a")))
         status = load_actor(kv, &r);
     kv->disk.durable = kv->store.counter;

@@ -205,6 +205,7 @@ static int take_write(struct br_kv *kv, const struct br_kv_write *write, struct 
     if (status != 0)
         return refused(kv, status);
     see_stamp(kv, write->hlc);
+    before.come[before.come_count++] = write->dot;
     learnt(kv, write->key, &before, merged);
     if (merged->has_gap)
         br_kv_sync_soon(kv, 0, GAP_DELAY);
@@ -269,8 +270,10 @@ int br_kv_take_key(struct br_kv *kv, const struct br_kv_state *state, bool tell)
     if (status != 0)
         return refused(kv, status);
     for (uint32_t i = 0; i < state->write_count; i++)
-        if (is_new[i])
+        if (is_new[i]) {
             see_stamp(kv, state->writes[i].hlc);
+            before.come[before.come_count++] = state->writes[i].dot;
+        }
     learnt(kv, state->key, &before, &merged);
     if (tell)
         pass_on(kv, state, is_new);

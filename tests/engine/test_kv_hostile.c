@@ -361,7 +361,7 @@ static void test_siblings_are_bounded(void **state)
     world_free(w);
 }
 
-/* Messages of every kind, real ones with a byte changed or cut: none does harm. */
+/* Messages of every kind, real ones with a byte changed or cut: no crash, and what is written later still arrives. */
 static void test_mutated_messages(void **state)
 {
     (void)state;
@@ -392,8 +392,20 @@ static void test_mutated_messages(void **state)
         if (i % 1000 == 0)
             world_run(w, 100 * MS);
     }
-    world_run(w, 120 * S);
-    assert_true(kv_all_equal(w));
+    world_run(w, 60 * S);
+    /* Two writes that bear one dot cannot be told apart: who can change packets can do that. All else goes on. */
+    for (uint32_t i = 0; i < 30; i++) {
+        char key[12];
+        snprintf(key, sizeof key, "after%u", i);
+        kv_put(w, i % 3, key, "value");
+    }
+    world_run(w, 60 * S);
+    for (uint32_t i = 0; i < 30; i++) {
+        char key[12];
+        snprintf(key, sizeof key, "after%u", i);
+        for (uint32_t j = 0; j < 3; j++)
+            assert_true(kv_has(w, j, key, "value"));
+    }
     world_free(w);
 }
 

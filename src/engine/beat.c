@@ -1,0 +1,787 @@
+/*
+ * Heartbeat gossip: messages are taken apart, judged and answered (docs/heartbeat.md).
+ *
+ * detect/heartbeat judges numbers, spread/digest knows buckets and budgets; here a claim that is newer becomes
+ * belief, whoever wants to know is told, and what the other side lacks goes into one answer. The rules of an
+ * exchange, by the kind of message that came:
+ *
+ *     SYN    we take what is newer; the ACK says where we know better, and asks for what we lack
+ *     ACK    the same, and the answer is an ACK2
+ *     ACK2   we take what is newer; only what is wanted is answered (what is newer here is not asked about)
+ *     DELTA  we take what is newer
+ *     PULL   we take nothing; the ACK2 says where we know better
+ */
+#include "base/check.h"
+#include "base/time.h"
+#include "codec/addr.h"
+#include "engine/document.h"
+#include "engine/engine.h"
+#include "member/transition.h"
+
+#include <bruit/heartbeat.h>
+
+/* One answer, and so one datagram: nobody may make us send more for one of theirs. */
+#define ANSWER_MAX 1400
+
+/* Answers that wait to be sent; a driver that drains its socket first may have as many at hand. */
+#define ANSWERS_MAX 256
+
+/* What members who are made known by a host of many engines have beaten: a day of one a second. So their numbers take
+ * as many bytes as those of a cluster that has been up for a while. */
+#define PRELOAD_HEARTBEAT 86400
+
+/* People are told of another detector once a minute at most, like of a missing key. */
+#define DIFFERS_QUIET (60 * BRUIT_SECOND)
+
+struct exchange {
+    struct bruit_engine *engine;
+    enum br_beat_kind kind; /* of the message at hand */
+    struct br_writer answer;
+    bool is_wanting; /* the answer asks for something */
+    bool is_news;    /* the answer says something else */
+    /* Entries that belong to a list: their ids, in any order. */
+    struct br_beat_bucket list;
+    uint64_t listed[BR_BEAT_BUCKET_MAX];
+    unsigned listed_count;
+    unsigned listed_left;
+};
+
+/* ---- life ---- */
+
+void br_beat_init(struct bruit_engine *engine, bruit_time now)
+{
+    struct br_core *core = &engine->core;
+    const struct bruit_heartbeat_config *config = &core->config.heartbeat;
+    br_pulse_init(&core->pulse, &core->alloc);
+    br_heartbeat_init(&engine->heartbeat, core);
+    br_digest_init(&engine->digest, core, now);
+    br_ring_init(&engine->beat_sends, &core->alloc, sizeof(struct br_user_send), ANSWERS_MAX);
+    if (br_beat_is_on(engine))
+        core->incarnation = config->generation == 0 ? 1 : (uint32_t)config->generation;
+}
+
+void br_beat_fini(struct bruit_engine *engine)
+{
+    for (struct br_user_send *s; (s = br_ring_front(&engine->beat_sends)) != NULL;
+         br_ring_pop(&engine->beat_sends))
+        br_buf_drop(&engine->core.alloc, s->message);
+    br_ring_fini(&engine->beat_sends);
+    br_digest_fini(&engine->digest);
+    br_heartbeat_fini(&engine->heartbeat);
+    br_pulse_fini(&engine->core.pulse);
+}
+
+int br_beat_reserve(struct bruit_engine *engine)
+{
+    uint32_t capacity = engine->core.view.capacity;
+    int status = br_pulse_reserve(&engine->core.pulse, capacity);
+    if (status == 0)
+        status = br_heartbeat_reserve(&engine->heartbeat, capacity);
+    return status == 0 ? br_digest_reserve(&engine->digest, capacity) : status;
+}
+
+/* ---- beliefs ---- */
+
+static bool is_self(const struct bruit_engine *engine, uint32_t slot)
+{
+    return slot == engine->core.self;
+}
+
+/* Somebody new: alive until silent. 0 without memory, and then the hold of `record` is still the caller's. */
+static uint32_t add(struct bruit_engine *engine, uint32_t record, uint32_t generation, uint32_t heartbeat)
+{
+    struct br_core *core = &engine->core;
+    if (br_view_reserve(&core->view, record) != 0 || br_beat_reserve(engine) != 0)
+        return 0;
+    uint32_t slot = br_claim_add(engine, record);
+    BR_ASSERT(slot != 0); /* reserved */
+    core->pulse.heartbeat[slot] = heartbeat;
+    core->pulse.version[slot] = 0;
+    br_view_believe(&core->view, slot, BRUIT_ALIVE, generation, core->now);
+    br_digest_insert(&engine->digest, slot);
+    br_heartbeat_begin(&engine->heartbeat, slot);
+    return slot;
+}
+
+int br_beat_self(struct bruit_engine *engine, const struct br_alive *identity)
+{
+    struct br_core *core = &engine->core;
+    uint32_t changes = core->self == 0 ? BRUIT_CHANGE_JOINED : BRUIT_CHANGE_UPDATED;
+    uint32_t record = br_roster_intern(core->roster, identity);
+    if (record == 0)
+        return BRUIT_ENOMEM;
+    if (core->self != 0) {
+        br_view_identify(&core->view, core->self, record);
+    } else {
+        core->self = add(engine, record, core->incarnation, 1);
+        if (core->self == 0) {
+            br_roster_drop(core->roster, record);
+            return BRUIT_ENOMEM;
+        }
+    }
+    core->pulse.version[core->self]++;
+    engine->identity_version = core->pulse.version[core->self];
+    br_digest_tell(&engine->digest, core->self);
+    br_hosts_changed(engine, core->self, changes);
+    return 0;
+}
+
+static void become(struct bruit_engine *engine, uint32_t slot, enum bruit_state state)
+{
+    struct br_core *core = &engine->core;
+    enum bruit_state before = (enum bruit_state)core->view.state[slot];
+    if (before == state)
+        return;
+    BR_ASSERT(br_transition_is_allowed(before, state));
+    br_view_believe(&core->view, slot, state, core->view.incarnation[slot], core->now);
+    if (state == BRUIT_ALIVE)
+        br_heartbeat_begin(&engine->heartbeat, slot);
+    if (state != BRUIT_DEAD) /* which is our own verdict, and nobody else's */
+        br_digest_tell(&engine->digest, slot);
+    br_hosts_changed(engine, slot, br_transition_change(before, state));
+}
+
+/* Of whom we know all numbers, heartbeats go up; a heart that stood still and goes on may be a life's sign. */
+static void hear_beat(struct bruit_engine *engine, uint32_t slot, uint32_t heartbeat)
+{
+    struct br_core *core = &engine->core;
+    bool lives = core->view.state[slot] == BRUIT_DEAD && br_heartbeat_lives(&engine->heartbeat, slot, heartbeat);
+    if (heartbeat <= core->pulse.heartbeat[slot] || is_self(engine, slot))
+        return;
+    if (core->view.state[slot] == BRUIT_DEAD && !lives)
+        return;
+    core->pulse.heartbeat[slot] = heartbeat;
+    if (lives)
+        become(engine, slot, BRUIT_ALIVE);
+    else
+        br_heartbeat_arrived(&engine->heartbeat, slot);
+}
+
+/* A restart wins at once, whatever we thought of the life before. What it said of itself then counts no more. */
+static void be_reborn(struct bruit_engine *engine, uint32_t slot, const struct br_beat_entry *entry)
+{
+    struct br_core *core = &engine->core;
+    BR_TRACE(&core->tracer, reborn, .node = br_core_name(core, slot), .generation = entry->generation);
+    core->pulse.heartbeat[slot] = entry->heartbeat;
+    core->pulse.version[slot] = 0;
+    br_view_believe(&core->view, slot, (enum bruit_state)core->view.state[slot], entry->generation, core->now);
+    if (core->view.state[slot] == BRUIT_ALIVE) {
+        br_heartbeat_begin(&engine->heartbeat, slot);
+        br_digest_tell(&engine->digest, slot);
+    }
+    if (!(entry->flags & BR_BEAT_LEFT))
+        become(engine, slot, BRUIT_ALIVE);
+    else if (core->view.state[slot] == BRUIT_ALIVE)
+        become(engine, slot, BRUIT_LEFT);
+}
+
+/* Somebody knows more of us than we said: an earlier life of ours, or a lie. We outbid it. */
+static void defend(struct bruit_engine *engine, const struct br_beat_entry *entry)
+{
+    struct br_core *core = &engine->core;
+    uint32_t generation = br_heartbeat_defence(&engine->heartbeat, entry->generation);
+    if (generation == 0)
+        return;
+    BR_TRACE(&core->tracer, generation_raised, .theirs = entry->generation, .heartbeat = entry->heartbeat,
+             .ours = generation);
+    core->incarnation = generation;
+    br_view_believe(&core->view, core->self, (enum bruit_state)core->view.state[core->self], generation,
+                    core->now);
+    br_digest_tell(&engine->digest, core->self);
+    (void)br_event_push(engine, &(struct bruit_event){.type = BRUIT_EVENT_GENERATION, .node = core->self});
+}
+
+/* ---- answering ---- */
+
+static struct br_beat_entry content_of(const struct bruit_engine *engine, uint32_t slot)
+{
+    const struct br_core *core = &engine->core;
+    struct br_beat_entry entry = br_digest_entry(core, slot);
+    if (entry.version == 0)
+        return entry; /* we lack it ourselves */
+    entry.flags |= BR_BEAT_IDENTITY;
+    entry.identity = br_fragment_alive(br_core_fragment(core, slot), 0);
+    entry.identity.incarnation = is_self(engine, slot) ? engine->identity_version : entry.version;
+    entry.identity.carries = core->view.carries[slot];
+    return entry;
+}
+
+/* What does not fit is said another time. */
+static void answer_with(struct exchange *x, const struct br_beat_entry *entry)
+{
+    size_t before = br_writer_size(&x->answer);
+    if (x->answer.failed) /* there was not even room for its header */
+        return;
+    br_beat_entry_encode(&x->answer, entry);
+    if (x->answer.failed)
+        br_writer_rewind(&x->answer, before);
+    else if (entry->flags & BR_BEAT_WANTED)
+        x->is_wanting = true;
+    else
+        x->is_news = true;
+}
+
+static void want(struct exchange *x, const struct br_beat_entry *entry, uint32_t version)
+{
+    if (x->kind == BR_BEAT_PULL || x->kind == BR_BEAT_DELTA)
+        return;
+    answer_with(x, &(struct br_beat_entry){.id = entry->id,
+                                           .flags = BR_BEAT_WANTED,
+                                           .generation = entry->generation,
+                                           .version = version});
+}
+
+static bool may_correct(const struct exchange *x)
+{
+    return x->kind == BR_BEAT_SYN || x->kind == BR_BEAT_ACK || x->kind == BR_BEAT_PULL;
+}
+
+/* Where we know better than what was said. */
+static void correct(struct exchange *x, uint32_t slot, const struct br_beat_entry *entry)
+{
+    const struct br_core *core = &x->engine->core;
+    if (!may_correct(x) || core->view.state[slot] == BRUIT_DEAD)
+        return;
+    bool lacks_content = entry->generation < core->view.incarnation[slot] ||
+                         entry->version < core->pulse.version[slot];
+    struct br_beat_entry ours =
+        lacks_content ? content_of(x->engine, slot) : br_digest_entry(core, slot);
+    answer_with(x, &ours);
+}
+
+/* ---- entries ---- */
+
+/* Says what another's `identity` is worth: may the name stand at this address? */
+static bool may_stand(struct bruit_engine *engine, uint32_t slot, const struct br_alive *identity, bool is_reborn)
+{
+    struct br_core *core = &engine->core;
+    if (br_fragment_same_address(br_core_fragment(core, slot), identity))
+        return true;
+    if (core->view.state[slot] == BRUIT_DEAD || core->view.state[slot] == BRUIT_LEFT)
+        return true;
+    br_claim_conflict(engine, slot, identity);
+    return is_reborn; /* the greater generation wins, but people hear of it */
+}
+
+static int take_identity(struct bruit_engine *engine, uint32_t slot, const struct br_beat_entry *entry)
+{
+    struct br_core *core = &engine->core;
+    struct br_alive identity = entry->identity;
+    if (!br_claim_is_fit(engine, &identity) ||
+        !may_stand(engine, slot, &identity, core->pulse.version[slot] == 0))
+        return 0;
+    uint32_t record = br_roster_intern(core->roster, &identity);
+    if (record == 0)
+        return BRUIT_ENOMEM;
+    bool same_meta = br_bytes_equal(br_fragment_meta(br_core_fragment(core, slot)), identity.meta);
+    br_view_identify(&core->view, slot, record);
+    core->pulse.version[slot] = entry->version;
+    br_digest_tell(&engine->digest, slot);
+    if (!same_meta)
+        br_hosts_changed(engine, slot, BRUIT_CHANGE_UPDATED);
+    br_claim_own_carries(engine, slot, identity.carries);
+    return 0;
+}
+
+/* Content of the life that we know, or a hint that there is some. */
+static int take_content(struct exchange *x, uint32_t slot, const struct br_beat_entry *entry)
+{
+    struct bruit_engine *engine = x->engine;
+    const struct br_core *core = &engine->core;
+    uint32_t version = core->pulse.version[slot];
+    bool differs = entry->version == version && entry->tag != 0 && version != 0 &&
+                   entry->tag != br_pulse_tag(&core->view, slot);
+    if (entry->generation != core->view.incarnation[slot])
+        return 0;
+    if (entry->flags & BR_BEAT_IDENTITY && (entry->version > version || differs))
+        return take_identity(engine, slot, entry);
+    if (entry->version > version)
+        want(x, entry, version);
+    else if (differs)
+        want(x, entry, 0); /* two of one name: at least one of us hears from the other who it is */
+    return 0;
+}
+
+static int take_about_self(struct exchange *x, const struct br_beat_entry *entry)
+{
+    struct bruit_engine *engine = x->engine;
+    struct br_core *core = &engine->core;
+    uint32_t slot = core->self;
+    struct br_alive identity = entry->identity;
+    bool is_other = entry->tag != 0 && entry->tag != br_pulse_tag(&core->view, slot);
+    bool knows_more = entry->heartbeat > core->pulse.heartbeat[slot] || entry->flags & BR_BEAT_LEFT ||
+                      entry->version > core->pulse.version[slot] || is_other;
+    if (core->leaving)
+        return 0;
+    if (entry->flags & BR_BEAT_IDENTITY && br_claim_is_fit(engine, &identity) &&
+        !br_fragment_same_address(br_core_fragment(core, slot), &identity))
+        br_claim_conflict(engine, slot, &identity);
+    else if (is_other)
+        want(x, entry, 0);
+    if (entry->generation > BR_HEARTBEAT_GENERATION_MAX)
+        br_core_drop(core, BRUIT_DROP_HEARTBEAT_FORGED);
+    else if (entry->generation > core->incarnation || (entry->generation == core->incarnation && knows_more))
+        defend(engine, entry);
+    else
+        correct(x, slot, entry);
+    return 0;
+}
+
+static int take_unknown(struct exchange *x, const struct br_beat_entry *entry)
+{
+    struct bruit_engine *engine = x->engine;
+    struct br_core *core = &engine->core;
+    struct br_alive identity = entry->identity;
+    if (br_heartbeat_is_buried(&engine->heartbeat, entry)) {
+        br_core_drop(core, BRUIT_DROP_HEARTBEAT_BURIED);
+        return 0;
+    }
+    if (entry->generation == 0 || entry->generation > BR_HEARTBEAT_GENERATION_MAX) {
+        br_core_drop(core, BRUIT_DROP_HEARTBEAT_FORGED);
+        return 0;
+    }
+    if (entry->flags & BR_BEAT_LEFT)
+        return 0;
+    if (!(entry->flags & BR_BEAT_IDENTITY)) {
+        want(x, entry, 0);
+        return 0;
+    }
+    if (!br_claim_is_fit(engine, &identity))
+        return 0;
+    if (core->view.count >= core->config.members_max) {
+        br_core_drop(core, BRUIT_DROP_MEMBERS_FULL);
+        return 0;
+    }
+    uint32_t record = br_roster_intern(core->roster, &identity);
+    uint32_t slot = record == 0 ? 0 : add(engine, record, entry->generation, entry->heartbeat);
+    if (slot == 0) {
+        if (record != 0)
+            br_roster_drop(core->roster, record);
+        return BRUIT_ENOMEM;
+    }
+    core->pulse.version[slot] = entry->version;
+    br_digest_tell(&engine->digest, slot);
+    br_hosts_changed(engine, slot, BRUIT_CHANGE_JOINED);
+    br_claim_own_carries(engine, slot, identity.carries);
+    return 0;
+}
+
+static int take_known(struct exchange *x, uint32_t slot, const struct br_beat_entry *entry)
+{
+    struct bruit_engine *engine = x->engine;
+    struct br_core *core = &engine->core;
+    switch (br_heartbeat_relation(&engine->heartbeat, slot, entry)) {
+    case BR_BEAT_FORGED: br_core_drop(core, BRUIT_DROP_HEARTBEAT_FORGED); return 0;
+    case BR_BEAT_OLDER: correct(x, slot, entry); break;
+    case BR_BEAT_REBORN: be_reborn(engine, slot, entry); break;
+    case BR_BEAT_GONE: become(engine, slot, BRUIT_LEFT); break;
+    case BR_BEAT_NEWER: hear_beat(engine, slot, entry->heartbeat); break;
+    case BR_BEAT_SAME: break;
+    }
+    int status = take_content(x, slot, entry);
+    if (status == 0 && entry->generation == core->view.incarnation[slot] &&
+        entry->version < core->pulse.version[slot] && entry->heartbeat >= core->pulse.heartbeat[slot])
+        correct(x, slot, entry); /* the heartbeat was not older, or this has been said */
+    return status;
+}
+
+static void answer_wanted(struct exchange *x, uint32_t slot)
+{
+    if (slot == 0 || x->engine->core.view.state[slot] == BRUIT_DEAD)
+        return;
+    struct br_beat_entry content = content_of(x->engine, slot);
+    answer_with(x, &content);
+}
+
+static int take_entry(struct exchange *x, const struct br_beat_entry *entry)
+{
+    uint32_t slot = br_digest_find(&x->engine->digest, entry->id);
+    if (entry->flags & BR_BEAT_IDENTITY && br_beat_id(entry->identity.node) != entry->id) {
+        br_core_drop(&x->engine->core, BRUIT_DROP_BAD_ALIVE);
+        return 0;
+    }
+    if (entry->flags & BR_BEAT_WANTED) {
+        answer_wanted(x, slot);
+        return 0;
+    }
+    if (x->kind == BR_BEAT_PULL) { /* they only ask */
+        if (slot != 0)
+            correct(x, slot, entry);
+        return 0;
+    }
+    if (slot == 0)
+        return take_unknown(x, entry);
+    return is_self(x->engine, slot) ? take_about_self(x, entry) : take_known(x, slot, entry);
+}
+
+/* ---- buckets ---- */
+
+/* The other side knows the bucket's members, versions and identities as we do. */
+static bool agree(const struct exchange *x, const struct br_beat_bucket *theirs, struct br_digest_run *run)
+{
+    return br_digest_run(&x->engine->digest, theirs, true, run) && run->count == theirs->count &&
+           br_digest_checksum(&x->engine->digest, run) == theirs->checksum;
+}
+
+/* Beats by place: theirs taken, and ours said where they are greater. */
+static void take_places(struct exchange *x, const struct br_beat_bucket *theirs, const struct br_digest_run *run)
+{
+    const uint32_t *beats = x->engine->core.pulse.heartbeat;
+    struct br_beat_bucket ours = {
+        .depth = theirs->depth, .index = theirs->index, .count = theirs->count, .checksum = theirs->checksum};
+    bool is_newer = false;
+    for (unsigned i = 0; i < run->count; i++) {
+        uint32_t slot = run->slots[i];
+        struct br_beat_entry claim = {.generation = x->engine->core.view.incarnation[slot],
+                                      .heartbeat = theirs->beats[i]};
+        if (!br_beat_bucket_has(theirs, i))
+            continue;
+        ours.beats[i] = beats[slot];
+        if (beats[slot] > theirs->beats[i]) {
+            br_beat_bucket_add(&ours, i);
+            is_newer = true;
+        } else if (x->kind == BR_BEAT_PULL) {
+            continue;
+        } else if (is_self(x->engine, slot)) {
+            claim.id = 0;
+            claim.version = x->engine->core.pulse.version[slot];
+            (void)take_about_self(x, &claim);
+        } else if (br_heartbeat_relation(&x->engine->heartbeat, slot, &claim) == BR_BEAT_NEWER) {
+            hear_beat(x->engine, slot, claim.heartbeat);
+        } else if (claim.heartbeat > beats[slot]) {
+            br_core_drop(&x->engine->core, BRUIT_DROP_HEARTBEAT_FORGED);
+        }
+    }
+    if (!is_newer || !may_correct(x) || x->answer.failed)
+        return;
+    size_t before = br_writer_size(&x->answer);
+    br_beat_newer_encode(&x->answer, &ours);
+    if (x->answer.failed)
+        br_writer_rewind(&x->answer, before);
+    else
+        x->is_news = true;
+}
+
+/* We see another bucket: all that we know of it, the dead and the gone included, is said, if it fits. */
+static void list_bucket(struct exchange *x, const struct br_beat_bucket *theirs)
+{
+    struct br_digest_run run;
+    struct br_beat_bucket list = {.depth = theirs->depth, .index = theirs->index};
+    size_t before = br_writer_size(&x->answer);
+    if (!may_correct(x) || x->answer.failed || !br_digest_run(&x->engine->digest, theirs, false, &run))
+        return;
+    list.count = (uint8_t)run.count;
+    br_beat_list_encode(&x->answer, &list);
+    for (unsigned i = 0; i < run.count; i++) {
+        struct br_beat_entry entry = br_digest_entry(&x->engine->core, run.slots[i]);
+        br_beat_entry_encode(&x->answer, &entry);
+    }
+    if (x->answer.failed)
+        br_writer_rewind(&x->answer, before);
+    else
+        x->is_news = true;
+}
+
+static bool is_listed(const struct exchange *x, uint64_t id)
+{
+    for (unsigned i = 0; i < x->listed_count; i++)
+        if (x->listed[i] == id)
+            return true;
+    return false;
+}
+
+/* Their list is complete: whom we know alive and they do not is told to them, numbers first. */
+static void end_list(struct exchange *x)
+{
+    struct br_digest_run run;
+    if (!may_correct(x) || !br_digest_run(&x->engine->digest, &x->list, true, &run))
+        return;
+    for (unsigned i = 0; i < run.count; i++) {
+        struct br_beat_entry entry = br_digest_entry(&x->engine->core, run.slots[i]);
+        if (!is_listed(x, entry.id))
+            answer_with(x, &entry);
+    }
+}
+
+static int take_block(struct exchange *x, int type, const struct br_beat_block *block)
+{
+    struct br_digest_run run;
+    int status;
+    switch (type) {
+    case BR_BEAT_BLOCK_BEATS:
+        if (agree(x, &block->bucket, &run))
+            take_places(x, &block->bucket, &run);
+        else
+            list_bucket(x, &block->bucket);
+        return 0;
+    case BR_BEAT_BLOCK_NEWER:
+        if (agree(x, &block->bucket, &run))
+            take_places(x, &block->bucket, &run);
+        return 0;
+    case BR_BEAT_BLOCK_LIST:
+        x->list = block->bucket;
+        x->listed_left = block->bucket.count;
+        x->listed_count = 0;
+        if (x->listed_left == 0)
+            end_list(x);
+        return 0;
+    default:
+        status = take_entry(x, &block->entry);
+        if (x->listed_left == 0)
+            return status;
+        x->listed[x->listed_count++] = block->entry.id;
+        if (--x->listed_left == 0)
+            end_list(x);
+        return status;
+    }
+}
+
+/* ---- messages ---- */
+
+static enum br_beat_kind answer_kind(const struct exchange *x)
+{
+    switch (x->kind) {
+    case BR_BEAT_SYN: return BR_BEAT_ACK;
+    case BR_BEAT_ACK:
+    case BR_BEAT_PULL: return BR_BEAT_ACK2;
+    default: return x->is_wanting ? BR_BEAT_ACK2 : BR_BEAT_DELTA;
+    }
+}
+
+/* The answer's kind is known when all of it is: it stands in the third byte. */
+static void queue_answer(struct exchange *x, const struct br_beat_header *header)
+{
+    struct bruit_engine *engine = x->engine;
+    uint32_t slot = br_digest_find(&engine->digest, header->sender.id);
+    struct bruit_addr to = slot != 0 ? br_core_addr(&engine->core, slot) : *engine->packet_from;
+    if (x->kind == BR_BEAT_SYN || x->kind == BR_BEAT_PULL) {
+        size_t before = br_writer_size(&x->answer);
+        br_digest_write_news(&engine->digest, &x->answer, br_writer_room(&x->answer) / 2);
+        x->is_news |= br_writer_size(&x->answer) > before;
+    }
+    if (!x->is_wanting && !x->is_news)
+        return;
+    br_write_u8_at(&x->answer, 2, (uint8_t)answer_kind(x));
+    struct br_buf *message = br_buf_new(&engine->core.alloc, br_writer_bytes(&x->answer));
+    struct br_user_send *send = message == NULL ? NULL : br_ring_push(&engine->beat_sends);
+    if (send == NULL) {
+        br_core_drop(&engine->core, BRUIT_DROP_ANSWERS_FULL);
+        br_buf_drop(&engine->core.alloc, message);
+        return;
+    }
+    *send = (struct br_user_send){br_addr_unmapped(&to), message};
+}
+
+static size_t answer_room(struct bruit_engine *engine)
+{
+    size_t room = br_packet_budget(&engine->wire, engine->core.config.packet_size_max);
+    size_t afford = br_digest_afford(&engine->digest, engine->core.now);
+    size_t around = engine->core.config.packet_size_max - room;
+    if (br_ring_is_full(&engine->beat_sends) || afford < around)
+        return 0;
+    room = room < afford - around ? room : afford - around;
+    return room < ANSWER_MAX ? room : ANSWER_MAX;
+}
+
+int br_beat_take(struct bruit_engine *engine, struct bruit_bytes body)
+{
+    struct br_beat_header header;
+    struct br_beat_block block;
+    struct br_reader r;
+    uint8_t buffer[ANSWER_MAX];
+    br_reader_init(&r, body);
+    if (br_beat_header_decode(&header, &r) != 0 || br_beat_check(r) != 0) {
+        br_core_drop(&engine->core, BRUIT_DROP_MALFORMED);
+        return 0;
+    }
+    struct exchange x = {.engine = engine, .kind = header.kind};
+    br_writer_init(&x.answer, buffer, answer_room(engine));
+    struct br_beat_entry self = br_digest_entry(&engine->core, engine->core.self);
+    br_beat_header_encode(&x.answer, BR_BEAT_ACK, &self);
+    int status = header.kind == BR_BEAT_PULL ? 0 : take_entry(&x, &header.sender);
+    int type;
+    while (status == 0 && (type = br_beat_block_decode(&block, &r)) > 0)
+        status = take_block(&x, type, &block);
+    if (!x.answer.failed)
+        queue_answer(&x, &header);
+    return status;
+}
+
+/* ---- streams ---- */
+
+static bool is_told(const struct br_core *core, uint32_t slot)
+{
+    return br_view_is_listed(&core->view, slot) && core->view.state[slot] == BRUIT_ALIVE;
+}
+
+/* Once over nothing, to know the size; then for good. */
+static void write_members(struct bruit_engine *engine, struct br_writer *w)
+{
+    const struct br_core *core = &engine->core;
+    for (uint32_t slot = 1; slot < core->view.used; slot++) {
+        if (!is_told(core, slot))
+            continue;
+        struct br_beat_entry entry = content_of(engine, slot);
+        if (entry.version != 0)
+            br_beat_entry_encode(w, &entry);
+    }
+}
+
+/* Block and flags, id, four numbers, tag; name, address, port, versions, metadata with their lengths. */
+#define MEMBER_SIZE_MAX(core, slot) (96 + (size_t)br_core_fragment(core, slot)->size)
+
+static size_t members_size_max(const struct br_core *core)
+{
+    size_t size = 0;
+    for (uint32_t slot = 1; slot < core->view.used; slot++)
+        if (is_told(core, slot))
+            size += MEMBER_SIZE_MAX(core, slot);
+    return size;
+}
+
+int br_beat_state_write(struct bruit_engine *engine, bool join, struct br_buffer *out, struct bruit_bytes *message)
+{
+    struct bruit_document document;
+    int status = br_document_export(&document, engine, join);
+    size_t size = BR_BEAT_STATE_HEADER + document.size + (join ? members_size_max(&engine->core) : 0);
+    if (status == 0)
+        status = br_buffer_reserve(out, &engine->core.alloc, size);
+    if (status == 0) {
+        struct br_writer w;
+        struct br_beat_header header = {.join = join, .document_size = (uint32_t)document.size};
+        br_writer_init(&w, out->data, size);
+        br_beat_state_encode(&w, &header);
+        if (join)
+            write_members(engine, &w);
+        header.blocks_size = (uint32_t)(br_writer_size(&w) - BR_BEAT_STATE_HEADER);
+        br_write_bytes(&w, br_bytes(document.buffer.data, document.size));
+        BR_ASSERT(!w.failed);
+        *message = br_writer_bytes(&w);
+        br_writer_rewind(&w, 0);
+        br_beat_state_encode(&w, &header);
+        engine->sync.doc_size = (uint32_t)document.size;
+    }
+    br_document_free(&document);
+    return status;
+}
+
+int br_beat_state_merge(struct bruit_engine *engine, const struct br_beat_header *header, struct bruit_bytes rest,
+                        bool active)
+{
+    struct exchange x = {.engine = engine, .kind = BR_BEAT_DELTA};
+    struct br_beat_block block;
+    struct br_reader r;
+    br_reader_init(&r, br_bytes(rest.data, header->blocks_size));
+    if (br_beat_check(r) != 0) {
+        br_core_drop(&engine->core, BRUIT_DROP_MALFORMED);
+        return BRUIT_EFORMAT;
+    }
+    int status = 0;
+    int type;
+    br_writer_init(&x.answer, NULL, 0);
+    br_writer_fail(&x.answer);
+    while (status == 0 && (type = br_beat_block_decode(&block, &r)) > 0)
+        if (type == BR_BEAT_BLOCK_ENTRY)
+            status = take_entry(&x, &block.entry);
+    if (status == 0 && header->document_size > 0)
+        br_document_merge(engine, br_bytes(rest.data + header->blocks_size, header->document_size), header->join,
+                          active);
+    return status;
+}
+
+/* ---- rounds ---- */
+
+static void convict_silent(struct bruit_engine *engine)
+{
+    struct br_core *core = &engine->core;
+    for (uint32_t slot = 0; (slot = br_heartbeat_next_silent(&engine->heartbeat, slot)) != 0;) {
+        BR_TRACE(&core->tracer, heart_silent, .node = br_core_name(core, slot),
+                 .generation = core->view.incarnation[slot], .heartbeat = core->pulse.heartbeat[slot],
+                 .silence = br_heartbeat_silence(&engine->heartbeat, slot));
+        become(engine, slot, BRUIT_DEAD);
+    }
+}
+
+void br_beat_tick(struct bruit_engine *engine)
+{
+    struct br_core *core = &engine->core;
+    if (!br_digest_tick(&engine->digest, core->now))
+        return;
+    if (!core->leaving)
+        br_heartbeat_beat(&engine->heartbeat);
+    convict_silent(engine);
+    if (core->view.state_count[BRUIT_DEAD] + core->view.state_count[BRUIT_LEFT] > 0)
+        br_claim_reap(engine);
+    if (engine->leave_stage == BR_LEAVE_MEMBER) /* whoever leaves is in a hurry */
+        br_digest_hurry(&engine->digest, br_time_add(core->now, core->config.heartbeat.interval / 4));
+}
+
+void br_beat_forget(struct bruit_engine *engine, uint32_t slot)
+{
+    br_heartbeat_bury(&engine->heartbeat, slot);
+    br_digest_remove(&engine->digest, slot);
+}
+
+void br_beat_leave(struct bruit_engine *engine)
+{
+    struct br_core *core = &engine->core;
+    br_heartbeat_beat(&engine->heartbeat);
+    become(engine, core->self, BRUIT_LEFT);
+    br_digest_hurry(&engine->digest, core->now);
+    engine->leave_told = engine->digest.rounds + BR_DIGEST_TOLD + 1;
+}
+
+int br_beat_preload(struct bruit_engine *engine, uint32_t from)
+{
+    struct br_core *core = &engine->core;
+    int status = br_beat_reserve(engine);
+    if (status != 0)
+        return status;
+    core->pulse.heartbeat[core->self] = PRELOAD_HEARTBEAT;
+    for (uint32_t slot = from; slot < core->view.used; slot++) {
+        core->pulse.heartbeat[slot] = PRELOAD_HEARTBEAT;
+        core->pulse.version[slot] = 1;
+        br_heartbeat_begin(&engine->heartbeat, slot);
+    }
+    br_digest_sort(&engine->digest);
+    br_digest_forget_news(&engine->digest);
+    return 0;
+}
+
+/* ---- reading (<bruit/heartbeat.h>) ---- */
+
+uint64_t bruit_heartbeat_generation(const struct bruit_engine *engine)
+{
+    return br_beat_is_on(engine) ? engine->core.incarnation : 0;
+}
+
+int bruit_heartbeat_get(const struct bruit_engine *engine, bruit_node node, struct bruit_heartbeat_info *out)
+{
+    const struct br_core *core = &engine->core;
+    const struct br_heartbeat *hb = &engine->heartbeat;
+    if (!br_beat_is_on(engine))
+        return BRUIT_ENOSYS;
+    if (!br_view_is_known(&core->view, node))
+        return BRUIT_ENOENT;
+    *out = (struct bruit_heartbeat_info){.generation = core->view.incarnation[node],
+                                         .heartbeat = core->pulse.heartbeat[node],
+                                         .limit = br_accrual_limit(&hb->pairs[node], &hb->rule)};
+    if (is_self(engine, node))
+        return 0;
+    double phi = 1000.0 * br_heartbeat_phi(hb, node);
+    out->silence = br_heartbeat_silence(hb, node);
+    out->phi_milli = phi < 1e6 ? (uint32_t)phi : 1000000;
+    return 0;
+}
+
+/* ---- the other detector ---- */
+
+void br_beat_differs(struct bruit_engine *engine, const struct bruit_addr *from, bool is_stream)
+{
+    br_engine_drop(engine, from, is_stream, BRUIT_DROP_OTHER_DETECTOR);
+    if (engine->core.now < engine->differs_quiet_until)
+        return;
+    engine->differs_quiet_until = br_time_add(engine->core.now, DIFFERS_QUIET);
+    BR_TRACE(&engine->core.tracer, detector_differs, .from = *from,
+             .ours = br_beat_is_on(engine) ? "heartbeat" : "swim");
+}
