@@ -38,7 +38,7 @@ struct br_feature {
     void (*close)(struct br_agent *agent);
     /* Each event of the engine, before anybody else sees it. */
     void (*event)(struct br_agent *agent, const struct bruit_event *event);
-    /* A client goes away, or is told no more: what waits for it must not be sent. */
+    /* A client goes away, or is told no more: what waits for it must not be sent. May come twice for one client. */
     void (*forget)(struct br_client *client);
     /* Something that waited for a client has gone out: there is room for more. */
     void (*drained)(struct br_client *client);
