@@ -218,12 +218,10 @@ static int say(const struct br_sqlite *store, int code, char *why)
             why, BR_WHY_MAX,
             "%.300s is no state of bruit's: move it away, or name another directory with -data-dir", path);
         return BRUIT_EFORMAT;
-    case CORRUPT:
-        (void)snprintf(
-            why, BR_WHY_MAX,
-            "%.300s is damaged: put back a copy of it; or move it away, and the other members give back what "
-            "they have",
-            path);
+    case CORRUPT: /* an old copy must not come back: new writes would be numbered like those it has forgotten */
+        (void)snprintf(why, BR_WHY_MAX,
+                       "%.300s is damaged: move it away, and the other members give back what they have",
+                       path);
         return BRUIT_EFORMAT;
     case FULL:
         (void)snprintf(why, BR_WHY_MAX, "%.300s cannot grow: make room on its disk", path);

@@ -78,8 +78,8 @@ static void say_refused(const struct br_agent_store *store, int error, char why[
     if (error == BRUIT_EFORMAT)
         (void)snprintf(
             why, BR_WHY_MAX,
-            "the record \"%.200s\" in %.300s is damaged: put back a copy of the file; or move it away, and "
-            "the other members give back what they have",
+            "the record \"%.200s\" in %.300s is damaged: move the file away, and the other members give "
+            "back what they have",
             store->refused, path);
     else if (error == BRUIT_EFULL)
         (void)snprintf(why, BR_WHY_MAX,

@@ -1,8 +1,10 @@
 """Replicated state: among real agents, who must not notice, and on a disk, where nothing acknowledged may be lost."""
+import json
 import os
 import random
 import re
 import select
+import signal
 import subprocess
 import tempfile
 import threading
@@ -88,7 +90,7 @@ QUIET_TALK = (r"Stream connection from|Initiating push/pull sync|messageJoinType
 # Who: three of ours with a disk each, and two real agents. State is written hot at all three; keys that one writes
 # end with his value everywhere, and the one that all write has the same siblings at all. The real agents log not one
 # line that they do not log at rest, and nobody calls anybody suspect, failed or left.
-@interop(seconds_max=120)
+@interop(ours_only=True, seconds_max=120)
 def test_real_agents_do_not_notice_state(lab):
     folders = Folders()
     first = None
@@ -99,8 +101,6 @@ def test_real_agents_do_not_notice_state(lab):
         first = first or agent
     lab.agree(what="all joined")
     ours, since = lab.of("ours"), now()
-    if lab.is_rehearsal:
-        return
     writers = [Writer(agent) for agent in ours]
     unwanted = ("failed", "leave", "suspect", "refute", "conflict", "update", "reap")
     hold(10, lambda: lab.nobody_reported(unwanted, since))
@@ -149,6 +149,134 @@ def test_what_three_have_confirmed_survives_two(lab):
     for agent in agents[1:]:
         if everything(agent.rpc()) != {b"held": b"by three", b"meanwhile": b"by one"}:
             raise Failure("%s has %s" % (agent, everything(agent.rpc())))
+
+
+# Who: somebody at the command line. Each command does what its usage says, in text and in JSON; each mistake is exit
+# code 1 and one sentence; and an agent of Serf's has no such commands, which is told in words.
+@interop(ours_only=True, seconds_max=60,
+         talk=["agent.ipc: Failed to evaluate request: command 'kv-get' not recognized"])
+def test_the_command_line_reads_and_writes(lab):
+    folders, agent, real = Folders(), lab.agent("ours"), lab.agent("real")
+
+    def kv(*words, code=0, at=agent, says=None):
+        got, out, err = lab.command("ours", "kv", words[0], "-rpc-addr=" + at.rpc_text, *words[1:])
+        if got != code or (says is not None and not re.search(says, out + err)):
+            raise Failure("kv %s: exit code %d and %r, %r" % (" ".join(words), got, out, err))
+        return out
+
+    def described(*words, **expected):
+        found = json.loads(kv(words[0], "-format=json", *words[1:]))
+        wrong = {key: found.get(key) for key, value in expected.items() if found.get(key) != value}
+        if wrong:
+            raise Failure("kv %s in JSON: %s" % (" ".join(words), wrong))
+        return found
+
+    kv("put", "color", "red", says=r"^color has version [0-9a-f]{16}\n$")
+    version = described("get", "color", key="color", value="red", values=1, lifetime="permanent")["version"]
+    if kv("get", "color") != "red":
+        raise Failure("get changes the value")
+    kv("cas", "-version=" + version, "color", "blue")
+    kv("cas", "-version=" + version, "color", "black", code=1, says=r"^Error writing key: the key has version .* by")
+    kv("cas", "-version", "0", "new", "x")          # a blank before the value, too: it is this command's flag
+    kv("cas", "color", "x", code=1, says=r"^A -version must be specified")
+    kv("cas", "-version=12", "color", "x", code=1, says=r"^Invalid version")
+    with open(folders.of("file"), "wb") as file:
+        file.write(b"a\0b\xff\n")
+    kv("put", "bytes", "@" + folders.of("file"))
+    described("get", "bytes", value_base64="YQBi/wo=", size=5)
+    kv("put", "bytes", "@" + folders.of("none"), code=1, says=r"^Error reading value: .*No such file")
+    kv("put", "empty", "-")                         # from standard input, which is empty
+    described("get", "empty", value="", size=0)
+    with open(folders.of("large"), "wb") as file:
+        file.write(bytes(65537))
+    kv("put", "large", "@" + folders.of("large"), code=1, says=r"too large: the limit is 65536 bytes")
+    kv("put", "-ttl=1h", "lease", "x")
+    if not 3590 < described("get", "lease", lifetime="expires")["ttl_seconds"] <= 3600:
+        raise Failure("a value with a lifetime of an hour has another one")
+    kv("put", "-ttl=1h", "-owner=" + agent.name, "lease", "x", code=1, says=r"^Only one of -ttl and -owner")
+    kv("put", "-owner=nobody", "lock", "x", code=1, says=r"the owner is no member")
+    kv("put", "-owner=" + agent.name, "lock", "x")
+    described("get", "lock", lifetime="owned", owner=agent.name)
+    described("put", "-timeout=200ms", "held", "x", held=1, wanted=1)
+    kv("put", "-ack=2", "-timeout=200ms", "held", "y", code=1, says=r"only 1 of 2 members confirmed it in time")
+    kv("put", "-ack=-1", "held", "y", code=1, says=r"^Invalid number of members")
+    if kv("list").split() != ["bytes", "color", "empty", "held", "lease", "lock", "new"]:
+        raise Failure("the list is: " + kv("list"))
+    kv("list", "-values", "b", says=r'^bytes  "a\\x00b\\xff\\n"\n$')
+    for value in ("one", "two"):
+        put(agent.rpc(), b"color", value.encode(), Mode="seen")
+    kv("get", "color", says=r"^two.*one of 3 values")
+    if kv("get", "-all", "color").count("\n") != 4:
+        raise Failure("get -all shows: " + kv("get", "-all", "color"))
+    kv("delete", "color", says=r"^color is deleted\n$")
+    kv("delete", "color", code=1, says=r"^Error deleting key: there is no such key")
+    kv("get", "-format=json", "color", code=1, says=r'^{"error":"Error reading key: there is no such key"}')
+    kv("watch", "-cursor=x", code=1, says=r"^Invalid cursor")
+    kv("get", code=1, says=r"^One key must be specified")
+    described("stat", keys=6, values=6, store="memory", sync="alone")
+    kv("get", "color", code=1, at=real, says=r"^Error reading key: this agent is Serf's, or a bruit older")
+    code, _, err = lab.command("ours", "kv", "frobnicate")
+    if code != 127 or "there is no command 'kv frobnicate'" not in err:
+        raise Failure("an unknown command of the group: %d, %s" % (code, err))
+
+
+# Who: somebody who watches a prefix at one agent while another one writes; who is interrupted, and goes on behind
+# what he saw last; and who comes back when the agent has been restarted, and is told of the gap.
+@interop(ours_only=True, needs_serf=False, seconds_max=60)
+def test_a_watch_goes_on_where_it_was(lab):
+    folders = Folders()
+    first = lab.agent("ours", name="a", flags=["-data-dir=" + folders.of("a")])
+    second = lab.agent("ours", name="b", join=first)
+    lab.agree(what="joined")
+    watch = Watch(lab, second, "-format=json", "w/")
+    begin = watch.line()
+    if not begin.get("gap"):
+        raise Failure("a watch should begin with where it begins: %s" % begin)
+    put(first.rpc(), b"w/1", b"one")
+    put(first.rpc(), b"other", b"not asked for")
+    seen = watch.line()
+    if (seen["key"], seen["value"]) != ("w/1", "one"):
+        raise Failure("the watch shows %s" % seen)
+    if watch.end() != 0:
+        raise Failure("an interrupted watch should end with 0")
+    put(first.rpc(), b"w/2", b"two")
+    first.rpc().call("kv-delete", {"Key": b"w/1"}, has_answer=True)
+    until(lambda: equal_roots([first, second]), 20, "both are equal")
+    watch = Watch(lab, second, "-format=json", "-cursor=" + seen["cursor"], "w/")
+    rest = [watch.line(), watch.line()]
+    if [(change["key"], change.get("deleted")) for change in rest] != [("w/2", None), ("w/1", True)]:
+        raise Failure("the watch went on with %s" % rest)
+    watch.end()
+    first.kill()
+    first.start(join=second)
+    watch = Watch(lab, first, "-cursor=" + rest[-1]["cursor"], "w/")
+    text = watch.text()
+    if "gap: changes before this one are not known any more" not in text:
+        raise Failure("after a restart the watch shows: " + text)
+    first.kill()
+    if "Remote side ended the watch" not in watch.text() or watch.process.wait(10) != 1:
+        raise Failure("a watch whose agent dies should say so and end with 1")
+
+
+class Watch:
+    """bruit kv watch, line by line."""
+
+    def __init__(self, lab, agent, *words):
+        argv = [lab.binaries["ours"], "kv", "watch", "-rpc-addr=" + agent.rpc_text, *words]
+        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        preexec_fn=die_with_parent)
+
+    def text(self):
+        if not select.select([self.process.stdout], [], [], 15 * PATIENCE)[0]:
+            raise Failure("the watch shows nothing")
+        return self.process.stdout.readline().decode()
+
+    def line(self):
+        return json.loads(self.text())
+
+    def end(self):
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(10)
 
 
 # ------------------------------------------------------------------------------------------------------------ kill -9
