@@ -53,7 +53,7 @@ static void check_fragment(const struct br_entry *entry)
     REQUIRE(br_bytes_equal(br_writer_bytes(&w), br_writer_bytes(&v)));
 
     br_writer_init(&w, first, sizeof first);
-    br_fragment_write_alive(&w, fragment, entry->alive.incarnation);
+    br_fragment_write_alive(&w, fragment, entry->alive.incarnation, 0);
     REQUIRE(br_writer_size(&w) == br_fragment_alive_size(fragment, entry->alive.incarnation));
     br_writer_init(&v, second, sizeof second);
     br_alive_encode(&v, &entry->alive);

@@ -139,9 +139,16 @@ BRUIT_API const struct bruit_engine *bruit_host_engine(const struct bruit_host *
  * to the whole cluster by gossip. `order` 0 goes out before 1 before 2 when room is short (Serf: intents,
  * queries, events). Copied. Returns a handle, or 0 without memory. Beyond BRUIT_QUEUE_MAX
  * what was told most often is dropped, and done.
+ *
+ * From a module with a capability it is told to those alone who carry the module, in a queue of its own, whatever
+ * `order` says; 0 is also returned when nobody else does, or when the message does not fit a packet
+ * (bruit_host_message_room() says what does), and then nothing is told.
  */
 BRUIT_API bruit_handle bruit_host_broadcast(struct bruit_host *host, struct bruit_bytes message,
                                             uint32_t order);
+
+/* The longest message, in bytes, that a datagram of its own or a broadcast can carry; it changes with the keyring. */
+BRUIT_API size_t bruit_host_message_room(const struct bruit_host *host);
 
 /*
  * A copy of what we broadcast came back: others tell it, too, so we tell it once less. It never keeps the first

@@ -53,6 +53,25 @@ static inline bool br_canon_u16(struct br_reader *r, uint16_t *value)
     return true;
 }
 
+static inline bool br_canon_u8(struct br_reader *r, uint8_t *value)
+{
+    uint32_t wide;
+    if (!br_canon_uint(r, &wide) || wide > UINT8_MAX)
+        return false;
+    *value = (uint8_t)wide;
+    return true;
+}
+
+/* The header of a map of `fields` keys, or of one more of which the first is ours. */
+static inline bool br_canon_carries(struct br_reader *r, uint8_t fields, uint8_t *value)
+{
+    uint8_t first = br_read_u8(r);
+    *value = 0;
+    if (first == (0x80 | fields))
+        return true;
+    return first == (0x80 | (fields + 1)) && br_canon_literal(r, "\245Bruit") && br_canon_u8(r, value);
+}
+
 /* Text or bytes of the raw family up to 65,535, or nil. */
 static inline bool br_canon_bytes(struct br_reader *r, struct bruit_bytes *value)
 {

@@ -31,6 +31,7 @@ static void encode(struct br_writer *w, enum br_message_type type, const struct 
 /* ---- ping ---------------------------------------------------------------------------------------------- */
 
 static const struct br_mp_field ping_fields[] = {
+    BR_MP_FIELD(struct br_ping, carries, "Bruit", BR_MP_U8, BR_MP_NO_PLACE, true),
     BR_MP_FIELD(struct br_ping, node, "Node", BR_MP_TEXT, 1, false),
     BR_MP_FIELD(struct br_ping, seq, "SeqNo", BR_MP_U32, 0, false),
     BR_MP_FIELD(struct br_ping, source_addr, "SourceAddr", BR_MP_BYTES, 2, true),
@@ -38,12 +39,13 @@ static const struct br_mp_field ping_fields[] = {
     BR_MP_FIELD(struct br_ping, source_port, "SourcePort", BR_MP_U16, 3, true),
 };
 
-/* With all five keys, as everybody since v0.2.0 sends it. */
+/* With all five keys, as everybody since v0.2.0 sends it, and ours before them. */
 static bool decode_canonical_ping(struct br_ping *out, struct bruit_bytes body)
 {
     struct br_reader r;
     br_reader_init(&r, body);
-    return br_canon_literal(&r, "\205\244Node") && br_canon_bytes(&r, &out->node) &&
+    return br_canon_carries(&r, 5, &out->carries) && br_canon_literal(&r, "\244Node") &&
+           br_canon_bytes(&r, &out->node) &&
            br_canon_literal(&r, "\245SeqNo") && br_canon_uint(&r, &out->seq) &&
            br_canon_literal(&r, "\252SourceAddr") && br_canon_bytes(&r, &out->source_addr) &&
            br_canon_literal(&r, "\252SourceNode") && br_canon_bytes(&r, &out->source_node) &&
@@ -88,6 +90,7 @@ void br_indirect_ping_encode(struct br_writer *w, const struct br_indirect_ping 
 /* ---- ack and nack -------------------------------------------------------------------------------------- */
 
 static const struct br_mp_field ack_fields[] = {
+    BR_MP_FIELD(struct br_ack, carries, "Bruit", BR_MP_U8, BR_MP_NO_PLACE, true),
     BR_MP_FIELD(struct br_ack, payload, "Payload", BR_MP_BYTES, 1, false),
     BR_MP_FIELD(struct br_ack, seq, "SeqNo", BR_MP_U32, 0, false),
 };
@@ -96,7 +99,8 @@ static bool decode_canonical_ack(struct br_ack *out, struct bruit_bytes body)
 {
     struct br_reader r;
     br_reader_init(&r, body);
-    return br_canon_literal(&r, "\202\247Payload") && br_canon_bytes(&r, &out->payload) &&
+    return br_canon_carries(&r, 2, &out->carries) && br_canon_literal(&r, "\247Payload") &&
+           br_canon_bytes(&r, &out->payload) &&
            br_canon_literal(&r, "\245SeqNo") && br_canon_uint(&r, &out->seq);
 }
 
@@ -165,6 +169,7 @@ void br_dead_encode(struct br_writer *w, const struct br_dead *dead)
 /* Vsn is bytes, not text: none at all is nil, as upstream writes an absent slice. */
 static const struct br_mp_field alive_fields[] = {
     BR_MP_FIELD(struct br_alive, addr, "Addr", BR_MP_BYTES, 2, false),
+    BR_MP_FIELD(struct br_alive, carries, "Bruit", BR_MP_U8, BR_MP_NO_PLACE, true),
     BR_MP_FIELD(struct br_alive, incarnation, "Incarnation", BR_MP_U32, 0, false),
     BR_MP_FIELD(struct br_alive, meta, "Meta", BR_MP_BYTES, 4, false),
     BR_MP_FIELD(struct br_alive, node, "Node", BR_MP_TEXT, 1, false),
@@ -176,7 +181,11 @@ static bool decode_canonical_alive(struct br_alive *out, struct bruit_bytes body
 {
     struct br_reader r;
     br_reader_init(&r, body);
-    return br_canon_literal(&r, "\206") && br_canon_identity(&r, "\244Node", out) && br_canon_vsn(&r, out);
+    out->carries = 0;
+    if (br_canon_literal(&r, "\206"))
+        return br_canon_identity(&r, "\244Node", out) && br_canon_vsn(&r, out);
+    return br_canon_literal(&r, "\207") && br_canon_identity(&r, "\244Node", out) && br_canon_vsn(&r, out) &&
+           br_canon_literal(&r, "\245Bruit") && br_canon_u8(&r, &out->carries);
 }
 
 int br_alive_decode(struct br_alive *out, struct bruit_bytes body)

@@ -5,6 +5,10 @@
  * borrowed from the body. Decoders check form, not sense: whether an address has 4 or 16 bytes, a version
  * vector six, or a name any, is asked by those who act on it (br_alive_is_sane helps). Bytes after the map
  * are ignored, as upstream does on UDP. What is written is upstream's form to the bit.
+ *
+ * One key is bruit's own, and left out when it is 0: "Bruit", a byte with a bit for each of our modules that the sender
+ * (of a ping or ack) or the subject (of an alive) carries. Go decoders skip keys that they do not know, and forget them
+ * when they pass an alive on.
  */
 #ifndef BR_CODEC_MEMBERLIST_H
 #define BR_CODEC_MEMBERLIST_H
@@ -53,6 +57,7 @@ struct br_ping {
     struct bruit_bytes node;
     struct bruit_bytes source_addr;
     uint16_t source_port;
+    uint8_t carries;
     struct bruit_bytes source_node;
 };
 
@@ -70,6 +75,7 @@ struct br_indirect_ping {
 
 struct br_ack {
     uint32_t seq;
+    uint8_t carries;
     struct bruit_bytes payload; /* empty: nil */
 };
 
@@ -96,11 +102,15 @@ struct br_dead {
 struct br_alive {
     uint32_t incarnation;
     uint16_t port; /* 0: the receiver's own bind port */
+    uint8_t carries; /* no part of the identity: not all who tell of a member know it */
     struct bruit_bytes node;
     struct bruit_bytes addr;
     struct bruit_bytes meta; /* empty: nil */
     struct bruit_bytes vsn;
 };
+
+/* What the key "Bruit" with its value takes at most. */
+#define BR_CARRIES_SIZE 8
 
 struct br_err {
     struct bruit_bytes error; /* free text, for logs only */
@@ -118,6 +128,9 @@ struct br_user_header {
 
 /* memberlist's limit since July 2026; older ones have none. */
 #define BR_USER_SIZE_MAX 20971520
+
+/* What br_user_header_encode() writes at most: type byte, map of one key, the largest number. */
+#define BR_USER_HEADER_SIZE 24
 
 /*
  * The header map takes 13 to 18 bytes. One that has not ended here never will: whoever sends it plays for

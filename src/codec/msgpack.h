@@ -132,6 +132,9 @@ struct br_mp_field {
     uint16_t offset; /* of the member in the C struct */
 };
 
+/* The position of a field that no Go struct declares: it comes in maps only. */
+#define BR_MP_NO_PLACE 255
+
 #define BR_MP_FIELD(type, member, name, kind_, position_, omit_)                                     \
     {                                                                                                \
         name, (uint8_t)(sizeof(name) - 1), kind_, position_, omit_, (uint16_t)offsetof(type, member) \

@@ -20,9 +20,11 @@ struct wire_header {
     int64_t nodes;
     int64_t user_state_size;
     bool join;
+    struct bruit_bytes carries;
 };
 
 static const struct br_mp_field header_fields[] = {
+    BR_MP_FIELD(struct wire_header, carries, "Bruit", BR_MP_BYTES, BR_MP_NO_PLACE, true),
     BR_MP_FIELD(struct wire_header, join, "Join", BR_MP_FLAG, 2, false),
     BR_MP_FIELD(struct wire_header, nodes, "Nodes", BR_MP_I64, 0, false),
     BR_MP_FIELD(struct wire_header, user_state_size, "UserStateLen", BR_MP_I64, 1, false),
@@ -43,13 +45,15 @@ static int decode_header(struct br_pushpull_header *out, struct bruit_bytes byte
     out->nodes = (uint32_t)wire.nodes;
     out->user_state_size = (uint32_t)wire.user_state_size;
     out->join = wire.join;
+    out->carries = wire.carries;
     return 0;
 }
 
 void br_pushpull_header_encode(struct br_writer *w, const struct br_pushpull_header *header)
 {
     struct wire_header wire = {
-        .nodes = header->nodes, .user_state_size = header->user_state_size, .join = header->join};
+        .nodes = header->nodes, .user_state_size = header->user_state_size, .join = header->join,
+        .carries = header->carries};
     br_write_u8(w, BR_PUSHPULL);
     br_mp_write_struct(w, header_fields, COUNT(header_fields), &wire);
 }
@@ -74,6 +78,7 @@ static size_t decode_canonical_entry(struct br_entry *out, struct bruit_bytes by
 {
     struct br_reader r;
     br_reader_init(&r, bytes);
+    out->alive.carries = 0;
     if (!br_canon_literal(&r, "\207") || !br_canon_identity(&r, "\244Name", &out->alive) ||
         !br_canon_literal(&r, "\245State"))
         return 0;
@@ -92,6 +97,7 @@ static int decode_any_entry(struct br_entry *out, struct bruit_bytes bytes, size
     if (r.failed)
         return BRUIT_EFORMAT;
     out->alive = wire.alive;
+    out->alive.carries = 0;
     out->state = wire.state < 0 || wire.state > BR_ENTRY_LEFT ? BR_ENTRY_UNKNOWN : (uint8_t)wire.state;
     *size = bytes.size - br_reader_left(&r);
     return 0;
@@ -289,15 +295,22 @@ static uint8_t *put_head(uint8_t *p, const struct br_fragment *fragment)
     return p + fragment->body;
 }
 
-void br_fragment_write_alive(struct br_writer *w, const struct br_fragment *fragment, uint32_t incarnation)
+void br_fragment_write_alive(struct br_writer *w, const struct br_fragment *fragment, uint32_t incarnation,
+                             uint8_t carries)
 {
-    uint8_t *p = br_write_space(w, br_fragment_alive_size(fragment, incarnation));
+    size_t own_size = carries == 0 ? 0 : 6 + uint_size(carries);
+    uint8_t *p = br_write_space(w, br_fragment_alive_size(fragment, incarnation) + own_size);
     if (p == NULL)
         return;
     *p++ = BR_ALIVE;
-    *p++ = 0x86;
+    *p++ = carries == 0 ? 0x86 : 0x87;
     p = put_uint(put_head(p, fragment), incarnation);
-    memcpy(p, fragment->bytes + fragment->body, (size_t)fragment->size - fragment->body);
+    size_t rest = (size_t)fragment->size - fragment->body;
+    memcpy(p, fragment->bytes + fragment->body, rest);
+    if (carries == 0)
+        return;
+    memcpy(p + rest, "\245Bruit", 6);
+    (void)put_uint(p + rest + 6, carries);
 }
 
 void br_fragment_write_entry(struct br_writer *w, const struct br_fragment *fragment, uint32_t incarnation,

@@ -32,6 +32,11 @@ struct br_pushpull_header {
     uint32_t nodes;
     uint32_t user_state_size;
     bool join;
+    /*
+     * bruit's own key, "Bruit": for each entry in turn the byte that an alive has under this key; empty, and left out,
+     * when all are 0. Borrowed from what was read: it is only good for as long as those bytes stay where they are.
+     */
+    struct bruit_bytes carries;
 };
 
 /* One member of the sender's table: what an alive says, and the state. */
@@ -117,12 +122,16 @@ void br_fragment_build(struct br_fragment *out, const struct br_alive *identity)
 /* The size that br_fragment_size gave when it was built. */
 size_t br_fragment_total(const struct br_fragment *fragment);
 
-/* Write an alive message (with its type byte), and an entry of a push/pull. */
-void br_fragment_write_alive(struct br_writer *w, const struct br_fragment *fragment, uint32_t incarnation);
+/*
+ * Write an alive message (with its type byte), and an entry of a push/pull. `carries` 0 is left out; else it takes at
+ * most BR_CARRIES_SIZE bytes more.
+ */
+void br_fragment_write_alive(struct br_writer *w, const struct br_fragment *fragment, uint32_t incarnation,
+                             uint8_t carries);
 void br_fragment_write_entry(struct br_writer *w, const struct br_fragment *fragment, uint32_t incarnation,
                              uint8_t state);
 
-/* Exactly how many bytes those write. */
+/* Exactly how many bytes those write, without `carries`. */
 size_t br_fragment_alive_size(const struct br_fragment *fragment, uint32_t incarnation);
 size_t br_fragment_entry_size(const struct br_fragment *fragment, uint32_t incarnation, uint8_t state);
 

@@ -105,6 +105,36 @@ static int refute(struct bruit_engine *engine, uint32_t accused, const char *wha
     return 0;
 }
 
+/* ---- what a member carries ---- */
+
+static void tell_peer(struct bruit_engine *engine, uint32_t slot)
+{
+    br_gossip_peers_changed(&engine->gossip);
+    br_hosts_told(engine, slot, BRUIT_CHANGE_PEER);
+}
+
+static void learn_carries(struct bruit_engine *engine, uint32_t slot, uint8_t carries)
+{
+    struct br_view *view = &engine->core.view;
+    if (view->carries[slot] == carries || !br_view_is_live(view, slot) || is_self(engine, slot))
+        return;
+    br_view_carry(view, slot, carries);
+    tell_peer(engine, slot);
+}
+
+void br_claim_own_carries(struct bruit_engine *engine, uint32_t slot, uint8_t carries)
+{
+    learn_carries(engine, slot, carries);
+}
+
+void br_claim_carries(struct bruit_engine *engine, uint32_t slot, uint32_t incarnation, uint8_t carries)
+{
+    const struct br_core *core = &engine->core;
+    if (slot == 0 || carries == 0 || core->carries == 0 || core->view.incarnation[slot] != incarnation)
+        return;
+    learn_carries(engine, slot, core->view.carries[slot] | carries);
+}
+
 /* ---- alive ---- */
 
 static void report_conflict(struct bruit_engine *engine, uint32_t slot, const struct br_alive *alive)
@@ -159,6 +189,10 @@ static int become_alive(struct bruit_engine *engine, uint32_t slot, const struct
         slot = add_member(engine, record);
         BR_ASSERT(slot != 0); /* reserved */
     }
+    /* Whoever is new, or comes back, may be another program than the one we knew. */
+    bool is_new = !br_view_is_live(&core->view, slot) && !is_self(engine, slot);
+    if (is_new)
+        br_view_carry(&core->view, slot, core->carries == 0 ? 0 : alive->carries);
     bool same_meta = br_bytes_equal(br_fragment_meta(br_core_fragment(core, slot)), alive->meta);
     uint32_t changes = br_transition_change((enum bruit_state)core->view.state[slot], BRUIT_ALIVE);
     if (!same_meta && !(changes & BRUIT_CHANGE_JOINED))
@@ -170,6 +204,8 @@ static int become_alive(struct bruit_engine *engine, uint32_t slot, const struct
     if (changes & BRUIT_CHANGE_JOINED && !is_self(engine, slot))
         br_sync_heard_join(&engine->sync, engine->is_repairing, core->now);
     br_hosts_changed(engine, slot, changes);
+    if (is_new && core->view.carries[slot] != 0)
+        tell_peer(engine, slot);
     return 0;
 }
 
@@ -238,7 +274,10 @@ int br_claim_alive_of(struct bruit_engine *engine, uint32_t slot, struct br_aliv
         return 0;
     }
     alive->vsn.size = BR_VSN_SIZE; /* bytes to come mean nothing to us, and would not be passed on upstream */
-    return slot == 0 ? alive_about_unknown(engine, alive) : alive_about_known(engine, slot, alive);
+    int status = slot == 0 ? alive_about_unknown(engine, alive) : alive_about_known(engine, slot, alive);
+    if (BR_UNLIKELY(alive->carries != 0) && slot != 0)
+        br_claim_carries(engine, slot, alive->incarnation, alive->carries);
+    return status;
 }
 
 /* Our own record comes first, so that whoever is told of our birth can see that it is ours. */

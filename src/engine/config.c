@@ -167,6 +167,8 @@ static const char *check_pair(const struct bruit_module *a, const struct bruit_m
 {
     if (strcmp(a->name, b->name) == 0)
         return "two modules have the same name";
+    if ((a->capability & b->capability) != 0)
+        return "two modules have the same capability";
     for (size_t i = 0; i < a->message_type_count; i++)
         for (size_t j = 0; j < b->message_type_count; j++)
             if (a->message_types[i] == b->message_types[j])
@@ -186,6 +188,8 @@ static const char *check_module(const struct bruit_module *module)
 {
     if (module->struct_size != sizeof *module || module->name == NULL)
         return "a module without a name, or of another version of the library";
+    if ((module->capability & (module->capability - 1)) != 0)
+        return "a module's capability is one bit, or none";
     if (module->message_type_count > 0 && module->on_message == NULL)
         return "a module claims message types and has no on_message";
     if (module->section_key_count > 0 && module->export_section == NULL)

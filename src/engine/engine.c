@@ -85,6 +85,7 @@ static void init_machines(struct bruit_engine *engine, bruit_time now)
     br_ring_init(&engine->user_sends, &core->alloc, sizeof(struct br_user_send), BR_USER_SENDS_MAX);
     br_ring_init(&engine->events, &core->alloc, sizeof(struct br_queued_event), BR_EVENTS_MAX);
     br_ring_init(&engine->spent, &core->alloc, sizeof(struct br_queued_event), BR_EVENTS_MAX);
+    br_ring_init(&engine->store, &core->alloc, sizeof(struct br_store_write), BR_STORE_WRITES_MAX);
     br_ring_init(&engine->forgotten, &core->alloc, sizeof(uint32_t), UINT32_MAX / 2);
     engine->leave_deadline = BRUIT_NEVER;
 }
@@ -102,6 +103,7 @@ static int add_module(struct bruit_engine *engine, const struct bruit_module *mo
         engine->message_owner[module->message_types[i]] = (uint8_t)engine->host_count;
     engine->has_document |= module->section_key_count > 0;
     engine->wants_payload |= module->ack_payload != NULL;
+    engine->core.carries |= module->capability;
     return module->init == NULL ? 0 : module->init(state, host);
 }
 
@@ -124,7 +126,10 @@ static int be_born(struct bruit_engine *engine, const struct bruit_config *confi
                             .port = config->advertise.port,
                             .meta = config->meta,
                             .vsn = br_bytes(vsn, sizeof vsn)};
-    return br_claim_self(engine, &self);
+    int status = br_claim_self(engine, &self);
+    if (status == 0)
+        br_view_carry(&engine->core.view, engine->core.self, engine->core.carries);
+    return status;
 }
 
 static int init_engine(struct bruit_engine *engine, const struct bruit_config *config)
@@ -191,6 +196,7 @@ static void free_queues(struct bruit_engine *engine)
     br_ring_fini(&engine->events);
     br_ring_fini(&engine->spent);
     br_ring_fini(&engine->forgotten);
+    br_store_fini(engine);
     br_ring_fini(&engine->user_sends);
 }
 

@@ -43,6 +43,18 @@
 /* Events of modules and requests that the program has not fetched; member news has no bound but the members. */
 #define BR_EVENTS_MAX 4096
 
+/* A write of a module to the host's disk that was not fetched, or was since the last input. */
+struct br_store_write {
+    struct br_buf *key;
+    struct br_buf *value; /* NULL: the key is deleted */
+    uint64_t token;
+    uint32_t host; /* the module's index */
+    bool is_delete;
+};
+
+/* Beyond the bytes, which BRUIT_STORE_QUEUE_MAX bounds. */
+#define BR_STORE_WRITES_MAX 1048576
+
 /* Direct messages of modules that wait to be sent. */
 #define BR_USER_SENDS_MAX 1024
 
@@ -102,6 +114,10 @@ struct bruit_engine {
     struct br_ring user_sends; /* struct br_user_send */
     struct br_ring events;     /* struct br_queued_event */
     struct br_ring spent;      /* struct br_queued_event that were fetched: freed at the next input */
+    struct br_ring store;      /* struct br_store_write; the first `store_fetched` were pulled */
+    uint32_t store_fetched;
+    size_t store_size;    /* bytes of keys and values in it */
+    uint64_t store_token; /* the last one given */
     struct br_ring forgotten;  /* uint32_t slots whose last event was fetched: released at the next input */
 
     const struct bruit_addr *packet_from; /* of the datagram at hand, else NULL */
@@ -144,6 +160,13 @@ int br_claim_self(struct bruit_engine *engine, const struct br_alive *identity);
 /* Forgets the members who have been dead or left for long enough (section 9.3). */
 void br_claim_reap(struct bruit_engine *engine);
 
+/*
+ * What is said of the modules that a member carries: by somebody (then only what was not known is learnt, of a live
+ * member in its present incarnation), or by itself.
+ */
+void br_claim_carries(struct bruit_engine *engine, uint32_t slot, uint32_t incarnation, uint8_t carries);
+void br_claim_own_carries(struct bruit_engine *engine, uint32_t slot, uint8_t carries);
+
 /* ---- exchange.c ---- */
 
 /* The push/pull message of our state, in `out` (freed by the caller): 0, or BRUIT_ENOMEM. */
@@ -156,6 +179,14 @@ int br_exchange_write(struct bruit_engine *engine, bool join, struct br_buffer *
  */
 int br_exchange_merge(struct bruit_engine *engine, const struct br_pushpull_header *header,
                       struct bruit_bytes body, struct br_versions *versions, bool active);
+
+/* ---- store.c ---- */
+
+int br_store_write(struct bruit_engine *engine, uint32_t host, struct bruit_bytes key, struct bruit_bytes value,
+                   uint64_t *token);
+/* What was fetched goes. */
+void br_store_release(struct bruit_engine *engine);
+void br_store_fini(struct bruit_engine *engine);
 
 /* ---- event.c ---- */
 
@@ -170,6 +201,8 @@ void br_hosts_told(struct bruit_engine *engine, uint32_t slot, uint32_t changes)
 void br_hosts_user_message(struct bruit_engine *engine, struct bruit_bytes message,
                            const struct bruit_addr *from);
 void br_hosts_broadcast_done(struct bruit_engine *engine);
+/* Lets gossip know what modules have to tell; `fresh`: something is new. */
+void br_hosts_wake(struct bruit_engine *engine, bool fresh);
 bruit_time br_hosts_deadline(const struct bruit_engine *engine);
 void br_hosts_tick(struct bruit_engine *engine);
 

@@ -70,6 +70,7 @@ static int merge_entries(struct bruit_engine *engine, struct bruit_bytes body, s
     struct br_entry entry;
     struct br_reader r;
     uint32_t slot = 0;
+    uint32_t index = 0; /* of the entry */
     bool is_run = false;
     br_pushpull_reader_init(&reader);
     br_reader_init(&r, body);
@@ -83,6 +84,9 @@ static int merge_entries(struct bruit_engine *engine, struct bruit_bytes body, s
             break;
         if (step != BR_PUSHPULL_ENTRY)
             continue;
+        if (index < reader.header.carries.size)
+            entry.alive.carries = reader.header.carries.data[index];
+        index++;
         uint32_t known = find_next(&engine->core, &slot, &is_run, entry.alive.node);
         int status = merge_entry(engine, known, &entry);
         if (status != 0)

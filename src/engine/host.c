@@ -40,6 +40,16 @@ void br_hosts_user_message(struct bruit_engine *engine, struct bruit_bytes messa
 }
 
 /* Handles are never used twice, so each module simply looks whether it is one of its own. */
+void br_hosts_wake(struct bruit_engine *engine, bool fresh)
+{
+    const struct br_broadcast *broadcast = &engine->broadcast;
+    br_gossip_wake(&engine->gossip, br_broadcast_waits(broadcast), fresh && br_broadcast_has_untold(broadcast),
+                   engine->core.now);
+    if (engine->core.carries != 0)
+        br_gossip_wake_peers(&engine->gossip, br_broadcast_peers(broadcast),
+                             fresh && br_broadcast_untold_peers(broadcast) != 0, engine->core.now);
+}
+
 void br_hosts_broadcast_done(struct bruit_engine *engine)
 {
     bruit_handle handle;
@@ -202,16 +212,35 @@ void br_host_doubt(struct bruit_host *host)
         br_sync_doubt(&engine->sync, br_gossip_successor(&engine->gossip), engine->core.now);
 }
 
+size_t bruit_host_message_room(const struct bruit_host *host)
+{
+    const struct bruit_engine *engine = host->engine;
+    return br_packet_budget(&engine->wire, engine->core.config.packet_size_max) - BR_BROADCAST_OVERHEAD;
+}
+
+/* Nobody to tell, or what no packet could hold, would wait for ever. */
+static bool may_tell_peers(const struct bruit_engine *engine, uint8_t capability, struct bruit_bytes message)
+{
+    unsigned bit = br_broadcast_order_of(capability) - BR_BROADCAST_ORDERS;
+    return engine->core.view.peer_count[bit] > 1 &&
+           message.size + BR_BROADCAST_OVERHEAD <= engine->broadcast.room_whole;
+}
+
 bruit_handle bruit_host_broadcast(struct bruit_host *host, struct bruit_bytes message, uint32_t order)
 {
     struct bruit_engine *engine = host->engine;
+    uint8_t capability = host->module->capability;
     uint64_t handle = 0;
+    if (capability != 0 && !may_tell_peers(engine, capability, message))
+        return 0;
+    if (capability != 0)
+        order = br_broadcast_order_of(capability);
     if (br_broadcast_add(&engine->broadcast, message, order, &handle) != 0) {
         br_core_drop(&engine->core, BRUIT_DROP_BROADCASTS_FULL);
         return 0;
     }
-    br_gossip_wake(&engine->gossip, br_broadcast_waits(&engine->broadcast), true, engine->core.now);
-    if (order != 1) /* queries are not part of a sync */
+    br_hosts_wake(engine, true);
+    if (order != 1 && capability == 0) /* queries are not part of a sync, and peers have syncs of their own */
         br_host_doubt(host);
     return handle;
 }
@@ -222,12 +251,16 @@ void bruit_host_heard(struct bruit_host *host, bruit_handle handle)
     if (engine->core.now < engine->lossy_until)
         return; /* the more the better */
     br_broadcast_heard(&engine->broadcast, handle);
-    br_gossip_wake(&engine->gossip, br_broadcast_waits(&engine->broadcast), false, engine->core.now);
+    br_hosts_wake(engine, false);
 }
 
 size_t bruit_host_queued(const struct bruit_host *host, uint32_t order)
 {
-    return order < BR_BROADCAST_ORDERS ? br_broadcast_count(&host->engine->broadcast, order) : 0;
+    if (host->module->capability != 0)
+        order = br_broadcast_order_of(host->module->capability);
+    else if (order >= BR_BROADCAST_ORDERS)
+        return 0;
+    return br_broadcast_count(&host->engine->broadcast, order);
 }
 
 int bruit_host_send(struct bruit_host *host, const struct bruit_addr *to, struct bruit_bytes message)
@@ -241,6 +274,25 @@ int bruit_host_send(struct bruit_host *host, const struct bruit_addr *to, struct
         return BRUIT_ENOMEM;
     *(struct br_user_send *)br_ring_push(&engine->user_sends) = (struct br_user_send){*to, copy};
     return 0;
+}
+
+int bruit_host_send_stream(struct bruit_host *host, const struct bruit_addr *to, struct bruit_bytes message)
+{
+    if (message.size > BRUIT_STREAM_MESSAGE_MAX)
+        return BRUIT_ETOOBIG;
+    return br_stream_user(host->engine, to, message);
+}
+
+bool bruit_host_is_peer(const struct bruit_host *host, bruit_node node)
+{
+    const struct br_view *view = &host->engine->core.view;
+    return br_view_is_listed(view, node) && br_view_is_live(view, node) &&
+           (view->carries[node] & host->module->capability) != 0;
+}
+
+int bruit_host_store(struct bruit_host *host, struct bruit_bytes key, struct bruit_bytes value, uint64_t *token)
+{
+    return br_store_write(host->engine, (uint32_t)(host - host->engine->hosts), key, value, token);
 }
 
 int bruit_host_reconnect(struct bruit_host *host, const struct bruit_addr *addr)

@@ -6,6 +6,7 @@
  */
 #include "base/check.h"
 #include "base/time.h"
+#include "codec/addr.h"
 #include "engine/engine.h"
 
 /* A member without the right key gets and sends what cannot be read all the time: people hear of it so rarely. */
@@ -65,6 +66,7 @@ void br_engine_input(struct bruit_engine *engine, bruit_time now)
 {
     br_engine_pass_time(engine, now);
     br_event_release(engine);
+    br_store_release(engine);
 }
 
 /* ---- leaf messages ---- */
@@ -75,12 +77,24 @@ static int malformed(struct bruit_engine *engine)
     return 0;
 }
 
+/* From a member itself if it came from where that lives; who passes for another, or relays, tells us nothing. */
+static void learn_carries(struct bruit_engine *engine, uint32_t slot, uint8_t carries)
+{
+    if (slot == 0 || slot == engine->core.self)
+        return;
+    struct bruit_addr home = br_core_addr(&engine->core, slot);
+    if (br_addr_equal(&home, engine->packet_from))
+        br_claim_own_carries(engine, slot, carries);
+}
+
 static int take_ping(struct bruit_engine *engine, struct bruit_bytes body)
 {
     struct br_ping ping;
     if (br_ping_decode(&ping, body) != 0)
         return malformed(engine);
     (void)br_answer_ping(&engine->answer, &ping, engine->packet_from); /* counts what it does not answer */
+    if (engine->core.carries != 0)
+        learn_carries(engine, br_view_find_text(&engine->core.view, ping.source_node), ping.carries);
     return 0;
 }
 
@@ -110,9 +124,12 @@ static int take_ack(struct bruit_engine *engine, struct bruit_bytes body)
     if (!br_probe_ack(&engine->probe, ack.seq, engine->core.now, &slot, &rtt)) {
         if (!br_answer_ack(&engine->answer, ack.seq, engine->core.now))
             br_core_drop(&engine->core, BRUIT_DROP_UNKNOWN_ACK);
-    } else if (rtt > 0) {
-        tell_ack(engine, slot, rtt, ack.payload);
+        return 0;
     }
+    if (engine->core.carries != 0)
+        learn_carries(engine, slot, ack.carries);
+    if (rtt > 0)
+        tell_ack(engine, slot, rtt, ack.payload);
     return 0;
 }
 

@@ -29,6 +29,7 @@ static struct br_ping ping_of(const struct bruit_engine *engine, uint32_t seq, s
                             .node = node,
                             .source_addr = br_fragment_addr(self),
                             .source_port = self->port,
+                            .carries = engine->core.carries,
                             .source_node = own_name(&engine->core)};
 }
 
@@ -76,7 +77,7 @@ static struct bruit_bytes ack_payload(struct bruit_engine *engine)
 static void write_ack(struct bruit_engine *engine, const struct br_send *send, struct br_writer *w)
 {
     struct bruit_bytes payload = send->payload ? ack_payload(engine) : br_bytes(NULL, 0);
-    br_ack_encode(w, &(struct br_ack){.seq = send->seq, .payload = payload});
+    br_ack_encode(w, &(struct br_ack){.seq = send->seq, .carries = engine->core.carries, .payload = payload});
 }
 
 static void write_message(struct bruit_engine *engine, const struct br_send *send, struct br_writer *w)
@@ -100,12 +101,15 @@ static size_t budget_of(const struct bruit_engine *engine)
 }
 
 /* News for what room is left; what was finished by it is reported. */
-static void fill(struct bruit_engine *engine, struct br_packet_builder *builder, size_t room)
+static void fill(struct bruit_engine *engine, const struct br_send *send, struct br_packet_builder *builder,
+                 size_t room)
 {
-    size_t used = br_gossip_fill(&engine->gossip, builder, room);
+    bool peers_only = send->kind == BR_SEND_GOSSIP && br_gossip_is_for_peers(&engine->gossip);
+    size_t used = peers_only ? 0 : br_gossip_fill(&engine->gossip, builder, room);
     if (room - used > BR_BROADCAST_OVERHEAD + 1)
-        (void)br_broadcast_fill(&engine->broadcast, builder, room - used);
-    br_gossip_wake(&engine->gossip, br_broadcast_waits(&engine->broadcast), false, engine->core.now);
+        (void)br_broadcast_fill(&engine->broadcast, builder, room - used, engine->core.view.carries[send->slot],
+                                peers_only);
+    br_hosts_wake(engine, false);
 }
 
 /* Section 7.5: who is suspect is told so with the ping itself, and nothing else, so that it can refute at once. */
@@ -154,7 +158,7 @@ static size_t encode_message(struct bruit_engine *engine, const struct br_send *
     if (is_buddy)
         add_buddy_suspicion(engine, send, &builder);
     else if (budget > builder.used)
-        fill(engine, &builder, budget - builder.used);
+        fill(engine, send, &builder, budget - builder.used);
     return finish(engine, &builder, send, out);
 }
 
@@ -164,7 +168,7 @@ static size_t encode_gossip(struct bruit_engine *engine, const struct br_send *s
     struct br_packet_builder builder;
     br_packet_begin(&builder, &engine->wire, &engine->scratch, buffer, capacity,
                     wants_checksum(engine, send->slot));
-    fill(engine, &builder, budget_of(engine));
+    fill(engine, send, &builder, budget_of(engine));
     size_t size = finish(engine, &builder, send, out);
     if (size > 0)
         br_gossip_sent(&engine->gossip, size, engine->core.now);
@@ -219,8 +223,8 @@ static size_t next_owed(struct bruit_engine *engine, uint8_t *buffer, size_t cap
     while (size == 0 && br_gossip_next(&engine->gossip, &send))
         size = encode_gossip(engine, &send, buffer, capacity, out);
     /* A burst of news that did not fit into the packets of one round. */
-    if (size == 0 && br_broadcast_has_untold(&engine->broadcast))
-        br_gossip_wake(&engine->gossip, br_broadcast_waits(&engine->broadcast), true, engine->core.now);
+    if (size == 0 && (br_broadcast_has_untold(&engine->broadcast) || br_broadcast_untold_peers(&engine->broadcast)))
+        br_hosts_wake(engine, true);
     return size;
 }
 

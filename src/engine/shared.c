@@ -32,26 +32,36 @@ static void schedule_sync(struct bruit_engine *engine)
 static void tell_modules(struct bruit_engine *engine, uint32_t from)
 {
     for (uint32_t slot = from; slot < engine->core.view.used && engine->host_count > 0; slot++)
-        br_hosts_told(engine, slot, BRUIT_CHANGE_JOINED);
+        br_hosts_told(engine, slot,
+                      BRUIT_CHANGE_JOINED | (engine->core.view.carries[slot] != 0 ? BRUIT_CHANGE_PEER : 0));
 }
 
 static int add(struct bruit_engine *engine, const uint32_t *records, const uint32_t *incarnations,
                uint32_t count)
 {
     struct br_view *view = &engine->core.view;
-    uint32_t from = view->used;
     int status = br_view_add_all(view, records, incarnations, count, engine->core.now);
     if (status != 0)
         return status;
     shuffle(engine);
     br_gossip_forget(&engine->gossip);
     schedule_sync(engine);
-    tell_modules(engine, from);
     return 0;
 }
 
+/* What they carry is known of all whose record was told, also of those whom the engine knew before. */
+static void carry_all(struct bruit_engine *engine, const uint32_t *records, const uint8_t *carries, uint32_t count)
+{
+    struct br_core *core = &engine->core;
+    for (uint32_t i = 0; i < count && core->carries != 0; i++) {
+        uint32_t slot = br_view_find(&core->view, br_roster_name_of(core->roster, records[i]));
+        if (slot != 0 && slot != core->self)
+            br_view_carry(&core->view, slot, carries[i]);
+    }
+}
+
 int br_engine_preload(struct bruit_engine *engine, const uint32_t *records, const uint32_t *incarnations,
-                      uint32_t count)
+                      const uint8_t *carries, uint32_t count)
 {
     const struct br_core *core = &engine->core;
     struct br_alloc *alloc = &engine->core.alloc;
@@ -67,7 +77,12 @@ int br_engine_preload(struct bruit_engine *engine, const uint32_t *records, cons
         fresh[i - known] = records[i];
         fresh[count + i - known] = incarnations[i];
     }
+    uint32_t from = core->view.used;
     int status = add(engine, fresh, fresh + count, count - known);
+    if (status == 0) {
+        carry_all(engine, records, carries, count);
+        tell_modules(engine, from);
+    }
     br_alloc_free(alloc, fresh, (2 * (size_t)count + 1) * sizeof *fresh);
     return status;
 }

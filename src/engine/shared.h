@@ -17,10 +17,10 @@ int br_engine_new(struct bruit_engine **out, const struct bruit_config *config, 
 /*
  * Lets the engine know members as if it had been told of them long ago: alive, with these incarnations, in a
  * random order of the probe round. Records are of its own roster; those whose names it knows are left out.
- * Nobody is told: neither other members by rumours nor the program by events; modules are. 0, or BRUIT_ENOMEM
- * and nobody was added.
+ * Nobody is told: neither other members by rumours nor the program by events; modules are. `carries`: their
+ * bytes of capabilities, by record. 0, or BRUIT_ENOMEM and nobody was added.
  */
 int br_engine_preload(struct bruit_engine *engine, const uint32_t *records, const uint32_t *incarnations,
-                      uint32_t count);
+                      const uint8_t *carries, uint32_t count);
 
 #endif

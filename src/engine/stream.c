@@ -82,6 +82,9 @@ static void stream_free(struct bruit_engine *engine, struct br_stream *stream)
         streams->theirs--;
     if (stream->is_syncing)
         streams->syncs--;
+    if (stream->purpose == BR_STREAM_USER)
+        streams->users--;
+    br_buf_drop(alloc, stream->user);
     br_frame_reader_fini(&stream->reader);
     br_frame_free(&stream->out, alloc);
     br_buffer_free(&stream->in, alloc);
@@ -186,6 +189,37 @@ static int send_ping(struct bruit_engine *engine, struct br_stream *stream)
     return send_message(engine, stream, br_writer_bytes(&w));
 }
 
+/* A frame is written from one piece of memory: the head and the message, joined for the time. */
+static int send_user(struct bruit_engine *engine, struct br_stream *stream)
+{
+    struct bruit_bytes message = br_buf_bytes(stream->user);
+    struct br_buffer buffer = {0};
+    size_t size = BR_USER_HEADER_SIZE + message.size;
+    int status = br_buffer_reserve(&buffer, &engine->core.alloc, size);
+    if (status != 0)
+        return status;
+    struct br_writer w;
+    br_writer_init(&w, buffer.data, size);
+    br_user_header_encode(&w, &(struct br_user_header){.size = (uint32_t)message.size});
+    br_write_bytes(&w, message);
+    BR_ASSERT(!w.failed);
+    status = send_message(engine, stream, br_writer_bytes(&w));
+    br_buffer_free(&buffer, &engine->core.alloc);
+    br_buf_drop(&engine->core.alloc, stream->user);
+    stream->user = NULL;
+    return status;
+}
+
+/* What we dialled for. */
+static int send_first(struct bruit_engine *engine, struct br_stream *stream)
+{
+    switch (stream->purpose) {
+    case BR_STREAM_PING: return send_ping(engine, stream);
+    case BR_STREAM_USER: return send_user(engine, stream);
+    default: return send_state(engine, stream, stream->purpose == BR_STREAM_JOIN);
+    }
+}
+
 int bruit_stream_opened(struct bruit_engine *engine, uint32_t number, bruit_time now)
 {
     br_engine_input(engine, now);
@@ -194,9 +228,7 @@ int bruit_stream_opened(struct bruit_engine *engine, uint32_t number, bruit_time
         return 0;
     engine->core.stats.streams_out++;
     start_half(engine, stream, BR_STREAM_ASKING);
-    int status = stream->purpose == BR_STREAM_PING
-                     ? send_ping(engine, stream)
-                     : send_state(engine, stream, stream->purpose == BR_STREAM_JOIN);
+    int status = send_first(engine, stream);
     if (status != 0)
         fail_stream(engine, stream, status);
     return 0;
@@ -211,6 +243,8 @@ int bruit_stream_sent(struct bruit_engine *engine, uint32_t number, bruit_time n
     stream->is_chunk_out = false;
     if (stream->out_sent < stream->out.bytes.size)
         return 0;
+    if (stream->stage == BR_STREAM_ASKING && stream->purpose == BR_STREAM_USER)
+        fail_stream(engine, stream, 0);
     if (stream->stage == BR_STREAM_ASKING)
         start_half(engine, stream, BR_STREAM_READING);
     if (stream->stage == BR_STREAM_ANSWERING)
@@ -519,6 +553,22 @@ int br_stream_ping(struct bruit_engine *engine, uint32_t slot, uint32_t seq, bru
     stream->seq = seq;
     stream->index = slot;
     stream->deadline = until;
+    return 0;
+}
+
+int br_stream_user(struct bruit_engine *engine, const struct bruit_addr *to, struct bruit_bytes message)
+{
+    struct bruit_addr plain = br_addr_unmapped(to);
+    if (engine->streams.users >= BRUIT_MODULE_STREAMS_MAX)
+        return BRUIT_EFULL;
+    struct br_buf *copy = br_buf_new(&engine->core.alloc, message);
+    struct br_stream *stream = copy == NULL ? NULL : stream_new(engine, &plain, BR_STREAM_USER);
+    if (stream == NULL) {
+        br_buf_drop(&engine->core.alloc, copy);
+        return BRUIT_ENOMEM;
+    }
+    stream->user = copy;
+    engine->streams.users++;
     return 0;
 }
 

@@ -2,6 +2,7 @@
  * Streams: one request and at most one answer each (docs/wire/memberlist.md section 5).
  *
  *     ours     opening -> asking (our message goes out) -> reading (the answer) -> closed
+ *                                                      a module's message: -> closed
  *     theirs   reading (their message) -> answering (ours goes out) -> closed
  *
  * Timer: one deadline a stream, stream_timeout from the start of each half; a probe's ping ends with the probe.
@@ -26,6 +27,7 @@ enum br_stream_purpose {
     BR_STREAM_SYNC,
     BR_STREAM_JOIN,
     BR_STREAM_PING,
+    BR_STREAM_USER, /* a module's message: nothing is answered */
 };
 
 enum br_stream_stage {
@@ -45,6 +47,7 @@ struct br_stream {
     struct br_buffer in;
     size_t in_size;
     size_t parsed; /* of the message's body: pieces of a push/pull that were looked at */
+    struct br_buf *user; /* USER: until it is written into a frame */
     struct br_frame out;
     size_t out_sent;
     uint32_t number;
@@ -65,6 +68,7 @@ struct br_streams {
     uint32_t last;   /* number given */
     uint32_t theirs; /* that they dialled */
     uint32_t syncs;  /* push/pulls that they asked for */
+    uint32_t users;  /* our modules' messages */
 };
 
 struct bruit_engine;
@@ -76,6 +80,9 @@ int br_stream_sync(struct bruit_engine *engine, const struct bruit_addr *to);
 int br_stream_join(struct bruit_engine *engine, const struct bruit_addr *to, uint32_t request,
                    uint32_t index);
 int br_stream_ping(struct bruit_engine *engine, uint32_t slot, uint32_t seq, bruit_time until);
+
+/* A module's message, copied: 0, BRUIT_ENOMEM, or BRUIT_EFULL. */
+int br_stream_user(struct bruit_engine *engine, const struct bruit_addr *to, struct bruit_bytes message);
 
 bruit_time br_streams_deadline(const struct bruit_engine *engine);
 void br_streams_tick(struct bruit_engine *engine);

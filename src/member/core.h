@@ -27,6 +27,7 @@ struct br_core {
     bruit_time now;       /* of the input at hand; never decreases */
     uint32_t self;        /* our own slot in the view; stays ours even after we left */
     uint32_t incarnation; /* the highest number we ever used for ourselves */
+    uint8_t carries;      /* the capabilities of our modules: 0 as long as bruit need not know bruit */
     bool leaving;         /* we said goodbye: news that we are alive is not ours any more */
 };
 

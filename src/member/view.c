@@ -27,6 +27,7 @@ void br_view_init(struct br_view *view, struct br_alloc *alloc, struct br_roster
     act(dirty_next);     \
     act(state);          \
     act(news);           \
+    act(carries);        \
     act(order)
 
 /* A record of a shared roster counts as if it were in one of our own. */
@@ -162,6 +163,7 @@ uint32_t br_view_add(struct br_view *view, uint32_t record)
     view->state[slot] = BRUIT_DEAD;
     view->suspicion[slot] = 0;
     view->news[slot] = 0;
+    view->carries[slot] = 0;
     view->dirty_next[slot] = NOWHERE;
     view->slot_of[name] = slot;
     view->place[slot] = view->count;
@@ -200,6 +202,7 @@ int br_view_add_all(struct br_view *view, const uint32_t *records, const uint32_
         view->state[slot] = BRUIT_ALIVE;
         view->suspicion[slot] = 0;
         view->news[slot] = 0;
+        view->carries[slot] = 0;
         view->dirty_next[slot] = NOWHERE;
         view->slot_of[br_roster_name_of(view->roster, records[i])] = slot;
         view->place[slot] = view->count;
@@ -224,9 +227,27 @@ void br_view_identify(struct br_view *view, uint32_t slot, uint32_t record)
     view->checksum ^= br_view_digest(view, slot);
 }
 
+/* A live member counts as a peer of those who carry the same: +1, or -1 (as 2^32 - 1). */
+static void count_peer(struct br_view *view, uint32_t slot, uint32_t change)
+{
+    if (BR_LIKELY(view->carries[slot] == 0) || !br_view_is_live(view, slot))
+        return;
+    for (unsigned bit = 0; bit < 8; bit++)
+        if (view->carries[slot] >> bit & 1)
+            view->peer_count[bit] += change;
+}
+
+void br_view_carry(struct br_view *view, uint32_t slot, uint8_t carries)
+{
+    count_peer(view, slot, UINT32_MAX);
+    view->carries[slot] = carries;
+    count_peer(view, slot, 1);
+}
+
 void br_view_believe(struct br_view *view, uint32_t slot, enum bruit_state state, uint32_t incarnation,
                      bruit_time now)
 {
+    count_peer(view, slot, UINT32_MAX);
     view->checksum ^= br_view_digest(view, slot);
     view->state_count[view->state[slot]]--;
     view->state_count[state]++;
@@ -235,6 +256,7 @@ void br_view_believe(struct br_view *view, uint32_t slot, enum bruit_state state
     view->state[slot] = (uint8_t)state;
     view->incarnation[slot] = incarnation;
     view->checksum ^= br_view_digest(view, slot);
+    count_peer(view, slot, 1);
 }
 
 void br_view_swap(struct br_view *view, uint32_t place_a, uint32_t place_b)
@@ -249,6 +271,7 @@ void br_view_swap(struct br_view *view, uint32_t place_a, uint32_t place_b)
 
 void br_view_remove(struct br_view *view, uint32_t slot)
 {
+    br_view_carry(view, slot, 0);
     view->checksum ^= br_view_digest(view, slot);
     view->slot_of[br_roster_name_of(view->roster, view->record[slot])] = 0;
     br_view_swap(view, view->place[slot], view->count - 1);
@@ -318,6 +341,7 @@ bool br_view_take_news(struct br_view *view, uint32_t *slot, uint32_t *changes)
 bool br_view_is_consistent(const struct br_view *view)
 {
     uint32_t counts[4] = {0};
+    uint32_t peers[8] = {0};
     uint64_t checksum = 0;
     for (uint32_t place = 0; place < view->count; place++) {
         uint32_t slot = view->order[place];
@@ -326,7 +350,10 @@ bool br_view_is_consistent(const struct br_view *view)
         if (br_view_find(view, br_roster_name_of(view->roster, view->record[slot])) != slot)
             return false;
         counts[view->state[slot]]++;
+        for (unsigned bit = 0; bit < 8 && br_view_is_live(view, slot); bit++)
+            peers[bit] += view->carries[slot] >> bit & 1;
         checksum ^= br_view_digest(view, slot);
     }
-    return memcmp(counts, view->state_count, sizeof counts) == 0 && checksum == view->checksum;
+    return memcmp(counts, view->state_count, sizeof counts) == 0 &&
+           memcmp(peers, view->peer_count, sizeof peers) == 0 && checksum == view->checksum;
 }

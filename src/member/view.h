@@ -3,7 +3,7 @@
  *
  * A structure of arrays over slots, since the hot paths each want one or two of them. A slot's number is
  * the bruit_node that programs see; slot 0 is nobody. At most 48 bytes a member, every index included
- * (tests/member/test_view.c adds them up): 38 here and 4 for each name of the roster.
+ * (tests/member/test_view.c adds them up): 39 here and 4 for each name of the roster.
  *
  * The view only stores. Which changes are allowed is transition.h's business, and who hears of them the
  * engine's.
@@ -28,6 +28,7 @@ struct br_view {
     uint32_t *dirty_next;  /* the queue of members with news; see br_view_take_news */
     uint8_t *state;        /* enum bruit_state */
     uint8_t *news;         /* enum bruit_change bits since the program last looked */
+    uint8_t *carries;      /* which of bruit's modules it carries, as far as we know: a bit each */
 
     uint32_t *slot_of; /* by the roster's name number */
     uint32_t slot_of_size;
@@ -35,6 +36,7 @@ struct br_view {
     uint32_t *order; /* the slots in use, in the order of the probe round */
     uint32_t count;  /* of `order`: members known, in any state */
     uint32_t state_count[4];
+    uint32_t peer_count[8]; /* live members, ourselves included, that carry the module of each bit */
 
     uint32_t capacity; /* slots, slot 0 included */
     uint32_t used;     /* slots ever used, slot 0 included */
@@ -75,6 +77,9 @@ void br_view_identify(struct br_view *view, uint32_t slot, uint32_t record);
 /* A new belief. `since` changes only with the state. */
 void br_view_believe(struct br_view *view, uint32_t slot, enum bruit_state state, uint32_t incarnation,
                      bruit_time now);
+
+/* What it carries. Whoever dies and comes back may be another program: see the engine's claims. */
+void br_view_carry(struct br_view *view, uint32_t slot, uint8_t carries);
 
 /* Swaps two places of the order. */
 void br_view_swap(struct br_view *view, uint32_t place_a, uint32_t place_b);

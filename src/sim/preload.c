@@ -14,6 +14,7 @@ struct guests {
     uint32_t *nodes;
     struct br_alive *identities;
     uint32_t *incarnations;
+    uint8_t *carries;
     uint32_t count;
 };
 
@@ -22,14 +23,17 @@ static void guests_free(struct guests *guests)
     free(guests->nodes);
     free(guests->identities);
     free(guests->incarnations);
+    free(guests->carries);
 }
 
 static int guests_reserve(struct guests *guests, uint32_t count)
 {
     *guests = (struct guests){.nodes = malloc((count + 1) * sizeof *guests->nodes),
                               .identities = malloc((count + 1) * sizeof *guests->identities),
-                              .incarnations = malloc((count + 1) * sizeof *guests->incarnations)};
-    bool has_all = guests->nodes != NULL && guests->identities != NULL && guests->incarnations != NULL;
+                              .incarnations = malloc((count + 1) * sizeof *guests->incarnations),
+                              .carries = malloc(count + 1)};
+    bool has_all = guests->nodes != NULL && guests->identities != NULL && guests->incarnations != NULL &&
+                   guests->carries != NULL;
     return has_all ? 0 : BRUIT_ENOMEM;
 }
 
@@ -51,6 +55,7 @@ static void invite(const struct bruit_sim *sim, uint32_t first, uint32_t count, 
         guests->nodes[guests->count] = i;
         guests->identities[guests->count] = br_fragment_alive(self, core->incarnation);
         guests->incarnations[guests->count] = core->incarnation;
+        guests->carries[guests->count] = core->carries;
         guests->count++;
     }
 }
@@ -87,7 +92,7 @@ static void settle_quietly(struct br_sim_node *node)
 
 static int introduce(struct br_sim_node *node, const struct guests *guests, const uint32_t *records)
 {
-    int status = br_engine_preload(node->engine, records, guests->incarnations, guests->count);
+    int status = br_engine_preload(node->engine, records, guests->incarnations, guests->carries, guests->count);
     settle_quietly(node);
     return status;
 }

@@ -185,6 +185,7 @@ void br_recorder_preloaded(struct br_recorder *r, const struct bruit_sim *sim)
         struct br_alive alive = br_fragment_alive(br_core_fragment(core, core->self), core->incarnation);
         put_u32(r, alive.incarnation);
         put_u16(r, alive.port);
+        put_u8(r, core->carries);
         put_bytes(r, alive.node);
         put_bytes(r, alive.addr);
         put_bytes(r, alive.meta);

@@ -1,12 +1,13 @@
 /*
  * The file of a recording. All numbers are big endian.
  *
- *     "bruit-recording 1\n"
+ *     "bruit-recording 2\n"
  *     entries: type, time by the node's clock (u64), and what follows it
  *
  *     START      seed u64, bind_port u16, name, address, metadata, label: bytes; modules u32; keys: u8, bytes each;
  *                the other keys of the configuration: a text, one "name value" a line
- *     KNOWN      u32, and for each member: incarnation u32, port u16, name, address, metadata, versions: bytes
+ *     KNOWN      u32, and for each member: incarnation u32, port u16, carries u8, name, address, metadata,
+ *                versions: bytes
  *     CLOCKS     member u64, event u64: what the disk remembered
  *     INPUT      enum bruit_sim_input_type u8, and its parts
  *     META       bytes          KEY        enum br_secret_how u8, bytes         FORGET     bytes

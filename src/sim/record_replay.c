@@ -200,10 +200,11 @@ static void start(struct replay *p, bruit_time now)
         p->mistake = "the engine does not take its configuration";
 }
 
-static bool meet(struct replay *p, uint32_t *record, uint32_t *incarnation)
+static bool meet(struct replay *p, uint32_t *record, uint32_t *incarnation, uint8_t *carries)
 {
     struct br_reader *r = &p->reader;
     struct br_alive alive = {.incarnation = br_read_u32(r), .port = br_read_u16(r)};
+    *carries = br_read_u8(r);
     alive.node = get_bytes(r);
     alive.addr = get_bytes(r);
     alive.meta = get_bytes(r);
@@ -226,15 +227,17 @@ static void know(struct replay *p)
     }
     uint32_t *records = calloc((size_t)count + 1, sizeof *records);
     uint32_t *incarnations = calloc((size_t)count + 1, sizeof *incarnations);
-    bool ok = records != NULL && incarnations != NULL;
-    while (ok && met < count && meet(p, &records[met], &incarnations[met]))
+    uint8_t *carries = calloc((size_t)count + 1, 1);
+    bool ok = records != NULL && incarnations != NULL && carries != NULL;
+    while (ok && met < count && meet(p, &records[met], &incarnations[met], &carries[met]))
         met++;
-    if (!ok || met < count || br_engine_preload(p->engine, records, incarnations, count) != 0)
+    if (!ok || met < count || br_engine_preload(p->engine, records, incarnations, carries, count) != 0)
         p->mistake = "the members known from the beginning cannot be read";
     while (met > 0)
         br_roster_drop(p->engine->core.roster, records[--met]);
     free(records);
     free(incarnations);
+    free(carries);
     struct bruit_event event;
     while (bruit_next_event(p->engine, &event))
         ; /* as preload.c: it has been so for long */

@@ -21,7 +21,7 @@
 void br_broadcast_init(struct br_broadcast *b, struct br_core *core)
 {
     *b = (struct br_broadcast){.core = core, .room_whole = SIZE_MAX};
-    for (unsigned i = 0; i < BR_BROADCAST_ORDERS; i++) {
+    for (unsigned i = 0; i < BR_BROADCAST_QUEUES; i++) {
         br_queue_init(&b->orders[i].queue, &core->alloc, core->config.seed + i);
         b->orders[i].used = 1;
         if (core->config.gossip_nodes > 0)
@@ -40,7 +40,7 @@ static void fini_order(struct br_alloc *alloc, struct br_broadcast_order *order)
 
 void br_broadcast_fini(struct br_broadcast *b)
 {
-    for (unsigned i = 0; i < BR_BROADCAST_ORDERS; i++)
+    for (unsigned i = 0; i < BR_BROADCAST_QUEUES; i++)
         fini_order(&b->core->alloc, &b->orders[i]);
 }
 
@@ -48,6 +48,7 @@ void br_broadcast_set_room(struct br_broadcast *b, size_t room)
 {
     b->room_whole = room;
     b->stuck = false;
+    b->stuck_peers = 0;
 }
 
 void br_broadcast_set_members(struct br_broadcast *b, uint32_t members)
@@ -57,7 +58,7 @@ void br_broadcast_set_members(struct br_broadcast *b, uint32_t members)
 
 uint32_t br_broadcast_count(const struct br_broadcast *b, uint32_t order)
 {
-    return order < BR_BROADCAST_ORDERS ? br_queue_count(&b->orders[order].queue) : 0;
+    return order < BR_BROADCAST_QUEUES ? br_queue_count(&b->orders[order].queue) : 0;
 }
 
 static bool is_empty(const struct br_broadcast *b)
@@ -79,6 +80,40 @@ bool br_broadcast_has_untold(const struct br_broadcast *b)
 bool br_broadcast_waits(const struct br_broadcast *b)
 {
     return !b->stuck && !is_empty(b);
+}
+
+/* Somebody besides ourselves who carries it, too; and there is something that fits a packet. */
+static bool has_peers(const struct br_broadcast *b, unsigned bit)
+{
+    return b->core->view.peer_count[bit] > 1 && !(b->stuck_peers >> bit & 1);
+}
+
+uint8_t br_broadcast_peers(const struct br_broadcast *b)
+{
+    uint8_t peers = 0;
+    for (unsigned bit = 0; bit < 8; bit++)
+        if (br_broadcast_count(b, BR_BROADCAST_ORDERS + bit) != 0 && has_peers(b, bit))
+            peers |= (uint8_t)(1u << bit);
+    return peers;
+}
+
+uint8_t br_broadcast_untold_peers(const struct br_broadcast *b)
+{
+    uint8_t peers = 0;
+    for (unsigned bit = 0; bit < 8; bit++)
+        if (b->orders[BR_BROADCAST_ORDERS + bit].queue.untold != 0 && has_peers(b, bit))
+            peers |= (uint8_t)(1u << bit);
+    return peers;
+}
+
+uint32_t br_broadcast_order_of(uint8_t capability)
+{
+    uint32_t order = BR_BROADCAST_ORDERS;
+    while (capability > 1) {
+        capability >>= 1;
+        order++;
+    }
+    return order;
 }
 
 /* ---- in ---- */
@@ -127,14 +162,14 @@ static void end_item(struct br_alloc *alloc, struct br_broadcast_order *order, u
 
 static void complain(struct br_broadcast *b, uint32_t order_index)
 {
-    static const char *const names[BR_BROADCAST_ORDERS] = {"Intent", "Query", "Event"};
+    static const char *const names[BR_BROADCAST_QUEUES] = {"Intent", "Query", "Event", "State", "Aggregate"};
     struct br_broadcast_order *order = &b->orders[order_index];
     br_core_drop(b->core, BRUIT_DROP_BROADCASTS_FULL);
     if (b->core->now < order->complain_at)
         return;
     order->complain_at = br_time_add(b->core->now, COMPLAINT_INTERVAL);
-    BR_TRACE(&b->core->tracer, queue_full, .queue = names[order_index], .depth = BR_BROADCAST_MAX + 1,
-             .limit = BR_BROADCAST_MAX);
+    const char *name = names[order_index] != NULL ? names[order_index] : "Module";
+    BR_TRACE(&b->core->tracer, queue_full, .queue = name, .depth = BR_BROADCAST_MAX + 1, .limit = BR_BROADCAST_MAX);
 }
 
 /* Makes room for one; whoever waits for what was dropped need not wait any more. */
@@ -149,7 +184,7 @@ int br_broadcast_add(struct br_broadcast *b, struct bruit_bytes message, uint32_
                      uint64_t *handle)
 {
     struct br_alloc *alloc = &b->core->alloc;
-    if (order_index >= BR_BROADCAST_ORDERS)
+    if (order_index >= BR_BROADCAST_QUEUES)
         return BRUIT_EINVAL;
     if (message.size > UINT16_MAX)
         return BRUIT_ETOOBIG;
@@ -167,6 +202,7 @@ int br_broadcast_add(struct br_broadcast *b, struct bruit_bytes message, uint32_
     order->items[index] = (struct br_broadcast_item){.message = copy, .handle = b->handle};
     br_queue_insert(&order->queue, index, (uint16_t)message.size);
     b->stuck = false;
+    b->stuck_peers = 0;
     *handle = b->handle;
     return 0;
 }
@@ -209,35 +245,64 @@ static size_t fill_from(struct br_broadcast *b, struct br_broadcast_order *order
     return used;
 }
 
-static uint32_t limit_of(const struct br_broadcast *b)
+/* What is for peers alone counts with them. */
+static uint32_t limit_of(const struct br_broadcast *b, uint32_t order)
 {
     uint32_t members = b->members != 0 ? b->members : b->core->view.count;
+    if (order >= BR_BROADCAST_ORDERS)
+        members = b->core->view.peer_count[order - BR_BROADCAST_ORDERS];
     return br_num_retransmit_limit(b->core->config.retransmit_mult, members);
 }
 
 void br_broadcast_heard(struct br_broadcast *b, uint64_t handle)
 {
     uint32_t index = handle & ((1u << INDEX_BITS) - 1);
-    for (unsigned i = 0; i < BR_BROADCAST_ORDERS && index != 0; i++) {
+    for (unsigned i = 0; i < BR_BROADCAST_QUEUES && index != 0; i++) {
         struct br_broadcast_order *order = &b->orders[i];
         if (index >= order->used || order->items[index].handle != handle ||
             order->items[index].message == NULL)
             continue;
-        br_queue_count_one(&order->queue, index, 2 * b->core->config.gossip_nodes, limit_of(b));
+        br_queue_count_one(&order->queue, index, 2 * b->core->config.gossip_nodes, limit_of(b, i));
         collect_done(&b->core->alloc, order);
     }
 }
 
-size_t br_broadcast_fill(struct br_broadcast *b, struct br_packet_builder *builder, size_t room)
+static size_t fill_for_all(struct br_broadcast *b, struct br_packet_builder *builder, size_t room)
 {
-    if (room <= BR_BROADCAST_OVERHEAD || is_empty(b))
+    if (is_empty(b))
         return 0;
-    uint32_t limit = limit_of(b);
+    uint32_t limit = limit_of(b, 0);
     size_t used = 0;
     for (unsigned i = 0; i < BR_BROADCAST_ORDERS; i++)
         used += fill_from(b, &b->orders[i], limit, builder, room - used);
     if (used == 0 && room >= b->room_whole)
         b->stuck = true;
+    return used;
+}
+
+static size_t fill_for_peers(struct br_broadcast *b, struct br_packet_builder *builder, size_t room, uint8_t carries)
+{
+    size_t all = 0;
+    for (unsigned bit = 0; bit < 8; bit++) {
+        uint32_t order = BR_BROADCAST_ORDERS + bit;
+        if (!(carries >> bit & 1) || br_broadcast_count(b, order) == 0)
+            continue;
+        size_t used = fill_from(b, &b->orders[order], limit_of(b, order), builder, room - all);
+        if (used == 0 && room - all >= b->room_whole)
+            b->stuck_peers |= (uint8_t)(1u << bit);
+        all += used;
+    }
+    return all;
+}
+
+size_t br_broadcast_fill(struct br_broadcast *b, struct br_packet_builder *builder, size_t room, uint8_t carries,
+                         bool peers_only)
+{
+    if (room <= BR_BROADCAST_OVERHEAD)
+        return 0;
+    size_t used = peers_only ? 0 : fill_for_all(b, builder, room);
+    if (b->core->carries & carries)
+        used += fill_for_peers(b, builder, room - used, b->core->carries & carries);
     return used;
 }
 
@@ -257,7 +322,7 @@ static uint64_t next_done_of(struct br_broadcast_order *order)
 
 uint64_t br_broadcast_next_done(struct br_broadcast *b)
 {
-    for (unsigned i = 0; i < BR_BROADCAST_ORDERS; i++) {
+    for (unsigned i = 0; i < BR_BROADCAST_QUEUES; i++) {
         uint64_t handle = next_done_of(&b->orders[i]);
         if (handle != 0)
             return handle;

@@ -14,6 +14,8 @@
 #include "spread/queue.h"
 
 #define BR_BROADCAST_ORDERS 3
+/* And one for each capability of <bruit/module.h>: what only members that carry that module may be told. */
+#define BR_BROADCAST_QUEUES (BR_BROADCAST_ORDERS + 8)
 /*
  * Serf's MaxQueueDepth. Beyond it an order drops what was told most often, the shortest and oldest of that first, and
  * says so. Serf looks every 30 s and cuts down then; here an order is never longer.
@@ -41,11 +43,12 @@ struct br_broadcast_order {
 
 struct br_broadcast {
     struct br_core *core;
-    struct br_broadcast_order orders[BR_BROADCAST_ORDERS];
+    struct br_broadcast_order orders[BR_BROADCAST_QUEUES];
     uint64_t handle;   /* the last one given */
     size_t room_whole; /* of an empty packet */
     uint32_t members;  /* n of the retransmit limit; 0: view.count */
     bool stuck;        /* what waits did not even fit an empty packet */
+    uint8_t stuck_peers; /* the same of what waits for peers, by capability */
 };
 
 void br_broadcast_init(struct br_broadcast *b, struct br_core *core);
@@ -57,6 +60,9 @@ void br_broadcast_set_room(struct br_broadcast *b, size_t room);
 /* How many members the retransmit limit counts with (Serf: its own table); 0: those of the view. */
 void br_broadcast_set_members(struct br_broadcast *b, uint32_t members);
 
+/* The order of what is for members with this capability (one bit) alone. */
+uint32_t br_broadcast_order_of(uint8_t capability);
+
 /* Queues a copy: 0 with a handle that is never 0 nor used again; BRUIT_EINVAL (order), BRUIT_ENOMEM, or
  * BRUIT_ETOOBIG (beyond 65,535 bytes). */
 int br_broadcast_add(struct br_broadcast *b, struct bruit_bytes message, uint32_t order, uint64_t *handle);
@@ -64,13 +70,20 @@ int br_broadcast_add(struct br_broadcast *b, struct bruit_bytes message, uint32_
 /* How many wait in one order. */
 uint32_t br_broadcast_count(const struct br_broadcast *b, uint32_t order);
 
-/* Is there anything that gossip rounds should be held for? */
+/* Is there anything for everybody that gossip rounds should be held for? */
 bool br_broadcast_waits(const struct br_broadcast *b);
-/* Is there anything that nobody was told yet? */
+/* The capabilities that messages for peers alone wait for, as far as there are such peers. */
+uint8_t br_broadcast_peers(const struct br_broadcast *b);
+/* Is there anything for everybody that nobody was told yet? And the same for those capabilities. */
 bool br_broadcast_has_untold(const struct br_broadcast *b);
+uint8_t br_broadcast_untold_peers(const struct br_broadcast *b);
 
-/* As br_gossip_fill(); each message goes in as a user message (08 and its bytes). */
-size_t br_broadcast_fill(struct br_broadcast *b, struct br_packet_builder *builder, size_t room);
+/*
+ * As br_gossip_fill(); each message goes in as a user message (08 and its bytes). What is for peers alone goes in as
+ * far as whoever gets the packet `carries` the capability; with `peers_only` nothing else does.
+ */
+size_t br_broadcast_fill(struct br_broadcast *b, struct br_packet_builder *builder, size_t room, uint8_t carries,
+                         bool peers_only);
 
 /*
  * A copy of a message of ours was heard: somebody else tells it, too. It counts as a transmission, once the message

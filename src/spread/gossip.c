@@ -179,9 +179,14 @@ uint32_t br_gossip_next_done(struct br_gossip *g)
 
 /* ---- when ---- */
 
-static bool is_waiting(const struct br_gossip *g)
+static bool others_wait(const struct br_gossip *g)
 {
     return br_queue_count(&g->queue) != 0 || g->modules_wait;
+}
+
+static bool is_waiting(const struct br_gossip *g)
+{
+    return others_wait(g) || g->peers_wait != 0;
 }
 
 /* The first time on the grid after `now`. */
@@ -240,6 +245,15 @@ void br_gossip_wake(struct br_gossip *g, bool wait, bool fresh, bruit_time now)
         want_round(g, was_waiting, fresh, BR_GOSSIP_JITTER_MODULES, now);
 }
 
+void br_gossip_wake_peers(struct br_gossip *g, uint8_t peers, bool fresh, bruit_time now)
+{
+    bool was_waiting = is_waiting(g);
+    bool is_new = peers != 0 && (fresh || (peers & ~g->peers_wait) != 0);
+    g->peers_wait = peers;
+    if (is_new)
+        want_round(g, was_waiting, fresh, BR_GOSSIP_JITTER_MODULES, now);
+}
+
 bruit_time br_gossip_deadline(const struct br_gossip *g)
 {
     return is_waiting(g) ? g->next_round : BRUIT_NEVER;
@@ -285,6 +299,7 @@ static int put_alive(struct br_gossip *g, uint32_t record, uint32_t incarnation,
 {
     struct br_roster *roster = g->core->roster;
     size_t size = br_fragment_alive_size(br_roster_fragment(roster, record), incarnation);
+    size += g->core->carries != 0 ? BR_CARRIES_SIZE : 0; /* of the subject, if it carries something: see write_rumour */
     if (size > UINT16_MAX)
         return BRUIT_ETOOBIG;
     struct br_rumour news = {
@@ -357,6 +372,7 @@ int br_gossip_dead(struct br_gossip *g, uint32_t name, uint32_t incarnation, str
 struct round {
     const struct br_core *core;
     bruit_time now;
+    uint8_t carries; /* 0, or targets have some of these capabilities and are alive */
     const uint32_t *excluded; /* slots that are not picked: chosen already, or told in the last round */
     uint32_t excluded_count;
 };
@@ -376,6 +392,8 @@ static bool fits_gossip(const void *context, uint32_t slot)
     const struct br_view *view = &round->core->view;
     if (slot == round->core->self || is_among(round->excluded, round->excluded_count, slot))
         return false;
+    if (round->carries != 0)
+        return br_view_is_live(view, slot) && (view->carries[slot] & round->carries) != 0;
     if (view->state[slot] == BRUIT_DEAD)
         return br_time_since(view->since[slot], round->now) <= round->core->config.gossip_to_the_dead;
     return br_view_is_live(view, slot);
@@ -397,14 +415,14 @@ static uint64_t distance_to(const struct br_core *core, uint32_t slot)
     return records[view->record[slot]].identity - records[view->record[core->self]].identity;
 }
 
-/* Puts `slot` in its place among the nearest. */
-static void offer_successor(struct br_gossip *g, uint32_t slot)
+/* Puts `slot` in its place among the `nearest`. */
+static void offer_successor(const struct br_gossip *g, uint32_t *nearest, uint32_t slot)
 {
     for (unsigned i = 0; i < BR_GOSSIP_SUCCESSORS; i++) {
-        uint32_t held = g->successors[i];
+        uint32_t held = nearest[i];
         if (held != 0 && distance_to(g->core, held) <= distance_to(g->core, slot))
             continue;
-        g->successors[i] = slot;
+        nearest[i] = slot;
         if (held == 0)
             return;
         slot = held;
@@ -417,13 +435,35 @@ static void find_successors(struct br_gossip *g)
     if (g->ring_checksum == view->checksum)
         return;
     g->ring_checksum = view->checksum;
+    g->ring_carries = 0;
     for (unsigned i = 0; i < BR_GOSSIP_SUCCESSORS; i++)
         g->successors[i] = 0;
     for (uint32_t place = 0; place < view->count; place++) {
         uint32_t slot = view->order[place];
         if (slot != g->core->self && br_view_is_live(view, slot))
-            offer_successor(g, slot);
+            offer_successor(g, g->successors, slot);
     }
+}
+
+/* The nearest of those who have some of the capabilities that messages wait for. */
+static void find_peers(struct br_gossip *g)
+{
+    const struct br_view *view = &g->core->view;
+    find_successors(g);
+    if (g->ring_carries == g->peers_wait)
+        return;
+    g->ring_carries = g->peers_wait;
+    for (unsigned i = 0; i < BR_GOSSIP_SUCCESSORS; i++)
+        g->peers[i] = 0;
+    struct round round = {.core = g->core, .carries = g->peers_wait};
+    for (uint32_t place = 0; place < view->count; place++)
+        if (fits_gossip(&round, view->order[place]))
+            offer_successor(g, g->peers, view->order[place]);
+}
+
+void br_gossip_peers_changed(struct br_gossip *g)
+{
+    g->ring_carries = 0;
 }
 
 void br_gossip_follow(struct br_gossip *g, uint32_t slot, uint64_t checksum_before)
@@ -435,8 +475,9 @@ void br_gossip_follow(struct br_gossip *g, uint32_t slot, uint64_t checksum_befo
         if (g->successors[i] == slot)
             return; /* it may have died, or moved on the ring */
     if (br_view_is_live(view, slot))
-        offer_successor(g, slot);
+        offer_successor(g, g->successors, slot);
     g->ring_checksum = view->checksum;
+    g->ring_carries = 0;
 }
 
 uint32_t br_gossip_successor(struct br_gossip *g)
@@ -456,12 +497,16 @@ static uint32_t choose_successor(struct br_gossip *g, uint32_t *slots)
 {
     if (br_gossip_successor(g) == 0)
         return 0;
-    slots[0] = g->successors[0];
+    if (g->round_peers)
+        find_peers(g);
+    const uint32_t *nearest = g->round_peers ? g->peers : g->successors;
+    const struct br_gossip_told *told = &g->told[g->round_peers];
+    slots[0] = nearest[0];
     if (g->has_news)
-        return 1;
+        return slots[0] != 0 ? 1 : 0;
     for (unsigned i = BR_GOSSIP_SUCCESSORS; i-- > 0;) {
-        slots[0] = g->successors[i];
-        if (slots[0] != 0 && !is_among(g->told, g->told_count, slots[0]))
+        slots[0] = nearest[i];
+        if (slots[0] != 0 && !is_among(told->slots, told->count, slots[0]))
             return 1;
     }
     return 0;
@@ -476,8 +521,9 @@ static uint32_t choose_targets(struct br_gossip *g, uint32_t fan_out, bruit_time
     const struct br_view *view = &g->core->view;
     uint32_t slots[2 * BR_PICK_MAX];
     uint32_t count = fan_out > 1 ? choose_successor(g, slots) : 0;
-    memcpy(slots + count, g->told, g->told_count * sizeof slots[0]);
-    struct round round = {g->core, now, slots, count + g->told_count};
+    const struct br_gossip_told *told = &g->told[g->round_peers];
+    memcpy(slots + count, told->slots, told->count * sizeof slots[0]);
+    struct round round = {g->core, now, g->round_peers ? g->peers_wait : 0, slots, count + told->count};
     memcpy(g->targets, slots, count * sizeof slots[0]);
     count += br_pick(view, &g->rng, fan_out - count, fits_gossip, &round, g->targets + count);
     if (count != 0)
@@ -486,16 +532,36 @@ static uint32_t choose_targets(struct br_gossip *g, uint32_t fan_out, bruit_time
     return br_pick(view, &g->rng, fan_out, fits_gossip, &round, g->targets);
 }
 
+/* Has every live member all the capabilities that messages wait for? Then one round does for both kinds of news. */
+static bool are_all_peers(const struct br_gossip *g)
+{
+    const struct br_view *view = &g->core->view;
+    for (unsigned bit = 0; bit < 8; bit++)
+        if (g->peers_wait >> bit & 1 && view->peer_count[bit] < br_view_live_count(view))
+            return false;
+    return true;
+}
+
+/* Which kind of round it is. */
+static void choose_kind(struct br_gossip *g)
+{
+    g->round_peers = g->peers_wait != 0 && !are_all_peers(g) && (!others_wait(g) || g->next_peers);
+    g->next_peers = !g->round_peers;
+}
+
 void br_gossip_tick(struct br_gossip *g, bruit_time now)
 {
     if (now < br_gossip_deadline(g))
         return;
     const struct br_core *core = g->core;
+    choose_kind(g);
     uint32_t fan_out = core->config.gossip_nodes < BR_PICK_MAX ? core->config.gossip_nodes : BR_PICK_MAX;
     g->target_count = choose_targets(g, fan_out, now);
     g->target_next = 0;
-    g->told_count = 0;
+    g->told[g->round_peers].count = 0;
     g->round_eager = g->next_eager;
+    if (g->round_peers && others_wait(g))
+        return; /* their round follows at once: it is due, and as it was */
     g->next_eager = g->has_news = false;
     g->next_round = has_company(core) ? next_on_grid(g, now) : BRUIT_NEVER;
 }
@@ -507,7 +573,8 @@ bool br_gossip_next(struct br_gossip *g, struct br_send *send)
         uint32_t slot = g->targets[g->target_next++];
         if (!br_view_is_known(view, slot) || view->state[slot] == BRUIT_LEFT)
             continue;
-        g->told[g->told_count++] = slot;
+        struct br_gossip_told *told = &g->told[g->round_peers];
+        told->slots[told->count++] = slot;
         *send = (struct br_send){.kind = BR_SEND_GOSSIP, .to = br_core_addr(g->core, slot), .slot = slot};
         return true;
     }
@@ -530,13 +597,21 @@ struct filling {
     struct br_packet_builder *builder;
 };
 
-static void write_rumour(struct br_writer *w, const struct br_roster *roster, const struct br_rumour *rumour)
+/* What we know that the member of this name carries; who carries nothing itself need not tell. */
+static uint8_t carried_by(const struct br_core *core, uint32_t name)
 {
+    return core->carries == 0 ? 0 : core->view.carries[br_view_find(&core->view, name)];
+}
+
+static void write_rumour(struct br_writer *w, const struct br_gossip *g, const struct br_rumour *rumour)
+{
+    const struct br_roster *roster = g->core->roster;
     struct bruit_bytes from =
         rumour->from == 0 ? br_bytes(NULL, 0) : br_roster_name_text(roster, rumour->from);
     switch ((enum br_rumour_kind)rumour->kind) {
     case BR_RUMOUR_ALIVE:
-        br_fragment_write_alive(w, br_roster_fragment(roster, rumour->record), rumour->incarnation);
+        br_fragment_write_alive(w, br_roster_fragment(roster, rumour->record), rumour->incarnation,
+                                carried_by(g->core, rumour->name));
         break;
     case BR_RUMOUR_SUSPECT:
         br_suspect_encode(w, &(struct br_suspect){.incarnation = rumour->incarnation,
@@ -557,7 +632,7 @@ static void add_rumour(void *context, uint32_t index)
     const struct filling *filling = context;
     const struct br_gossip *g = filling->gossip;
     struct br_writer leaf = br_packet_leaf(filling->builder);
-    write_rumour(&leaf, g->core->roster, &g->rumours[index]);
+    write_rumour(&leaf, g, &g->rumours[index]);
     /* A caller whose buffer is smaller than the budget it gave loses this one transmission, no more. */
     (void)br_packet_leaf_end(filling->builder, &leaf);
 }

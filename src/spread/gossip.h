@@ -71,10 +71,14 @@ struct br_gossip {
     uint32_t targets[BR_PICK_MAX];
     uint32_t target_count;
     uint32_t target_next;
-    uint32_t told[BR_PICK_MAX]; /* in the last round */
-    uint32_t told_count;
+    struct br_gossip_told {
+        uint32_t slots[BR_PICK_MAX]; /* in the last round */
+        uint32_t count;
+    } told[2]; /* of rounds for all, and of rounds for peers */
     uint32_t successors[BR_GOSSIP_SUCCESSORS]; /* slots, 0: none; as long as the view is the same */
     uint64_t ring_checksum;                    /* of the view they were found in */
+    uint32_t peers[BR_GOSSIP_SUCCESSORS];      /* the same among those who carry something of `ring_carries` */
+    uint8_t ring_carries;                      /* 0: not looked for */
     uint32_t limit;                            /* of transmissions, among `limit_members` */
     uint32_t limit_members;
     bool eager;        /* on by default; may be changed at any time */
@@ -82,6 +86,9 @@ struct br_gossip {
     bool round_eager;  /* the round at hand is */
     bool has_news;     /* something came in since the last round */
     bool modules_wait; /* something of the modules waits too: br_gossip_wake() */
+    bool round_peers;  /* the round at hand is for peers alone: br_gossip_is_for_peers() */
+    bool next_peers;   /* the next one is, if both kinds of news wait */
+    uint8_t peers_wait; /* the capabilities that messages to peers alone wait for */
 };
 
 void br_gossip_init(struct br_gossip *g, struct br_core *core, bruit_time now);
@@ -120,6 +127,19 @@ uint32_t br_gossip_next_done(struct br_gossip *g);
  */
 void br_gossip_wake(struct br_gossip *g, bool wait, bool fresh, bruit_time now);
 
+/*
+ * The same for messages that only members with certain capabilities may be told (`peers`: their bits, 0: none waits).
+ * Where everybody has them they travel in the same rounds as all other news. In a mixed cluster they have rounds of
+ * their own, by turns: in others' rounds they would miss the successor they need, and others would miss theirs in ours.
+ */
+void br_gossip_wake_peers(struct br_gossip *g, uint8_t peers, bool fresh, bruit_time now);
+
+/* Is the round at hand for peers alone? Then nothing else goes into its packets. */
+static inline bool br_gossip_is_for_peers(const struct br_gossip *g);
+
+/* What somebody carries has become known: who succeeds us among the peers must be found anew. */
+void br_gossip_peers_changed(struct br_gossip *g);
+
 bruit_time br_gossip_deadline(const struct br_gossip *g);
 void br_gossip_tick(struct br_gossip *g, bruit_time now);
 
@@ -145,6 +165,11 @@ void br_gossip_follow(struct br_gossip *g, uint32_t slot, uint64_t checksum_befo
  * thereby told once more. Returns the bytes of the budget that were used.
  */
 size_t br_gossip_fill(struct br_gossip *g, struct br_packet_builder *builder, size_t room);
+
+static inline bool br_gossip_is_for_peers(const struct br_gossip *g)
+{
+    return g->round_peers;
+}
 
 /* How many rumours wait. */
 static inline uint32_t br_gossip_count(const struct br_gossip *g)

@@ -168,17 +168,34 @@ static uint32_t next_listed(const struct br_view *view, uint32_t slot)
     return slot;
 }
 
-/* Type byte, map of three keys with their largest values. */
-#define HEADER_SIZE_MAX 48
+/* Type byte, map of four keys with their largest values but for what the members carry, a byte each. */
+#define HEADER_SIZE_MAX 64
 
 size_t br_sync_size(const struct br_core *core, size_t user_size)
 {
     const struct br_view *view = &core->view;
-    size_t size = HEADER_SIZE_MAX + user_size;
+    size_t size = HEADER_SIZE_MAX + user_size + (core->carries != 0 ? view->count : 0);
     for (uint32_t slot = next_listed(view, 0); slot < view->used; slot = next_listed(view, slot))
         size +=
             br_fragment_entry_size(br_core_fragment(core, slot), view->incarnation[slot], view->state[slot]);
     return size;
+}
+
+/*
+ * The header, with what each of the members carries, in the order of the entries. They are gathered at the end of the
+ * writer's room, which is written last.
+ */
+static void write_header(struct br_writer *w, const struct br_core *core, struct br_pushpull_header *header)
+{
+    const struct br_view *view = &core->view;
+    size_t room = (size_t)(w->end - w->at);
+    if (core->carries != 0 && room >= HEADER_SIZE_MAX + 2 * (size_t)view->count) {
+        uint8_t *at = w->end - view->count;
+        header->carries = br_bytes(at, view->count);
+        for (uint32_t slot = next_listed(view, 0); slot < view->used; slot = next_listed(view, slot))
+            *at++ = view->carries[slot];
+    }
+    br_pushpull_header_encode(w, header);
 }
 
 void br_sync_write(struct br_writer *w, const struct br_core *core, bool join, struct bruit_bytes user_state)
@@ -186,7 +203,7 @@ void br_sync_write(struct br_writer *w, const struct br_core *core, bool join, s
     const struct br_view *view = &core->view;
     struct br_pushpull_header header = {
         .nodes = view->count, .user_state_size = (uint32_t)user_state.size, .join = join};
-    br_pushpull_header_encode(w, &header);
+    write_header(w, core, &header);
     for (uint32_t slot = next_listed(view, 0); slot < view->used; slot = next_listed(view, slot))
         br_fragment_write_entry(w, br_core_fragment(core, slot), view->incarnation[slot], view->state[slot]);
     br_write_bytes(w, user_state);

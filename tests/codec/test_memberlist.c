@@ -37,6 +37,34 @@ static void assert_bytes(struct bruit_bytes got, const char *expected)
         assert_int_equal(br_##name##_decode(&(out), br_bytes(buffer + 1, br_writer_size(&w_) - 1)), 0); \
     } while (0)
 
+/* ---- our own key ---- */
+
+/* Who carries modules of ours says so under one key more, which is read in Go's form and in any other. */
+static void test_what_is_carried_stands_under_a_key_of_our_own(void **state)
+{
+    (void)state;
+    struct br_ping ping_out, ping = {.seq = 1,
+                                     .node = br_bytes_text("b"),
+                                     .source_addr = hex("7f000001"),
+                                     .source_port = 5,
+                                     .carries = 3,
+                                     .source_node = br_bytes_text("a")};
+    ROUND_TRIP(ping, ping,
+               "00 86 a54272756974 03 a44e6f6465 a162 a55365714e6f 01 aa536f7572636541646472 a47f000001"
+               "aa536f757263654e6f6465 a161 aa536f75726365506f7274 05",
+               ping_out);
+    assert_int_equal(ping_out.carries, 3);
+    struct br_ack ack_out, ack = {.seq = 7, .carries = 255};
+    ROUND_TRIP(ack, ack, "02 83 a54272756974 ccff a75061796c6f6164 c0 a55365714e6f 07", ack_out);
+    assert_int_equal(ack_out.carries, 255);
+    struct bruit_bytes last = hex("82 a55365714e6f 07 a54272756974 02");
+    assert_int_equal(br_ack_decode(&ack_out, last), 0);
+    assert_int_equal(ack_out.carries, 2);
+    assert_int_equal(br_ack_decode(&ack_out, hex("81 a55365714e6f 07")), 0);
+    assert_int_equal(ack_out.carries, 0);
+    assert_int_equal(br_ack_decode(&ack_out, hex("82 a55365714e6f 07 a54272756974 cd0100")), BRUIT_EFORMAT);
+}
+
 /* ---- the exact form ---- */
 
 /* Example of the wire specification, 2.2: what a real ping looks like. */
@@ -381,6 +409,7 @@ static void test_user_header_waits_for_its_end_and_refuses_absurd_sizes(void **s
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_is_carried_stands_under_a_key_of_our_own),
         cmocka_unit_test(test_ping_with_a_source_has_five_sorted_keys),
         cmocka_unit_test(test_ping_without_a_source_has_two_keys),
         cmocka_unit_test(test_indirect_ping_is_written_with_sorted_keys),

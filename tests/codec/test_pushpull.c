@@ -292,7 +292,7 @@ static void test_fragment_writes_what_the_encoders_write(void **state)
 
                 br_writer_init(&d, direct, sizeof direct);
                 br_alive_encode(&d, &identity);
-                br_fragment_write_alive(&w, fragment, incarnations[i]);
+                br_fragment_write_alive(&w, fragment, incarnations[i], 0);
                 assert_string_equal(written(&w), written(&d));
                 assert_int_equal(br_writer_size(&w), br_fragment_alive_size(fragment, incarnations[i]));
 
@@ -320,11 +320,11 @@ static void test_fragment_writes_all_or_nothing(void **state)
     size_t size = br_fragment_alive_size(fragment, 300);
     struct br_writer w;
     br_writer_init(&w, buffer, size - 1);
-    br_fragment_write_alive(&w, fragment, 300);
+    br_fragment_write_alive(&w, fragment, 300, 0);
     assert_true(w.failed);
     assert_int_equal(br_writer_size(&w), 0);
     br_writer_init(&w, buffer, size);
-    br_fragment_write_alive(&w, fragment, 300);
+    br_fragment_write_alive(&w, fragment, 300, 0);
     assert_false(w.failed);
     br_writer_init(&w, buffer, br_fragment_entry_size(fragment, 300, 0) - 1);
     br_fragment_write_entry(&w, fragment, 300, 0);

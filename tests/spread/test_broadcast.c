@@ -65,7 +65,7 @@ static struct packet fill(struct fixture *f, size_t room)
     struct packet packet = {.count = 0};
     struct br_packet_builder builder;
     br_packet_begin(&builder, &f->wire, &f->scratch, f->buffer, sizeof f->buffer, false);
-    packet.used = br_broadcast_fill(&f->b, &builder, room);
+    packet.used = br_broadcast_fill(&f->b, &builder, room, 0, false);
     if (builder.count == 0)
         return packet;
     size_t size;
@@ -285,7 +285,7 @@ static void test_copies_that_come_back_are_counted(void **state)
     finish(&f);
 }
 
-/* The bounds: three orders, 65,535 bytes; an empty message is one too. */
+/* The bounds: three orders and a queue for each capability, 65,535 bytes; an empty message is one too. */
 static void test_refuses_beyond_its_bounds(void **state)
 {
     (void)state;
@@ -293,7 +293,7 @@ static void test_refuses_beyond_its_bounds(void **state)
     start(&f, 5);
     static const uint8_t bytes[65536];
     uint64_t handle;
-    assert_int_equal(br_broadcast_add(&f.b, br_bytes(bytes, 1), 3, &handle), BRUIT_EINVAL);
+    assert_int_equal(br_broadcast_add(&f.b, br_bytes(bytes, 1), BR_BROADCAST_QUEUES, &handle), BRUIT_EINVAL);
     assert_int_equal(br_broadcast_add(&f.b, br_bytes(bytes, 65536), 0, &handle), BRUIT_ETOOBIG);
     assert_int_equal(br_broadcast_add(&f.b, br_bytes(bytes, 65535), 0, &handle), 0);
     assert_int_equal(br_broadcast_add(&f.b, br_bytes(NULL, 0), 1, &handle), 0);
