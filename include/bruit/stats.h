@@ -66,7 +66,10 @@ extern "C" {
     X(EVENT_OLD, "a user event or a query older than those that are remembered")                             \
     X(EVENT_FULL, "one user event or query more than are remembered of one time")                            \
     X(ANSWER_UNKNOWN, "an answer to a query that is not running, or one answer more than there are members") \
-    X(QUERY_FILTER, "a query with a filter that cannot be decoded, or costs too much")
+    X(QUERY_FILTER, "a query with a filter that cannot be decoded, or costs too much")                        \
+    X(AGGREGATE_STRANGER, "an aggregate message in the name of somebody who is no peer")                     \
+    X(AGGREGATE_EPOCH, "an aggregate record or exchange of an epoch that cannot have been reached yet")      \
+    X(AGGREGATE_FULL, "one aggregate more than are estimated at once, or no memory for a member's values")
 
 enum bruit_drop {
 #define BRUIT_DROP_ENUM(name, text) BRUIT_DROP_##name,

@@ -392,12 +392,12 @@ void br_aggregate_write_mass(struct br_writer *w, const struct br_aggregate_mass
     br_write_u8(w, (uint8_t)mass->cell_count);
 }
 
-void br_aggregate_write_exchange(struct br_writer *w, uint32_t exchange, uint64_t epoch, uint64_t round,
+void br_aggregate_write_exchange(struct br_writer *w, uint32_t exchange, uint64_t epoch, uint64_t elapsed,
                                  struct bruit_bytes name)
 {
     br_write_u32(w, exchange);
     write_varint(w, epoch);
-    write_varint(w, round);
+    write_varint(w, elapsed);
     write_string(w, name);
 }
 
@@ -405,7 +405,7 @@ static void read_exchange(struct br_reader *r, struct br_aggregate_message *out)
 {
     out->number = br_read_u32(r);
     out->epoch = read_varint(r);
-    out->round = read_varint(r);
+    out->elapsed = read_varint(r);
     out->name = read_string(r, 1, BR_AGGREGATE_NAME_MAX);
     read_mass(r, &out->mass);
 }
@@ -444,6 +444,7 @@ static void read_body(struct br_reader *r, struct br_aggregate_message *out)
 {
     switch (out->kind) {
     case BR_AGGREGATE_TELL:
+        out->number = br_read_u8(r);
         out->list = br_reader_rest(r);
         check_groups(r);
         return;

@@ -7,13 +7,13 @@
  * one byte; floats are IEEE, big-endian. Decoders check all of a message, so that walking over its lists cannot fail:
  * limits, NaN, infinities, order, and that nothing is left over. Slices are borrowed.
  *
- *     TELL     groups until the end: what one owner published
+ *     TELL     part (1: 0 is news; else of an answer, BR_AGGREGATE_PART_MORE or how many parts it had), groups
  *     SUMMARY  hash (8) of all that the sender holds, and of how many owners
  *     BUCKETS  BR_AGGREGATE_BUCKETS hashes (4 each)
  *     HAVE     mask of buckets (1 bit each), then an entry for each owner in them
  *     WANT     entries: send me what is newer than this
- *     ASK      exchange (4), epoch, round, name, mass: let us average
- *     GIVE     exchange (4), epoch, round, name, mass: what goes from the sender to the receiver of it
+ *     ASK      exchange (4), epoch, elapsed, name, mass: let us average
+ *     GIVE     exchange (4), epoch, elapsed, name, mass: what goes from the sender to the receiver of it
  *     DONE     exchange (4): it arrived
  *     VIEW     nonce (4): what is the checksum of your view?
  *     VIEW_IS  nonce (4), checksum (8), members alive
@@ -25,6 +25,7 @@
 
 #define BR_AGGREGATE_TYPE 0xb2
 #define BR_AGGREGATE_BUCKETS 128
+#define BR_AGGREGATE_PART_MORE 255
 #define BR_AGGREGATE_MASK_SIZE (BR_AGGREGATE_BUCKETS / 8)
 #define BR_AGGREGATE_SLOTS 16
 #define BR_AGGREGATE_NAME_MAX 64
@@ -138,9 +139,9 @@ struct br_aggregate_message {
     struct bruit_bytes mask;      /* HAVE */
     uint64_t hash;                /* SUMMARY; VIEW_IS: the checksum */
     uint64_t count;               /* SUMMARY: owners; VIEW_IS: alive */
-    uint32_t number;              /* ASK, GIVE, DONE: exchange; VIEW, VIEW_IS: nonce */
+    uint32_t number;              /* TELL: part; ASK, GIVE, DONE: exchange; VIEW, VIEW_IS: nonce */
     uint64_t epoch;               /* ASK, GIVE */
-    uint64_t round;               /* ASK, GIVE */
+    uint64_t elapsed;             /* ASK, GIVE: milliseconds since it began at the sender */
     struct bruit_bytes name;      /* ASK, GIVE */
     struct br_aggregate_mass mass; /* ASK, GIVE */
 };
@@ -167,7 +168,7 @@ void br_aggregate_write_record(struct br_writer *w, const struct br_aggregate_re
 void br_aggregate_write_entry(struct br_writer *w, const struct br_aggregate_entry *entry);
 void br_aggregate_write_summary(struct br_writer *w, uint64_t hash, uint64_t owners);
 /* What ASK and GIVE begin with; the mass follows. */
-void br_aggregate_write_exchange(struct br_writer *w, uint32_t exchange, uint64_t epoch, uint64_t round,
+void br_aggregate_write_exchange(struct br_writer *w, uint32_t exchange, uint64_t epoch, uint64_t elapsed,
                                  struct bruit_bytes name);
 /* All but the lists: `cell_count` cells follow (br_aggregate_write_cell), then the tops with their own count. */
 void br_aggregate_write_mass(struct br_writer *w, const struct br_aggregate_mass *mass);

@@ -18,6 +18,8 @@ static void begin(enum br_aggregate_kind kind)
 {
     br_writer_init(&w, buffer, sizeof buffer);
     br_aggregate_begin(&w, kind, br_bytes_text("n1"));
+    if (kind == BR_AGGREGATE_TELL)
+        br_write_u8(&w, 0);
 }
 
 /* As it arrives: the type byte is the module host's. */
