@@ -95,7 +95,7 @@ struct br_aggregate_entry {
 #define BR_AGGREGATE_TOPS_MAX 16
 #define BR_AGGREGATE_REGISTERS 256 /* of the count of distinct values */
 #define BR_AGGREGATE_RESOLUTION_MAX 8
-#define BR_AGGREGATE_INDEX_MAX 564 /* of a cell at resolution 0: that of BR_AGGREGATE_NUMBER_MAX, a little below 2^499 */
+#define BR_AGGREGATE_INDEX_MAX 564 /* of a cell at resolution 0: BR_AGGREGATE_NUMBER_MAX is below 2^499 */
 
 /*
  * In ASK, what the sender has; in GIVE, what goes over: `has` to `rest` and the cells are added to the receiver's,

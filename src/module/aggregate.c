@@ -137,7 +137,7 @@ static int settle(struct br_aggregate *a, struct br_aggregate_own *own)
         int status = br_aggregate_put(&a->store, self, &record, bruit_host_now(a->host));
         if (status != 0)
             return status;
-        br_aggregate_note_news(&a->store, self, UINT32_C(1) << slot);
+        br_aggregate_note_news(&a->store, self, UINT32_C(1) << slot, 0);
         br_aggregate_tell_soon(a);
     }
     own->is_exact = is_exact;

@@ -1,5 +1,6 @@
 /*
- * Answers, from what is here: exact ones from the values that are held, estimates from the last epoch that was finished.
+ * Answers, from what is here: exact ones from the values that are held, estimates from the last epoch that was
+ * finished.
  */
 #include "module/aggregate_figure.h"
 #include "module/aggregate_state.h"

@@ -2,8 +2,8 @@
  * Figures of a list of numbers or of texts: the arithmetic of exact aggregates.
  *
  * Equal lists in any order give equal bits on every machine: numbers are sorted first and added in ascending order,
- * with the compensation of Neumaier (1974), so that the order of owners cannot show; only + - * / of IEEE doubles, never
- * contracted. No memory of its own: lists are the caller's and are sorted in place.
+ * with the compensation of Neumaier (1974), so that the order of owners cannot show; only + - * / of IEEE doubles,
+ * never contracted. No memory of its own: lists are the caller's and are sorted in place.
  */
 #ifndef BR_MODULE_AGGREGATE_FIGURE_H
 #define BR_MODULE_AGGREGATE_FIGURE_H

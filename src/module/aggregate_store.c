@@ -360,7 +360,7 @@ void br_aggregate_renew(struct br_aggregate_store *s, bruit_node self, uint64_t 
     uint32_t used = 0;
     for (unsigned i = 0; i < owner->slot_count; i++)
         used |= owner->slots[i].version > 0 ? UINT32_C(1) << i : 0;
-    br_aggregate_note_news(s, self, used);
+    br_aggregate_note_news(s, self, used, 0);
 }
 
 /* ------------------------------------------------------------------ telling */
@@ -373,14 +373,14 @@ static bool reserve_news(struct br_aggregate_store *s)
 }
 
 /* What is news already is news once more, with its latest value: that is how many changes become one. */
-void br_aggregate_note_news(struct br_aggregate_store *s, bruit_node node, uint32_t slots)
+void br_aggregate_note_news(struct br_aggregate_store *s, bruit_node node, uint32_t slots, unsigned told)
 {
     struct br_aggregate_owner *owner = br_aggregate_owner(s, node);
     for (unsigned i = 0; i < owner->slot_count; i++) {
         struct br_aggregate_slot *slot = &owner->slots[i];
         if ((slots >> i & 1) == 0)
             continue;
-        slot->told = 0;
+        slot->told = (uint8_t)told;
         if (slot->is_news)
             continue;
         if (!owner->is_counted || !reserve_news(s)) {

@@ -113,8 +113,8 @@ void br_aggregate_renew(struct br_aggregate_store *s, bruit_node self, uint64_t 
 
 /* ---- telling ---- */
 
-/* These slots of `node` are news. */
-void br_aggregate_note_news(struct br_aggregate_store *s, bruit_node node, uint32_t slots);
+/* These slots of `node` are news, as if they had been told `told` times. */
+void br_aggregate_note_news(struct br_aggregate_store *s, bruit_node node, uint32_t slots, unsigned told);
 
 /*
  * Writes news that were told fewer than `times` times as groups, least told first, until `w` is full; what was

@@ -3,7 +3,7 @@
  *
  * Telling. News is told TELL_TIMES times by everybody who hears it, to FANOUT random peers a round, least told first,
  * as much as fits into a datagram. A value that changes while it is news is told with its latest value, so changes
- * faster than a round cost nothing, and however much changes a node sends FANOUT datagrams a round at most. Of push
+ * faster than a round cost nothing, and however much changes a node sends FANOUT_MAX datagrams a round at most. Of push
  * gossip with a fixed number of copies a part e^-TELL_TIMES is missed (Demers et al. 1987; 1 in 400 for 6); that, and
  * what had no room, is for
  *
@@ -32,6 +32,10 @@
 
 #define TELL_TIMES 6
 #define FANOUT 2
+
+/* With more news than these datagrams would hold soon, to some more peers: a burst, such as everybody's first word. */
+#define NEWS_PER_PEER 200
+#define FANOUT_MAX 6
 
 /* More than this many datagrams go over a stream instead. */
 #define DATAGRAMS_MAX 4
@@ -87,7 +91,8 @@ static void tell_round(struct br_aggregate *a)
     struct br_aggregate_telling *t = &a->telling;
     bruit_node last = 0;
     t->told_at = bruit_host_now(a->host);
-    for (unsigned i = 0; i < FANOUT && a->store.news_count > 0; i++) {
+    uint32_t fanout = FANOUT + a->store.news_count / NEWS_PER_PEER;
+    for (unsigned i = 0; i < fanout && i < FANOUT_MAX && a->store.news_count > 0; i++) {
         bruit_node to = br_aggregate_draw(a, last);
         if (to == 0)
             break;
@@ -586,9 +591,9 @@ static uint32_t bits_in(uint32_t bits)
     return (uint32_t)__builtin_popcount(bits);
 }
 
-/* Returns how many values changed. `is_news`: it is to be told on. */
+/* Returns how many values changed; they are news, as if told `told` times. */
 static uint32_t take_group(struct br_aggregate *a, bruit_node node, const struct br_aggregate_group *group,
-                           bool is_news)
+                           unsigned told)
 {
     int32_t changed = br_aggregate_take(&a->store, node, group, bruit_host_now(a->host));
     if (changed == BRUIT_ENOMEM) {
@@ -597,13 +602,13 @@ static uint32_t take_group(struct br_aggregate *a, bruit_node node, const struct
     }
     a->stats.records_taken += bits_in((uint32_t)changed);
     a->stats.records_known += group->count - bits_in((uint32_t)changed);
-    if (is_news)
-        br_aggregate_note_news(&a->store, node, (uint32_t)changed);
+    if (told < TELL_TIMES)
+        br_aggregate_note_news(&a->store, node, (uint32_t)changed, told);
     return bits_in((uint32_t)changed);
 }
 
 static uint32_t hear_group(struct br_aggregate *a, const struct br_aggregate_group *group, bruit_node sender,
-                           const struct bruit_addr *from, bool is_news)
+                           const struct bruit_addr *from, unsigned told)
 {
     bruit_node node = counted(a, group->owner);
     if (node == 0) {
@@ -624,7 +629,7 @@ static uint32_t hear_group(struct br_aggregate *a, const struct br_aggregate_gro
         br_aggregate_restart(&a->store, owner, group->epoch);
     else if (group->epoch < owner->epoch && sender == node)
         remind(a, node);
-    return take_group(a, node, group, is_news);
+    return take_group(a, node, group, told);
 }
 
 /* All parts of the answer to what we said we have: what they had then we have now. */
@@ -639,6 +644,17 @@ static void end_comparison(struct br_aggregate *a)
     c->with = 0;
 }
 
+/*
+ * Who missed something is not the only one: what a comparison brings is told on, too, half as often. What came over a
+ * stream is not: that is what a newcomer lacks, and nobody else.
+ */
+static unsigned told_before(const struct br_aggregate *a, const struct br_aggregate_message *message)
+{
+    if (message->number == 0)
+        return 0;
+    return message->list.size <= a->room ? TELL_TIMES / 2 : TELL_TIMES;
+}
+
 void br_aggregate_on_tell(struct br_aggregate *a, const struct br_aggregate_message *message,
                           bruit_node sender, const struct bruit_addr *from)
 {
@@ -647,7 +663,7 @@ void br_aggregate_on_tell(struct br_aggregate *a, const struct br_aggregate_mess
     struct br_aggregate_group group;
     uint32_t changed = 0;
     while (br_aggregate_next_group(&list, &group))
-        changed += hear_group(a, &group, sender, from, message->number == 0);
+        changed += hear_group(a, &group, sender, from, told_before(a, message));
     br_aggregate_tell_soon(a);
     if (message->number == 0 || c->with != sender)
         return;

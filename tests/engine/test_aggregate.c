@@ -97,11 +97,12 @@ static void test_everybody_answers_for_all(void **state)
         assert_true(value(w, i, "nothing", BRUIT_AGGREGATE_COUNT) == 0);
         struct bruit_aggregate_item items[4];
         size_t count = 4;
-        assert_int_equal(bruit_aggregate_top(w->nodes[i].engine, world_bytes("version"), items, &count, NULL, w->now), 0);
+        struct bruit_engine *engine = w->nodes[i].engine;
+        assert_int_equal(bruit_aggregate_top(engine, world_bytes("version"), items, &count, NULL, w->now), 0);
         assert_int_equal(count, 2);
         assert_true(items[0].count == 3 && memcmp(items[0].text.data, "1.1", 3) == 0);
         count = 2;
-        assert_int_equal(bruit_aggregate_top(w->nodes[i].engine, world_bytes("load"), items, &count, NULL, w->now), 0);
+        assert_int_equal(bruit_aggregate_top(engine, world_bytes("load"), items, &count, NULL, w->now), 0);
         assert_int_equal(count, 2);
         assert_true(items[0].number == 0.5 && memcmp(items[0].node.data, "n4", 2) == 0);
     }

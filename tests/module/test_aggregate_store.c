@@ -53,7 +53,7 @@ static void publish(struct side *side, bruit_node self, uint8_t slot, const char
     if (br_aggregate_owner(&side->store, self)->epoch == 0)
         br_aggregate_restart(&side->store, br_aggregate_owner(&side->store, self), EPOCH);
     assert_int_equal(br_aggregate_put(&side->store, self, &record, 0), 0);
-    br_aggregate_note_news(&side->store, self, UINT32_C(1) << slot);
+    br_aggregate_note_news(&side->store, self, UINT32_C(1) << slot, 0);
 }
 
 static double value_of(struct side *side, bruit_node node, const char *name)
