@@ -14,6 +14,7 @@
 #include <bruit/keys.h>
 #include <bruit/member.h>
 #include <bruit/module.h>
+#include <bruit/owner.h>
 #include <bruit/query.h>
 #include <bruit/stats.h>
 #include <bruit/status.h>

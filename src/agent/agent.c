@@ -2,6 +2,8 @@
 #include "agent/agent.h"
 
 #include "agent/blob.h"
+#include "agent/feature.h"
+#include "base/check.h"
 #include "codec/addr.h"
 
 #include <bruit/conflict.h>
@@ -19,6 +21,9 @@
 
 /* Serf's patience with a leave that a signal asked for. */
 #define LEAVE_PATIENCE_MS 3000
+
+/* As many as an engine takes. */
+#define MODULES_MAX 16
 
 static int begin(struct br_agent *agent);
 static int load_files(struct br_agent *agent);
@@ -205,11 +210,25 @@ static int load_files(struct br_agent *agent)
     return error;
 }
 
+/* Serf's, and those of bruit's own features. */
+static size_t list_modules(const struct bruit_module *out[MODULES_MAX])
+{
+    static const struct bruit_module *const serf[] = {&bruit_status_module,   &bruit_event_module,
+                                                      &bruit_query_module,    &bruit_conflict_module,
+                                                      &bruit_coord_module,    &bruit_keys_module};
+    size_t count = sizeof serf / sizeof serf[0];
+    memcpy(out, serf, sizeof serf);
+    for (size_t i = 0; i < br_feature_count; i++) {
+        BR_ASSERT(count < MODULES_MAX);
+        if (br_features[i]->module != NULL)
+            out[count++] = br_features[i]->module;
+    }
+    return count;
+}
+
 static int open_engine(struct br_agent *agent)
 {
-    static const struct bruit_module *const modules[] = {&bruit_status_module, &bruit_event_module,
-                                                         &bruit_query_module, &bruit_conflict_module,
-                                                         &bruit_coord_module, &bruit_keys_module};
+    const struct bruit_module *modules[MODULES_MAX];
     struct br_options *options = &agent->options;
     struct bruit_config config;
     struct bruit_bytes keys[BR_KEYRING_KEYS_MAX];
@@ -228,7 +247,7 @@ static int open_engine(struct br_agent *agent)
     }
     br_options_config(options, &config, keys);
     config.modules = modules;
-    config.module_count = sizeof modules / sizeof modules[0];
+    config.module_count = list_modules(modules);
     bruit_uv_options_init(&uv);
     uv.bind = options->bind_addr;
     uv.config = &config;
@@ -247,6 +266,9 @@ static int open_engine(struct br_agent *agent)
         return start_failed(agent, error, why);
     }
     configure_modules(bruit_uv_engine(agent->uv), options);
+    error = br_features_open(agent, why);
+    if (error != 0)
+        return start_failed(agent, error, why);
     br_agent_keyring_init(agent);
     br_agent_memory_restore(agent);
     error = br_agent_set_handlers(agent, &options->scripts);
@@ -378,6 +400,7 @@ void br_agent_stop(struct br_agent *agent, int exit_code)
         br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "requesting serf shutdown");
         if (!agent->has_left)
             br_log(&agent->log, BRUIT_TRACE_WARN, "serf", "Shutdown without a Leave");
+        br_features_close(agent);
         br_agent_memory_stop(agent);
         br_coalescer_flush(&agent->coalescer);
         br_user_coalescer_flush(&agent->users);
@@ -576,6 +599,7 @@ static void on_event(struct bruit_uv *uv, void *context, const struct bruit_even
     br_agent_measure_event(agent, event);
     br_agent_memory_keep(agent, event);
     br_agent_watch_queues(agent);
+    br_features_event(agent, event);
     switch (event->type) {
     case BRUIT_EVENT_STATUS: member_event(agent, event); break;
     case BRUIT_EVENT_LEAVE_DONE: leave_done(agent, event->error); break;

@@ -1,6 +1,7 @@
 /* The RPC server's connections; see rpc.h. */
 #include "agent/client.h"
 
+#include "agent/feature.h"
 #include "codec/addr.h"
 
 #include <netinet/in.h>
@@ -249,6 +250,7 @@ void br_client_close(struct br_client *client)
     client->call = NULL;
     br_client_forget_streams(client);
     br_client_forget_queries(client);
+    br_features_forget(client);
     br_client_is_gone(client);
     uv_close((uv_handle_t *)&client->tcp, on_client_closed);
 }
@@ -267,6 +269,7 @@ void br_client_finish(struct br_client *client)
     client->is_ending = true;
     br_client_forget_streams(client);
     br_client_forget_queries(client);
+    br_features_forget(client);
     if (uv_shutdown(&client->shutdown, (uv_stream_t *)&client->tcp, on_shutdown) != 0)
         br_client_close(client);
 }

@@ -21,6 +21,7 @@ const struct br_command *const br_commands[] = {
     &br_command_man,
     &br_command_members,
     &br_command_monitor,
+    &br_command_owner,
     &br_command_query,
     &br_command_reachability,
     &br_command_rtt,

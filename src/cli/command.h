@@ -107,6 +107,7 @@ extern const struct br_command br_command_leave;
 extern const struct br_command br_command_man;
 extern const struct br_command br_command_members;
 extern const struct br_command br_command_monitor;
+extern const struct br_command br_command_owner;
 extern const struct br_command br_command_query;
 extern const struct br_command br_command_reachability;
 extern const struct br_command br_command_rtt;
