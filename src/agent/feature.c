@@ -3,6 +3,7 @@
 
 /* One line each, by name. */
 const struct br_feature *const br_features[] = {
+    &br_feature_aggregate,
     &br_feature_owner,
 };
 const size_t br_feature_count = sizeof br_features / sizeof br_features[0];

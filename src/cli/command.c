@@ -10,6 +10,7 @@
 
 const struct br_command *const br_commands[] = {
     &br_command_agent,
+    &br_command_agg,
     &br_command_completion,
     &br_command_event,
     &br_command_force_leave,

@@ -1,6 +1,9 @@
 /* JSON as Go writes it; see json.h. */
 #include "cli/json.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 static void new_line(struct br_json *json)
 {
     if (!json->is_compact)
@@ -130,4 +133,15 @@ void br_json_bool(struct br_json *json, bool value)
 void br_json_real(struct br_json *json, double number)
 {
     br_blob_printf(&json->out, "%.3f", number);
+}
+
+void br_json_exact(struct br_json *json, double number)
+{
+    char text[32];
+    for (int digits = 15; digits <= 17; digits++) { /* 17 are always enough */
+        (void)snprintf(text, sizeof text, "%.*g", digits, number);
+        if (strtod(text, NULL) == number)
+            break;
+    }
+    br_blob_text(&json->out, text);
 }
