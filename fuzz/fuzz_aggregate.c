@@ -313,7 +313,9 @@ static void look_at_answers(struct world *w)
     for (uint8_t topic = 0; topic < 4; topic++)
         for (int what = 0; what <= BRUIT_AGGREGATE_DISTINCT; what++) {
             struct bruit_aggregate_answer answer;
-            if (bruit_aggregate_ask(w->engine, topic_of(topic), (enum bruit_aggregate_what)what, 0.3, &answer, w->now) != 0)
+            int status = bruit_aggregate_ask(w->engine, topic_of(topic), (enum bruit_aggregate_what)what, 0.3, &answer,
+                                             w->now);
+            if (status != 0)
                 continue;
             BR_ASSERT(answer.value - answer.value == 0 && answer.error - answer.error == 0);
             BR_ASSERT(answer.error >= 0 && answer.members >= answer.is_exact);

@@ -9,9 +9,9 @@
  *                   Members, Nodes, Value}; Text is "" for numbers, Node for texts
  *     agg-list      {Name: "" is all} -> {More: bool, Values: [{Exact, Name, Node, Number, Text}, ...]}
  *     agg-size      -> {Members, Peers}
- *     agg-checksum  -> {Answered, Asked, Agreeing, Different, View, Others: [{Alive, Node, View}, ...]}; asks all peers,
- *                   and answers when they have, after 3 s at the latest. View is text of 16 hexadecimal digits, "" of
- *                   who did not answer; Others are those who see otherwise, or did not answer
+ *     agg-checksum  -> {Agreeing, Answered, Asked, Different, Others: [{Alive, Node, View}, ...], View}; asks all
+ *                   peers, and answers when they have, or two seconds after the last was asked twice. View is text of 16
+ *                   hexadecimal digits, "" of who did not answer; Others are those who see otherwise, or did not answer
  *
  * Ages are nanoseconds. Keys are in the order of the alphabet, as Go's maps are written.
  */
