@@ -345,38 +345,68 @@ static void add_value(struct br_columns *columns, const struct item *item)
     br_columns_end_row(columns);
 }
 
+static int by_node_and_name(const void *a, const void *b)
+{
+    const struct item *x = a, *y = b;
+    int order = br_bytes_compare(x->node, y->node);
+    return order != 0 ? order : br_bytes_compare(x->name, y->name);
+}
+
+/* All values, sorted, to be freed; NULL when memory ran out or the answer is none. */
+static struct item *read_values(struct bruit_bytes object, uint32_t *count)
+{
+    struct bruit_bytes raw = {.size = 0};
+    struct br_reader r;
+    (void)br_mp_find(object, br_bytes_text("Values"), &raw); /* nothing: no list */
+    br_reader_init(&r, raw);
+    *count = br_mp_read_array(&r);
+    struct item *items = r.failed || *count > br_reader_left(&r) ? NULL : calloc((size_t)*count + 1, sizeof *items);
+    for (uint32_t i = 0; items != NULL && i < *count; i++)
+        if (!next_item(&r, &items[i])) {
+            free(items);
+            return NULL;
+        }
+    if (items != NULL)
+        qsort(items, *count, sizeof *items, by_node_and_name);
+    return items;
+}
+
+static void say_values(const struct item *items, uint32_t count)
+{
+    struct br_columns columns = {.rows = BR_BLOB_EMPTY};
+    struct br_json json = {.depth = 0};
+    br_json_open(&json, '{');
+    br_json_name(&json, "values");
+    br_json_open(&json, '[');
+    for (uint32_t i = 0; i < count; i++) {
+        write_value(&json, &items[i]);
+        add_value(&columns, &items[i]);
+    }
+    br_json_close(&json, ']');
+    br_json_close(&json, '}');
+    if (br_wants_json())
+        br_say_json(&json);
+    else
+        say_rows(&columns);
+    br_blob_release(&json.out);
+    br_blob_release(&columns.rows);
+}
+
 static int list(struct br_session *session, const char *name)
 {
     struct br_blob body = BR_BLOB_EMPTY;
-    struct br_columns columns = {.rows = BR_BLOB_EMPTY};
-    struct br_json json = {.depth = 0};
-    struct bruit_bytes object, raw;
-    struct item item;
-    struct br_reader r;
+    struct bruit_bytes object;
+    uint32_t count;
     struct br_writer w = begin_body(&body, 1, name);
     br_blob_written(&body, &w);
     if (call(session, "agg-list", &body, &object) != 0)
         return 1;
-    if (!br_mp_find(object, br_bytes_text("Values"), &raw))
+    struct item *items = read_values(object, &count);
+    if (items == NULL)
         return no_answer();
-    br_reader_init(&r, raw);
-    uint32_t count = br_mp_read_array(&r);
-    br_json_open(&json, '{');
-    br_json_name(&json, "values");
-    br_json_open(&json, '[');
-    for (uint32_t i = 0; i < count && next_item(&r, &item); i++) {
-        write_value(&json, &item);
-        add_value(&columns, &item);
-    }
-    br_json_close(&json, ']');
-    br_json_close(&json, '}');
-    if (!r.failed && br_wants_json())
-        br_say_json(&json);
-    else if (!r.failed)
-        say_rows(&columns);
-    br_blob_release(&json.out);
-    br_blob_release(&columns.rows);
-    return r.failed ? no_answer() : 0;
+    say_values(items, count);
+    free(items);
+    return 0;
 }
 
 struct sizes {
