@@ -3,6 +3,7 @@
 
 /* One line each, by name. */
 const struct br_feature *const br_features[] = {
+    &br_feature_aggregate,
     &br_feature_kv,
     &br_feature_owner,
 };

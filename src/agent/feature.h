@@ -45,6 +45,7 @@ struct br_feature {
 };
 
 /* One line each, by name. */
+extern const struct br_feature br_feature_aggregate; /* rpc_aggregate.c */
 extern const struct br_feature br_feature_kv;    /* rpc_kv.c */
 extern const struct br_feature br_feature_owner; /* rpc_owner.c */
 

@@ -104,6 +104,7 @@ int br_failed(struct br_session *session, const char *prefix);
 int br_misused(const struct br_command *command, const char *message);
 
 extern const struct br_command br_command_agent;
+extern const struct br_command br_command_agg;
 extern const struct br_command br_command_completion;
 extern const struct br_command br_command_event;
 extern const struct br_command br_command_force_leave;

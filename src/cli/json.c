@@ -4,6 +4,7 @@
 #include "agent/value.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static void new_line(struct br_json *json)
 {
@@ -159,4 +160,15 @@ void br_json_bool(struct br_json *json, bool value)
 void br_json_real(struct br_json *json, double number)
 {
     br_blob_printf(&json->out, "%.3f", number);
+}
+
+void br_json_exact(struct br_json *json, double number)
+{
+    char text[32];
+    for (int digits = 15; digits <= 17; digits++) { /* 17 are always enough */
+        (void)snprintf(text, sizeof text, "%.*g", digits, number);
+        if (strtod(text, NULL) == number)
+            break;
+    }
+    br_blob_text(&json->out, text);
 }

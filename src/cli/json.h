@@ -31,6 +31,7 @@ void br_json_number(struct br_json *json, uint64_t number);
 void br_json_null(struct br_json *json);
 void br_json_bool(struct br_json *json, bool value);
 void br_json_real(struct br_json *json, double number); /* with three decimals: milliseconds are enough */
+void br_json_exact(struct br_json *json, double number); /* finite; as many digits as it takes to read it back */
 
 /*
  * The pair `name` and bytes that may be no text, which JSON would change: those are written in base64, under the name

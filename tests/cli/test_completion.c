@@ -132,7 +132,7 @@ static void test_bash_completes_commands_and_flags(void **state)
     expect_offers("bruit agent -enc", "-encrypt\n");
     expect_offers("bruit nothing -", "\n");
     assert_null(strstr(bash_offers("bruit \"\""), "man")); /* for the build alone */
-    assert_non_null(strstr(bash_offers("bruit \"\""), "agent completion event force-leave "));
+    assert_non_null(strstr(bash_offers("bruit \"\""), "agent agg completion event force-leave "));
 }
 
 /* A group is a word, and what is in it the next; only then come flags. Others have no second word. */

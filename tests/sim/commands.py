@@ -166,6 +166,19 @@ def replicated_state_is_put_through_faults(lab):
     assert lab.run("state", "--nodes", "2").returncode == REFUSED
 
 
+def aggregates_are_within_two_percent_under_loss_and_churn(lab):
+    words = ("aggregate", "--nodes", "150", "--time", "1m", "--churn", "4%", "--json")
+    done = lab.run(*words)
+    assert done.returncode == GOOD, done.stderr
+    rows = json.loads(done.stdout)["tables"]["answers"]
+    for mode, row in zip(("exact", "estimate"), rows):
+        assert row["mode"] == mode and row["within"] < 20 and row["answers"] > 500, row
+        assert row["rank_worst"] < 2 and row["mean_worst"] < 2 and row["count_worst"] < 3, row
+    assert lab.run(*words).stdout == done.stdout
+    wrong = lab.run("aggregate", "--mode", "exect")
+    assert wrong.returncode == 1 and "--mode: exact, estimate or both." in wrong.stderr, wrong.stderr
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--bruit-sim", required=True)
@@ -176,7 +189,8 @@ def main():
                ctrl_c_prints_what_was_found_so_far, a_crash_has_a_code_of_its_own,
                the_trace_is_lines_with_time_and_node, a_recording_is_replayed_with_the_same_hash,
                a_swarm_counts_seeds_and_events, a_failing_scenario_is_shrunk_to_what_matters,
-               replicated_state_is_put_through_faults]
+               replicated_state_is_put_through_faults,
+               aggregates_are_within_two_percent_under_loss_and_churn]
     for story in stories:
         lab = Lab(program)
         story(lab)
