@@ -416,7 +416,7 @@ static int take_entry(struct exchange *x, const struct br_beat_entry *entry)
 /* The other side knows the bucket's members, versions and identities as we do. */
 static bool agree(const struct exchange *x, const struct br_beat_bucket *theirs, struct br_digest_run *run)
 {
-    return br_digest_run(&x->engine->digest, theirs, true, run) && run->count == theirs->count &&
+    return br_digest_run(&x->engine->digest, theirs, false, run) && run->count == theirs->count &&
            br_digest_checksum(&x->engine->digest, run) == theirs->checksum;
 }
 
@@ -465,7 +465,7 @@ static void list_bucket(struct exchange *x, const struct br_beat_bucket *theirs)
     struct br_digest_run run;
     struct br_beat_bucket list = {.depth = theirs->depth, .index = theirs->index};
     size_t before = br_writer_size(&x->answer);
-    if (!may_correct(x) || x->answer.failed || !br_digest_run(&x->engine->digest, theirs, false, &run))
+    if (!may_correct(x) || x->answer.failed || !br_digest_run(&x->engine->digest, theirs, true, &run))
         return;
     list.count = (uint8_t)run.count;
     br_beat_list_encode(&x->answer, &list);
@@ -491,11 +491,11 @@ static bool is_listed(const struct exchange *x, uint64_t id)
 static void end_list(struct exchange *x)
 {
     struct br_digest_run run;
-    if (!may_correct(x) || !br_digest_run(&x->engine->digest, &x->list, true, &run))
+    if (!may_correct(x) || !br_digest_run(&x->engine->digest, &x->list, false, &run))
         return;
     for (unsigned i = 0; i < run.count; i++) {
         struct br_beat_entry entry = br_digest_entry(&x->engine->core, run.slots[i]);
-        if (!is_listed(x, entry.id))
+        if (x->engine->core.view.state[run.slots[i]] == BRUIT_ALIVE && !is_listed(x, entry.id))
             answer_with(x, &entry);
     }
 }
