@@ -134,8 +134,6 @@ static void become(struct bruit_engine *engine, uint32_t slot, enum bruit_state 
         return;
     BR_ASSERT(br_transition_is_allowed(before, state));
     br_view_believe(&core->view, slot, state, core->view.incarnation[slot], core->now);
-    if (state == BRUIT_ALIVE)
-        br_heartbeat_begin(&engine->heartbeat, slot);
     if (state != BRUIT_DEAD) /* which is our own verdict, and nobody else's */
         br_digest_tell(&engine->digest, slot);
     br_hosts_changed(engine, slot, br_transition_change(before, state));
@@ -151,10 +149,9 @@ static void hear_beat(struct bruit_engine *engine, uint32_t slot, uint32_t heart
     if (core->view.state[slot] == BRUIT_DEAD && !lives)
         return;
     core->pulse.heartbeat[slot] = heartbeat;
+    br_heartbeat_arrived(&engine->heartbeat, slot);
     if (lives)
         become(engine, slot, BRUIT_ALIVE);
-    else
-        br_heartbeat_arrived(&engine->heartbeat, slot);
 }
 
 /* A restart wins at once, whatever we thought of the life before. What it said of itself then counts no more. */
@@ -165,10 +162,9 @@ static void be_reborn(struct bruit_engine *engine, uint32_t slot, const struct b
     core->pulse.heartbeat[slot] = entry->heartbeat;
     core->pulse.version[slot] = 0;
     br_view_believe(&core->view, slot, (enum bruit_state)core->view.state[slot], entry->generation, core->now);
-    if (core->view.state[slot] == BRUIT_ALIVE) {
-        br_heartbeat_begin(&engine->heartbeat, slot);
+    br_heartbeat_begin(&engine->heartbeat, slot);
+    if (core->view.state[slot] == BRUIT_ALIVE)
         br_digest_tell(&engine->digest, slot);
-    }
     if (!(entry->flags & BR_BEAT_LEFT))
         become(engine, slot, BRUIT_ALIVE);
     else if (core->view.state[slot] == BRUIT_ALIVE)
@@ -706,6 +702,7 @@ void br_beat_tick(struct bruit_engine *engine)
         return;
     if (!core->leaving)
         br_heartbeat_beat(&engine->heartbeat);
+    br_accrual_rule_turn(&engine->heartbeat.rule, br_digest_turn(&engine->digest));
     convict_silent(engine);
     if (core->view.state_count[BRUIT_DEAD] + core->view.state_count[BRUIT_LEFT] > 0)
         br_claim_reap(engine);
@@ -735,12 +732,13 @@ int br_beat_preload(struct bruit_engine *engine, uint32_t from)
     if (status != 0)
         return status;
     core->pulse.heartbeat[core->self] = PRELOAD_HEARTBEAT;
+    br_digest_sort(&engine->digest);
+    br_accrual_rule_turn(&engine->heartbeat.rule, br_digest_turn(&engine->digest));
     for (uint32_t slot = from; slot < core->view.used; slot++) {
         core->pulse.heartbeat[slot] = PRELOAD_HEARTBEAT;
         core->pulse.version[slot] = 1;
         br_heartbeat_begin(&engine->heartbeat, slot);
     }
-    br_digest_sort(&engine->digest);
     br_digest_forget_news(&engine->digest);
     return 0;
 }

@@ -297,6 +297,18 @@ static size_t share(const struct br_digest *d)
     return bytes < ROUND_MIN ? ROUND_MIN : bytes > UINT16_MAX ? UINT16_MAX : (size_t)bytes;
 }
 
+/* A heartbeat of a day to 24 days takes 3 bytes, its share of a bucket's head half a byte to one. */
+#define MEMBER_BYTES 4
+
+bruit_time br_digest_turn(const struct br_digest *d)
+{
+    const struct bruit_heartbeat_config *config = &d->core->config.heartbeat;
+    uint64_t reach = share(d) / MEMBER_BYTES;
+    if (d->count <= reach)
+        return 0;
+    return br_time_mul(config->interval, d->count) / (reach * config->nodes);
+}
+
 static bool is_live_other(const void *context, uint32_t slot)
 {
     const struct br_core *core = context;

@@ -103,6 +103,8 @@ static inline bruit_time br_digest_deadline(const struct br_digest *d)
 }
 /* Whether a round begins: then its targets are chosen. */
 bool br_digest_tick(struct br_digest *d, bruit_time now);
+/* How long it takes until our rounds have spoken of everybody; 0 when one round is enough. */
+bruit_time br_digest_turn(const struct br_digest *d);
 /* The next round comes now, and not when its time is. */
 void br_digest_hurry(struct br_digest *d, bruit_time now);
 void br_digest_stop(struct br_digest *d);
