@@ -299,10 +299,11 @@ static void test_the_forgotten_stay_forgotten(void **state)
     world_kill(w, 5);
     world_run(w, 120 * S);
     assert_int_equal(world_state(w, 0, 5), WORLD_UNKNOWN);
+    uint64_t before = dropped(w, 0, BRUIT_DROP_HEARTBEAT_BURIED); /* of others who forgot it a little later */
     assert_int_equal(bruit_recv_datagram(w->nodes[0].engine, &from, br_writer_bytes(&writer), w->now), 0);
     world_settle(w, 0);
     assert_int_equal(world_state(w, 0, 5), WORLD_UNKNOWN);
-    assert_int_equal(dropped(w, 0, BRUIT_DROP_HEARTBEAT_BURIED), 1);
+    assert_int_equal(dropped(w, 0, BRUIT_DROP_HEARTBEAT_BURIED), before + 1);
     world_free(w);
 }
 
