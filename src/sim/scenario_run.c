@@ -117,6 +117,9 @@ bruit_time br_run_suspicion_max(const struct br_run *run)
            (config->suspicion_max_mult > 0 ? config->suspicion_max_mult : 1);
 }
 
+/* Whatever the threshold is, so many missed beats are enough at the sizes of scenarios. */
+#define HEARTBEATS 90
+
 /*
  * Each member probes everybody once in n rounds, twice n in the worst order; Lifeguard stretches rounds while it
  * distrusts itself, which wears off in a round each.
@@ -124,6 +127,8 @@ bruit_time br_run_suspicion_max(const struct br_run *run)
 bruit_time br_run_detection_max(const struct br_run *run)
 {
     const struct bruit_config *config = &run->scenario->config.engine;
+    if (config->detector == BRUIT_DETECTOR_HEARTBEAT)
+        return HEARTBEATS * config->heartbeat.interval + 2 * config->push_pull_interval + 30 * BRUIT_SECOND;
     return (2 * (bruit_time)run->capacity + config->awareness_max + 2) * config->probe_interval +
            2 * br_run_suspicion_max(run) + 2 * config->push_pull_interval + 30 * BRUIT_SECOND;
 }
