@@ -3,11 +3,11 @@
  * each part of Lifeguard, for memberlist's own parameters and for bruit, under the same faults (detect.h).
  */
 #include "sim/detect.h"
+#include "sim/machine.h"
 #include "sim/tool.h"
 
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 #define COMMAND "bruit-sim detect"
 #define POINTS_MAX 200 /* of a curve */
@@ -115,13 +115,6 @@ static uint32_t narrowed(uint64_t count)
     return count > UINT32_MAX ? UINT32_MAX : (uint32_t)count;
 }
 
-/* Most of what this machine has free. */
-static uint64_t memory_free(void)
-{
-    long pages = sysconf(_SC_AVPHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    return pages > 0 && size > 0 ? (uint64_t)pages / 10 * 9 * (uint64_t)size : 0;
-}
-
 /* Seconds for small clusters, minutes for large ones. */
 static uint32_t usual_trials(uint64_t nodes)
 {
@@ -135,7 +128,7 @@ static void take_counts(struct options *options)
     detect->trials = options->trials != 0 ? narrowed(options->trials) : usual_trials(options->nodes);
     detect->seed = options->seed;
     detect->threads = narrowed(options->threads);
-    detect->memory_max = memory_free();
+    detect->memory_max = br_machine_memory();
     detect->engine.indirect_checks = narrowed(options->indirect_checks);
     detect->engine.suspicion_mult = narrowed(options->suspicion_mult);
     detect->engine.suspicion_max_mult = narrowed(options->suspicion_max_mult);
@@ -145,13 +138,9 @@ static void take_counts(struct options *options)
 
 static void set_defaults(struct options *options)
 {
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    *options = (struct options){.seed = 1};
+    *options = (struct options){.seed = 1, .threads = br_machine_processors()};
     br_detect_config_default(&options->detect);
     options->nodes = options->detect.nodes;
-    options->threads = processors > 0 ? (uint64_t)processors : 1;
-    if (options->threads > BR_DETECT_THREADS_MAX)
-        options->threads = BR_DETECT_THREADS_MAX;
     options->indirect_checks = options->detect.engine.indirect_checks;
     options->suspicion_mult = options->detect.engine.suspicion_mult;
     options->suspicion_max_mult = options->detect.engine.suspicion_max_mult;

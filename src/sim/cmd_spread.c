@@ -6,6 +6,7 @@
  */
 #include "sim/spread.h"
 
+#include "sim/machine.h"
 #include "sim/model/demers.h"
 #include "sim/model/model.h"
 
@@ -13,7 +14,6 @@
 
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 #define COMMAND BR_SPREAD_COMMAND
 #define CASES_MAX 256
@@ -629,11 +629,8 @@ static int run_engines(struct options *options)
 static int run(int argc, char **argv)
 {
     static struct cases cases;
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
     struct options options = {
-        .variant = "none", .seed = 1, .threads = processors > 0 ? (uint64_t)processors : 1};
-    if (options.threads > BR_MODEL_THREADS_MAX)
-        options.threads = BR_MODEL_THREADS_MAX;
+        .variant = "none", .seed = 1, .threads = br_machine_processors()};
     int used = br_tool_parse(&usage, &options, argc, argv);
     if (used < 0)
         return used == -1 ? 0 : 1;

@@ -1,6 +1,7 @@
 /*
  * bruit-sim swarm: thousands of drawn scenarios, and what must hold in all of them.
  */
+#include "sim/machine.h"
 #include "sim/scenario_report.h"
 #include "sim/swarm.h"
 #include "sim/tool.h"
@@ -8,7 +9,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <unistd.h>
 
 #define COMMAND "bruit-sim swarm"
 
@@ -152,9 +152,8 @@ static int run_swarm(const struct options *options)
 
 static int run_command(int argc, char **argv)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct options options = {
-        .seeds = 1000, .from = 1, .jobs = cores > 0 ? (uint64_t)cores : 1, .show = NONE, .into = "."};
+        .seeds = 1000, .from = 1, .jobs = br_machine_processors(), .show = NONE, .into = "."};
     int words = br_tool_parse(&usage, &options, argc, argv);
     if (words < 0)
         return words == -1 ? 0 : BR_OUTCOME_REFUSED;

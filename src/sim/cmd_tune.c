@@ -4,6 +4,7 @@
  * The search begins with the LAN profile, and goes on with its multiplier of suspicions: where that costs too much, to
  * smaller ones, which let a slower probe be soon enough; where too many would be declared dead, to larger ones.
  */
+#include "sim/machine.h"
 #include "sim/tool.h"
 #include "sim/tune.h"
 
@@ -12,7 +13,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define COMMAND "bruit-sim tune"
 #define MULT_FIRST 4u
@@ -505,10 +505,9 @@ static void show(struct br_report *report, const struct search *search)
 
 static int answer(const struct options *options, struct br_report *report)
 {
-    long pages = sysconf(_SC_AVPHYS_PAGES), size = sysconf(_SC_PAGESIZE);
     static struct search search;
     search = (struct search){.options = options, .mult = MULT_FIRST, .hurry = 1, .is_profile = true};
-    search.memory_max = pages > 0 && size > 0 ? (uint64_t)pages / 10 * 9 * (uint64_t)size : 0;
+    search.memory_max = br_machine_memory();
     int status = look_for_it(&search);
     br_tool_progress_end();
     if (status != 0 && status != BRUIT_ECLOSED)
@@ -526,8 +525,7 @@ static int answer(const struct options *options, struct br_report *report)
 
 static int run(int argc, char **argv)
 {
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    struct options options = {.nodes = 100, .seed = 1, .threads = processors > 0 ? (uint64_t)processors : 1};
+    struct options options = {.nodes = 100, .seed = 1, .threads = br_machine_processors()};
     options.goals = (struct br_tune_goals){.sure = 0.95, .latency = BRUIT_MILLISECOND / 2};
     int used = br_tool_parse(&usage, &options, argc, argv);
     if (used < 0)

@@ -88,6 +88,17 @@ def a_run_that_does_not_fit_says_so_at_once(lab):
     assert time.monotonic() - start < 10
 
 
+def what_does_not_fit_is_told_before_it_starts(lab):
+    limited = ["sh", "-c", 'ulimit -v 1500000 && exec "$0" "$@"', lab.program]
+    if subprocess.run([*limited, "-version"], capture_output=True, check=False).returncode != 0:
+        return  # ASan wants terabytes of addresses for itself
+    for words in (["detect", "--nodes", "10k"], ["watch", "--nodes", "10k", "--for", "1s"],
+                  ["spread", "--engine", "--nodes", "10k"], ["run", lab.write("ten.scn", "nodes 10000\nfor 1s\n")]):
+        done = subprocess.run([*limited, *words], capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode in (WRONG, REFUSED), (words, done)
+        assert re.search(r"need .*[0-9.]+ GiB.* 1\.[0-9] .*(free|allowed)", done.stderr), (words, done.stderr)
+
+
 def start_long_run(lab):
     path = lab.write("long.scn", "nodes 50\nfor 300d\nat 5s kill n1\nnever failed n1\n")
     child = subprocess.Popen([lab.program, "run", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -161,6 +172,7 @@ def main():
     stories = [help_is_asked_for_with_one_dash_or_two, exit_codes_tell_what_kind_of_thing_was_found,
                a_mistake_has_file_line_and_nearest_word,
                what_a_run_is_made_of_comes_first, json_is_json, a_run_that_does_not_fit_says_so_at_once,
+               what_does_not_fit_is_told_before_it_starts,
                ctrl_c_prints_what_was_found_so_far, a_crash_has_a_code_of_its_own,
                the_trace_is_lines_with_time_and_node, a_recording_is_replayed_with_the_same_hash,
                a_swarm_counts_seeds_and_events, a_failing_scenario_is_shrunk_to_what_matters]
