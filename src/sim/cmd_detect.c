@@ -53,7 +53,7 @@ static const struct br_tool_flag flags[] = {
     {"gossip-nodes", BR_TOOL_COUNT, AT(gossip_nodes), "K", "Default: 3."},
     {"retransmit-mult", BR_TOOL_COUNT, AT(retransmit_mult), "M", "Default: 4."},
     HEADING("How it is run"),
-    {"trials", BR_TOOL_COUNT, AT(trials), "T",
+    {"trials", BR_TOOL_SOME, AT(trials), "T",
      "Crashes for each line. Default: 100; 30 beyond 200 nodes, 10 beyond 1,000."},
     {"watch", BR_TOOL_TIME, AT(detect.watch), "T",
      "Before each crash false verdicts and traffic are counted for so long. Default: 1m."},

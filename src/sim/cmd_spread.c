@@ -56,7 +56,7 @@ static const struct br_tool_flag flags[] = {
     {"demers", BR_TOOL_SWITCH, AT(demers), NULL,
      "The 13 rows of the paper's tables, ours and the paper's side by side."},
     {"How it is run", BR_TOOL_SWITCH, 0, NULL, NULL},
-    {"trials", BR_TOOL_COUNT, AT(trials), "T",
+    {"trials", BR_TOOL_SOME, AT(trials), "T",
      "How often each case is tried. Default: 1000, fewer for many nodes."},
     {"seed", BR_TOOL_COUNT, AT(seed), "S", "The same seed gives the same answer. Default: 1."},
     {"threads", BR_TOOL_COUNT, AT(threads), "N",

@@ -193,6 +193,10 @@ static void explain_limit(struct search *search, enum br_tune_limit limit)
 {
     const struct br_tune_goals *goals = &search->options->goals;
     double interval = seconds(search->engine.probe_interval);
+    double time = possible_time(goals, search->mult) * 1.05;
+    char or_later[64] = "";
+    if (time <= seconds(BR_TUNE_WITHIN_MAX))
+        (void)snprintf(or_later, sizeof or_later, ", or --detect-within %.2gs", time);
     if (limit == BR_TUNE_LATENCY)
         (void)snprintf(
             search->conflict, SENTENCE,
@@ -200,16 +204,14 @@ static void explain_limit(struct search *search, enum br_tune_limit limit)
             "of that an ack cannot be back for sure when packets take %g to %g ms. Allow "
             "--detect-within %.2gs.",
             seconds(goals->within), interval, 1e3 * seconds(goals->latency), 2e3 * seconds(goals->latency),
-            possible_time(goals, search->mult) * 1.05);
+            time);
     else
         (void)snprintf(
             search->conflict, SENTENCE,
             "--detect-within %gs fights with --bandwidth: it takes a probe every %.3g s, and so %.0f bytes "
-            "a second of the %g allowed before there is any news to tell. Allow --bandwidth %.0fB/s, or "
-            "--detect-within %.2gs.",
+            "a second of the %g allowed before there is any news to tell. Allow --bandwidth %.0fB/s%s.",
             seconds(goals->within), interval, br_tune_estimate(goals, &search->engine).bandwidth,
-            goals->bandwidth, possible_bandwidth(goals, search->mult) * 1.05,
-            possible_time(goals, search->mult) * 1.05);
+            goals->bandwidth, possible_bandwidth(goals, search->mult) * 1.05, or_later);
 }
 
 /* The formula was content with the least multiplier, the clusters were not. */

@@ -99,6 +99,30 @@ def what_does_not_fit_is_told_before_it_starts(lab):
         assert re.search(r"need .*[0-9.]+ GiB.* 1\.[0-9] .*(free|allowed)", done.stderr), (words, done.stderr)
 
 
+def flags_may_stand_behind_the_file(lab):
+    path = lab.write("good.scn", "nodes 5\nfor 10s\n")
+    for words in (["--seed", "7", path, "--json"], [path, "--json", "--seed=7"], ["--json", "--seed", "7", "--", path]):
+        done = lab.run("run", *words)
+        assert json.loads(done.stdout)["configuration"]["seed"] == "7", (words, done)
+    assert "one file" in lab.run("run", path, "--", "--json").stderr
+    assert "wants a whole number" in lab.run("run", path, "--seed").stderr
+
+
+def what_cannot_be_is_refused_before_it_starts(lab):
+    for words, why in ((["detect", "--trials", "0"], "from 1 on"), (["spread", "--trials", "0"], "from 1 on"),
+                       (["swarm", "--seeds", "0"], "from 1 on"), (["swarm", "--minutes", "0"], "from 1 on"),
+                       (["swarm", "--seeds", "5", "--into", lab.path("nowhere")], "a folder that is there and"),
+                       (["detect", "--html", lab.path("nowhere/page.html")], "a file that can be written")):
+        done = lab.run(*words)
+        assert done.returncode in (WRONG, REFUSED) and why in done.stderr and done.stdout == "", (words, done)
+
+
+def the_advice_of_tune_can_be_followed(lab):
+    done = lab.run("tune", "--detect-within", "4s", "--bandwidth", "1B/s")
+    assert "--detect-within 4s fights with --bandwidth" in done.stderr, done
+    assert "Allow --bandwidth 450B/s.\n" in done.stderr, done.stderr
+
+
 def start_long_run(lab):
     path = lab.write("long.scn", "nodes 50\nfor 300d\nat 5s kill n1\nnever failed n1\n")
     child = subprocess.Popen([lab.program, "run", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -172,7 +196,8 @@ def main():
     stories = [help_is_asked_for_with_one_dash_or_two, exit_codes_tell_what_kind_of_thing_was_found,
                a_mistake_has_file_line_and_nearest_word,
                what_a_run_is_made_of_comes_first, json_is_json, a_run_that_does_not_fit_says_so_at_once,
-               what_does_not_fit_is_told_before_it_starts,
+               what_does_not_fit_is_told_before_it_starts, flags_may_stand_behind_the_file,
+               what_cannot_be_is_refused_before_it_starts, the_advice_of_tune_can_be_followed,
                ctrl_c_prints_what_was_found_so_far, a_crash_has_a_code_of_its_own,
                the_trace_is_lines_with_time_and_node, a_recording_is_replayed_with_the_same_hash,
                a_swarm_counts_seeds_and_events, a_failing_scenario_is_shrunk_to_what_matters]
