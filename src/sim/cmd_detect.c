@@ -278,11 +278,13 @@ static void draw_both(struct br_chart *chart, enum br_detect_variant variant,
 
 static void explain(struct br_report *report, const struct br_detect_config *detect, uint32_t waited)
 {
-    br_report_note(
-        report,
-        "Everybody: all nodes that suffer from nothing themselves. Missed: not known to all of them "
-        "%u s after the crash; then counted as infinite.",
-        (unsigned)waited);
+    if (br_tool_stopped())
+        br_report_note(report, "Ended early: crashes that were over are counted, lines without any left out.");
+    if (waited > 0)
+        br_report_note(report,
+                       "Everybody: all nodes that suffer from nothing themselves. Missed: not known to all of "
+                       "them %u s after the crash; then counted as infinite.",
+                       (unsigned)waited);
     br_report_note(
         report,
         "False verdicts: healthy (or impaired, but living) nodes that a healthy node held dead, each "

@@ -8,6 +8,7 @@ Each function is a story; a failed assertion ends the test with its traceback.
 import argparse
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -144,6 +145,30 @@ def ctrl_c_prints_what_was_found_so_far(lab):
     assert "Ended early" in out and child.returncode == INTERRUPTED, (child.returncode, out)
 
 
+def in_a_terminal_a_bar_shows_how_long_and_ctrl_c_ends_it(lab):
+    for words, early in ((["spread", "--nodes", "1M", "--trials", "1M"], b"Stopped early"),
+                         (["detect", "--loss", "30%", "--watch", "30m"], b"Ended early"),
+                         (["swarm", "--seeds", "1M"], b"Ended early")):
+        child, terminal = pty.fork()
+        if child == 0:
+            os.execv(lab.program, [lab.program, *words])
+        said = b""
+        while not re.search(rb"\[[^\]]*\] +\d+ %", said):
+            said += os.read(terminal, 4096)
+        os.write(terminal, b"\x03")
+        try:
+            while True:
+                piece = os.read(terminal, 4096)
+                said += piece
+                if not piece:
+                    break
+        except OSError:
+            pass  # how Linux says that the other side has gone
+        _, status = os.waitpid(child, 0)
+        os.close(terminal)
+        assert os.waitstatus_to_exitcode(status) == INTERRUPTED and early in said, (words, status, said)
+
+
 def a_crash_has_a_code_of_its_own(lab):
     child = start_long_run(lab)
     child.send_signal(signal.SIGABRT)
@@ -198,7 +223,8 @@ def main():
                what_a_run_is_made_of_comes_first, json_is_json, a_run_that_does_not_fit_says_so_at_once,
                what_does_not_fit_is_told_before_it_starts, flags_may_stand_behind_the_file,
                what_cannot_be_is_refused_before_it_starts, the_advice_of_tune_can_be_followed,
-               ctrl_c_prints_what_was_found_so_far, a_crash_has_a_code_of_its_own,
+               ctrl_c_prints_what_was_found_so_far, in_a_terminal_a_bar_shows_how_long_and_ctrl_c_ends_it,
+               a_crash_has_a_code_of_its_own,
                the_trace_is_lines_with_time_and_node, a_recording_is_replayed_with_the_same_hash,
                a_swarm_counts_seeds_and_events, a_failing_scenario_is_shrunk_to_what_matters]
     for story in stories:
