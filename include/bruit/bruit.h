@@ -12,6 +12,7 @@
 #include <bruit/event.h>
 #include <bruit/heartbeat.h>
 #include <bruit/keys.h>
+#include <bruit/kv.h>
 #include <bruit/member.h>
 #include <bruit/module.h>
 #include <bruit/owner.h>

@@ -56,6 +56,7 @@ static const struct key keys[] = {
     KEY(label, LABEL),
     KEY(buddy_pings, FLAG),
     KEY(stall_guard, FLAG),
+    KEY(has_store, FLAG),
 };
 #define KEYS (sizeof keys / sizeof keys[0])
 

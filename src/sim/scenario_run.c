@@ -199,6 +199,15 @@ static void on_event(void *context, struct bruit_sim *sim, uint32_t node, const 
     br_run_heard(run, node, event);
 }
 
+static int on_load(void *context, struct bruit_sim *sim, uint32_t node, struct bruit_engine *engine,
+                   struct bruit_bytes space, struct bruit_bytes key, struct bruit_bytes value)
+{
+    (void)context;
+    (void)sim;
+    (void)node;
+    return br_scenario_load(engine, space, key, value);
+}
+
 static bool on_packet(void *context, struct bruit_sim *sim, const struct bruit_sim_packet *packet)
 {
     struct br_run *run = context;
@@ -302,6 +311,7 @@ static void fill_config(struct br_run *run, struct bruit_sim_config *config,
     config->configure = on_configure;
     config->on_start = on_start;
     config->on_stop = on_stop;
+    config->on_load = on_load;
     config->on_event = on_event;
     config->on_trace = on_trace;
     config->on_packet = on_packet;

@@ -26,6 +26,7 @@ extern const struct br_tool_command br_tool_run;
 extern const struct br_tool_command br_tool_replay;
 extern const struct br_tool_command br_tool_swarm;
 extern const struct br_tool_command br_tool_shrink;
+extern const struct br_tool_command br_tool_state;
 
 /* ------------------------------------------------------------------ flags (flags.c) */
 

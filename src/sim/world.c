@@ -24,6 +24,7 @@ void bruit_sim_config_default(struct bruit_sim_config *config)
                                         .trace_level = BRUIT_TRACE_OFF};
     bruit_config_lan(&config->engine);
     config->engine.compression = false;
+    br_sim_disk_defaults(config);
     bruit_sim_link_default(&config->link);
 }
 
@@ -221,6 +222,7 @@ static void free_nodes(struct bruit_sim *sim)
         free(node->lines);
         free(node->name);
         free(node->disk);
+        br_sim_store_free(node);
     }
     for (uint32_t i = 0; i < sim->block_count; i++)
         free(sim->blocks[i]);

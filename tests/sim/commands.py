@@ -154,6 +154,18 @@ def a_failing_scenario_is_shrunk_to_what_matters(lab):
     assert lab.run("shrink", lab.write("good.scn", "nodes 3\nfor 5s\n")).returncode == WRONG
 
 
+def replicated_state_is_put_through_faults(lab):
+    done = lab.run("state", "--nodes", "8", "--keys", "12", "--seeds", "4")
+    assert done.returncode == GOOD, done.stdout + done.stderr
+    assert re.search(r"4 seeds, \d+ writes, 0 failed", done.stdout), done.stdout
+    seen = json.loads(lab.run("state", "--nodes", "8", "--keys", "12", "--seeds", "4", "--json").stdout)
+    assert "crashes" in json.dumps(seen), seen
+    story = lab.run("state", "--nodes", "8", "--keys", "12", "--show", "2")
+    assert story.returncode == GOOD and "All is well" in story.stdout, story.stdout[-500:]
+    assert re.search(r"n\d writes key-\d+ \(w\d+, .*having seen nothing", story.stdout), story.stdout[:500]
+    assert lab.run("state", "--nodes", "2").returncode == REFUSED
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--bruit-sim", required=True)
@@ -163,7 +175,8 @@ def main():
                what_a_run_is_made_of_comes_first, json_is_json, a_run_that_does_not_fit_says_so_at_once,
                ctrl_c_prints_what_was_found_so_far, a_crash_has_a_code_of_its_own,
                the_trace_is_lines_with_time_and_node, a_recording_is_replayed_with_the_same_hash,
-               a_swarm_counts_seeds_and_events, a_failing_scenario_is_shrunk_to_what_matters]
+               a_swarm_counts_seeds_and_events, a_failing_scenario_is_shrunk_to_what_matters,
+               replicated_state_is_put_through_faults]
     for story in stories:
         lab = Lab(program)
         story(lab)
