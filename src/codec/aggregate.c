@@ -367,8 +367,10 @@ static void read_mass(struct br_reader *r, struct br_aggregate_mass *out)
     out->registers = read_registers(r);
     out->resolution = br_read_u8(r);
     out->cell_count = br_read_u8(r);
-    if (out->resolution > BR_AGGREGATE_RESOLUTION_MAX || out->cell_count > BR_AGGREGATE_CELLS_MAX)
+    if (out->resolution > BR_AGGREGATE_RESOLUTION_MAX || out->cell_count > BR_AGGREGATE_CELLS_MAX) {
         br_reader_fail(r);
+        return;
+    }
     out->cells = read_cells(r, out);
     out->top_count = br_read_u8(r);
     if (out->top_count > BR_AGGREGATE_TOPS_MAX)
