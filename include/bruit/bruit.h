@@ -11,7 +11,9 @@
 #include <bruit/env.h>
 #include <bruit/error.h>
 #include <bruit/event.h>
+#include <bruit/heartbeat.h>
 #include <bruit/keys.h>
+#include <bruit/kv.h>
 #include <bruit/member.h>
 #include <bruit/module.h>
 #include <bruit/owner.h>

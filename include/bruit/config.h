@@ -30,6 +30,45 @@ struct bruit_cidr {
     uint8_t bits;
 };
 
+/* How it is found out who is dead; all members of a cluster must have the same. docs/heartbeat.md compares them. */
+enum bruit_detector {
+    BRUIT_DETECTOR_SWIM = 0,      /* probes, suspicion, Lifeguard: memberlist's, and compatible with it */
+    BRUIT_DETECTOR_HEARTBEAT = 1, /* heartbeats by gossip: <bruit/heartbeat.h>. Ours alone: no memberlist joins */
+};
+
+/* What a round of heartbeat gossip says, and hears. */
+enum bruit_heartbeat_mode {
+    BRUIT_HEARTBEAT_PUSH_PULL = 0, /* digest, what the other lacks and asks for, what it asked for */
+    BRUIT_HEARTBEAT_PUSH = 1,      /* what we know */
+    BRUIT_HEARTBEAT_PULL = 2,      /* digest, and what we lack */
+};
+
+/* When a silence is too long. */
+enum bruit_heartbeat_rule {
+    BRUIT_HEARTBEAT_PHI = 0,    /* phi accrual (Hayashibara et al. 2004) */
+    BRUIT_HEARTBEAT_ROUNDS = 1, /* no progress for `rounds` intervals */
+};
+
+/* Heartbeat gossip: read with BRUIT_DETECTOR_HEARTBEAT only. The defaults are right for most, save `generation`. */
+struct bruit_heartbeat_config {
+    bruit_time interval; /* of heartbeats and of rounds, 10 ms to an hour; 1 s */
+    uint32_t nodes;      /* fan-out k: how many members each round goes to, 1 to 32; 2 */
+    enum bruit_heartbeat_mode mode;
+    uint32_t rate; /* bytes a second that we may send of it, at least 500; 2,000. What does not fit waits its turn */
+    enum bruit_heartbeat_rule rule;
+    uint32_t threshold;        /* phi, in thousandths, 500 to 30,000; 8,000 */
+    bruit_time deviation_min;  /* phi: no smaller deviation is believed */
+    bruit_time first_interval; /* phi: the mean before anything was measured; the deviation is then a quarter of it */
+    uint32_t window;           /* phi: how many arrivals the moments remember, 2 to 10,000 */
+    uint32_t rounds;           /* the plain rule: 2 to 10,000 */
+    /*
+     * Of this process: greater than any that a member of this name had before. A counter that the program keeps on
+     * disk and raises before each start, never a clock. 1 to 2^31; 0 counts as 1, for those who have no disk: the
+     * cluster then tells us what we were, and we go above it, within a round or two.
+     */
+    uint64_t generation;
+};
+
 struct bruit_config {
     size_t struct_size; /* set by the profile functions */
 
@@ -49,6 +88,11 @@ struct bruit_config {
     uint64_t seed;        /* of every random choice; the same seed and inputs give the same outputs */
     size_t memory_max;    /* hard cap of this engine's memory in bytes; default 256 MiB */
     uint32_t members_max; /* cap of known members; default 65,536. More are dropped and counted */
+
+    /* --- Failure detection --- */
+
+    enum bruit_detector detector; /* of this engine's whole life */
+    struct bruit_heartbeat_config heartbeat;
 
     /* --- Failure detection (SWIM, Lifeguard) --- */
 

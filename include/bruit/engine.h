@@ -213,6 +213,7 @@ enum bruit_event_type {
     BRUIT_EVENT_LEAVE_DONE, /* `error`: 0, or BRUIT_ETIMEOUT */
     BRUIT_EVENT_META_DONE,
     BRUIT_EVENT_STATUS, /* <bruit/status.h>: Serf's member events; `node`, `changes` (one bit) */
+    BRUIT_EVENT_GENERATION, /* <bruit/heartbeat.h>: we took a greater generation; `node` is ourselves */
     /* And above: a module's own, as its header says. +0 status, +8 event, +16 query, +32 conflict; yours from +1000. */
     BRUIT_EVENT_MODULE = 64,
 };

@@ -32,7 +32,8 @@ extern "C" {
     X(BRUIT_EKEY, -15, "encryption keys do not match, or none is installed")                         \
     X(BRUIT_ENOSYS, -16, "not available in this build or with this configuration")                   \
     X(BRUIT_EIO, -17, "an input/output operation failed locally")                                    \
-    X(BRUIT_EREMOTE, -18, "the other side answered with an error")
+    X(BRUIT_EREMOTE, -18, "the other side answered with an error")                                   \
+    X(BRUIT_ECHANGED, -19, "what was compared has changed meanwhile: read it again")
 
 enum bruit_error {
     BRUIT_OK = 0,

@@ -66,7 +66,19 @@ extern "C" {
     X(EVENT_OLD, "a user event or a query older than those that are remembered")                             \
     X(EVENT_FULL, "one user event or query more than are remembered of one time")                            \
     X(ANSWER_UNKNOWN, "an answer to a query that is not running, or one answer more than there are members") \
-    X(QUERY_FILTER, "a query with a filter that cannot be decoded, or costs too much")                        \
+    X(QUERY_FILTER, "a query with a filter that cannot be decoded, or costs too much")                       \
+    /* --- heartbeats --- */                                                                                 \
+    X(OTHER_DETECTOR, "the other failure detector: one cluster runs either SWIM or heartbeats, never both")  \
+    X(HEARTBEAT_FORGED, "a generation or heartbeat too far above what is known, or above the ceiling")       \
+    X(HEARTBEAT_BURIED, "old news of a member who was forgotten")                                            \
+    X(HEARTBEAT_STATE, "node-owned state beyond what is kept of one member")                                 \
+    /* --- key-value state --- */                                                                            \
+    X(KV_STRANGER, "a key-value message that wants an answer, from nobody who carries the module")           \
+    X(KV_FULL, "a key-value write beyond a bound of this store, or of its disk")                             \
+    X(KV_CLOCK, "a key-value write with a stamp too far ahead: our clock does not follow it")                \
+    X(KV_BUSY, "a key-value comparison that asks while others wait for the budget")                          \
+    X(KV_IMPERSONATED, "key-value writes in our name that we have not made: we go on under another")         \
+    /* --- aggregates --- */                                                                                 \
     X(AGGREGATE_STRANGER, "an aggregate message in the name of somebody who is no peer")                     \
     X(AGGREGATE_EPOCH, "an aggregate record or exchange of an epoch that cannot have been reached yet")      \
     X(AGGREGATE_FULL, "one aggregate more than are estimated at once, or no memory for a member's values")

@@ -30,6 +30,7 @@ enum bruit_wire_type {
     BRUIT_WIRE_NACK = 11,
     BRUIT_WIRE_HAS_CRC = 12,
     BRUIT_WIRE_ERR = 13,
+    BRUIT_WIRE_HEARTBEAT = 48, /* ours, not memberlist's: docs/heartbeat.md */
     BRUIT_WIRE_HAS_LABEL = 244,
 };
 

@@ -219,6 +219,61 @@ double br_num_sqrt(double x)
     return root * power_of_two(exponent / 2);
 }
 
+/* Density of the normal distribution. */
+static double normal_density(double z)
+{
+    return 0.398942280401432677939946059934381868 * br_num_exp(-0.5 * z * z);
+}
+
+/*
+ * P(Z > z) for 0 <= z < 2: one half less the density times z + z^3/3 + z^5/(3 5) + ..., whose term 40 is below 2^-60
+ * there.
+ */
+static double normal_tail_near(double z)
+{
+    double term = z;
+    double sum = z;
+    for (int i = 1; i <= 40; i++) {
+        term = term * z * z / (double)(2 * i + 1);
+        sum = sum + term;
+    }
+    return 0.5 - normal_density(z) * sum;
+}
+
+/* z >= 2: the density by Laplace's continued fraction z + 1/(z + 2/(z + 3/(z + ...))), as a factor of the density. */
+static double normal_tail_factor(double z)
+{
+    double below = z;
+    for (int i = 120; i > 0; i--)
+        below = z + (double)i / below;
+    return 1.0 / below;
+}
+
+double br_num_normal_digits(double z)
+{
+    if (z < 0.0)
+        return -br_num_log10(1.0 - (z > -2.0 ? normal_tail_near(-z) : normal_density(z) * normal_tail_factor(-z)));
+    if (z < 2.0)
+        return -br_num_log10(normal_tail_near(z));
+    /* In logarithms, so that nothing underflows. log10 e / 2, and log10 of sqrt(2 pi). */
+    return 0.217147240951625913752 * z * z + 0.399089934179057573 - br_num_log10(normal_tail_factor(z));
+}
+
+/* By halving: 60 times, from a span that holds 400 digits. */
+double br_num_normal_quantile(double digits)
+{
+    double low = -8.0;
+    double high = 43.0;
+    for (int i = 0; i < 60; i++) {
+        double middle = 0.5 * (low + high);
+        if (br_num_normal_digits(middle) < digits)
+            low = middle;
+        else
+            high = middle;
+    }
+    return high;
+}
+
 double br_num_floor(double x)
 {
     /* From 2^52 on every double is an integer; this passes infinities and NaNs too. */

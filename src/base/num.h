@@ -41,6 +41,13 @@ double br_num_log10(double x);
 double br_num_exp(double x);
 double br_num_sqrt(double x);
 
+/*
+ * The tail of the normal distribution in decimal digits: -log10 P(Z > z), and the z that has so many. Between 0.3 and
+ * 30 digits within 1e-9 of the true value. The first is phi of Hayashibara et al. (2004).
+ */
+double br_num_normal_digits(double z);
+double br_num_normal_quantile(double digits);
+
 /* The largest integer not above x, and the smallest not below it. */
 double br_num_floor(double x);
 double br_num_ceil(double x);

@@ -16,6 +16,8 @@ const char *bruit_wire_type_name(int type)
     };
     if (type == BRUIT_WIRE_HAS_LABEL)
         return "label";
+    if (type == BRUIT_WIRE_HEARTBEAT)
+        return "heartbeat";
     return type >= 0 && type <= BRUIT_WIRE_ERR ? names[type] : "unknown";
 }
 

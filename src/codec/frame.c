@@ -224,7 +224,8 @@ static int take_message(struct br_frame_reader *reader, struct bruit_bytes whole
 {
     uint8_t type = whole.data[0];
 
-    if (type != BR_PING && type != BR_ACK && type != BR_PUSHPULL && type != BR_USER && type != BR_ERR)
+    if (type != BR_PING && type != BR_ACK && type != BR_PUSHPULL && type != BR_USER && type != BR_ERR &&
+        type != BR_HEARTBEAT)
         return refuse(reader, BRUIT_DROP_UNKNOWN_TYPE);
     reader->message.type = type;
     reader->message.complete = complete;

@@ -25,7 +25,7 @@ enum br_frame_step {
 };
 
 struct br_frame_message {
-    uint8_t type;  /* BR_PING, BR_ACK, BR_PUSHPULL, BR_USER or BR_ERR */
+    uint8_t type;  /* BR_PING, BR_ACK, BR_PUSHPULL, BR_USER, BR_ERR or BR_HEARTBEAT */
     bool complete; /* `body` is all there will be. Otherwise it goes on: read again when more has come */
     struct bruit_bytes body; /* what follows the type byte */
 };

@@ -34,6 +34,7 @@ enum br_message_type {
     BR_NACK = 11,
     BR_HAS_CRC = 12,
     BR_ERR = 13,
+    BR_HEARTBEAT = 48, /* ours: heartbeat gossip (heartbeat.h); memberlist counts up from 0 and does not know it */
     BR_HAS_LABEL = 244,
 };
 

@@ -148,6 +148,7 @@ static int open_message(struct opening *o, struct bruit_bytes message, size_t de
     case BR_ALIVE:
     case BR_DEAD:
     case BR_USER:
+    case BR_HEARTBEAT:
         o->info->messages++;
         return o->sink->leaf(o->sink->context, (enum br_message_type)message.data[0], body);
     case BR_COMPOUND:

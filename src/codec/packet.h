@@ -21,7 +21,7 @@
 struct br_packet_sink {
     void *context;
     /*
-     * One leaf message: 0, 1, 2, 3, 4, 5, 8 or 11. `body` follows the type byte, is not decoded yet, may
+     * One leaf message: 0, 1, 2, 3, 4, 5, 8, 11 or 48. `body` follows the type byte, is not decoded yet, may
      * be empty, and lives for the call. Returns 0, or a negative error that ends the packet and is
      * br_packet_open's.
      */

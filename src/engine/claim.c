@@ -263,17 +263,44 @@ int br_claim_alive(struct bruit_engine *engine, struct br_alive *alive)
     return br_claim_alive_of(engine, br_view_find_text(&engine->core.view, alive->node), alive);
 }
 
-int br_claim_alive_of(struct bruit_engine *engine, uint32_t slot, struct br_alive *alive)
+void br_claim_conflict(struct bruit_engine *engine, uint32_t slot, const struct br_alive *alive)
 {
-    struct br_core *core = &engine->core;
+    report_conflict(engine, slot, alive);
+}
+
+uint32_t br_claim_add(struct bruit_engine *engine, uint32_t record)
+{
+    return add_member(engine, record);
+}
+
+/* Puts port and versions in order, and says whether it may be taken in at all. */
+static bool is_sane(struct br_core *core, struct br_alive *alive)
+{
     if (alive->port == 0 || core->config.protocol == 1)
         alive->port = core->config.bind_port;
     if (BR_UNLIKELY(!br_alive_is_sane(alive) || !is_compatible(core, alive) ||
                     alive->meta.size > BRUIT_META_MAX)) {
         br_core_drop(core, BRUIT_DROP_BAD_ALIVE);
-        return 0;
+        return false;
     }
     alive->vsn.size = BR_VSN_SIZE; /* bytes to come mean nothing to us, and would not be passed on upstream */
+    return true;
+}
+
+bool br_claim_is_fit(struct bruit_engine *engine, struct br_alive *alive)
+{
+    if (!is_sane(&engine->core, alive))
+        return false;
+    if (is_welcome(engine, alive))
+        return true;
+    br_core_drop(&engine->core, BRUIT_DROP_NOT_ALLOWED);
+    return false;
+}
+
+int br_claim_alive_of(struct bruit_engine *engine, uint32_t slot, struct br_alive *alive)
+{
+    if (!is_sane(&engine->core, alive))
+        return 0;
     int status = slot == 0 ? alive_about_unknown(engine, alive) : alive_about_known(engine, slot, alive);
     if (BR_UNLIKELY(alive->carries != 0) && slot != 0)
         br_claim_carries(engine, slot, alive->incarnation, alive->carries);
@@ -298,6 +325,8 @@ int br_claim_self(struct bruit_engine *engine, const struct br_alive *identity)
 {
     struct br_core *core = &engine->core;
     struct br_alive alive = *identity;
+    if (br_beat_is_on(engine))
+        return br_beat_self(engine, identity);
     if (core->incarnation == UINT32_MAX)
         return BRUIT_EFULL;
     alive.incarnation = core->incarnation + 1;
@@ -430,6 +459,8 @@ void br_claim_reap(struct bruit_engine *engine)
             continue;
         }
         br_hosts_changed(engine, slot, BRUIT_CHANGE_FORGOTTEN);
+        if (br_beat_is_on(engine))
+            br_beat_forget(engine, slot);
         br_view_remove(&core->view, slot);
     }
 }

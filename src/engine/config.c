@@ -14,6 +14,14 @@
 /* Bytes a second for early syncs: 50 members' states (some 5 kB each way) 13 times in a row, then one each 0.3 s. */
 #define EARLY_SYNC_BUDGET 32768
 
+/*
+ * Of heartbeats: docs/heartbeat.md measures what they do. Arrivals of one member's beats scatter with loss, and a
+ * tail that the normal distribution does not have; less than this deviation, and 20 % loss convicts the living.
+ */
+#define HEARTBEAT_DEVIATION_MIN BRUIT_SECOND
+#define HEARTBEAT_FIRST_INTERVAL (2 * BRUIT_SECOND)
+#define HEARTBEAT_WINDOW 100
+
 void bruit_config_lan(struct bruit_config *config)
 {
     *config = (struct bruit_config){
@@ -24,6 +32,17 @@ void bruit_config_lan(struct bruit_config *config)
         .delegate_current = 5,
         .memory_max = (size_t)256 << 20,
         .members_max = 65536,
+        .heartbeat =
+            {
+                .interval = BRUIT_SECOND,
+                .nodes = 2,
+                .rate = 2000,
+                .threshold = 8000,
+                .deviation_min = HEARTBEAT_DEVIATION_MIN,
+                .first_interval = HEARTBEAT_FIRST_INTERVAL,
+                .window = HEARTBEAT_WINDOW,
+                .rounds = 20,
+            },
         .probe_interval = BRUIT_SECOND,
         .probe_timeout = 500 * BRUIT_MILLISECOND,
         .indirect_checks = 3,
@@ -117,6 +136,32 @@ static const char *check_timing(const struct bruit_config *c)
     return NULL;
 }
 
+static const char *check_heartbeat(const struct bruit_config *c)
+{
+    const struct bruit_heartbeat_config *h = &c->heartbeat;
+    if (c->detector != BRUIT_DETECTOR_SWIM && c->detector != BRUIT_DETECTOR_HEARTBEAT)
+        return "detector must be BRUIT_DETECTOR_SWIM or BRUIT_DETECTOR_HEARTBEAT";
+    if (c->detector == BRUIT_DETECTOR_SWIM)
+        return NULL;
+    if (h->interval < 10 * BRUIT_MILLISECOND || h->interval > 3600 * BRUIT_SECOND)
+        return "heartbeat.interval must be 10 ms to an hour";
+    if (h->nodes == 0 || h->nodes > BR_PICK_MAX)
+        return "heartbeat.nodes must be 1 to 32";
+    if ((unsigned)h->mode > BRUIT_HEARTBEAT_PULL)
+        return "heartbeat.mode must be push, pull or push-pull";
+    if (h->rate < 500 || h->rate > 1000000000)
+        return "heartbeat.rate must be 500 to 1,000,000,000 bytes a second";
+    if (h->rule != BRUIT_HEARTBEAT_PHI && h->rule != BRUIT_HEARTBEAT_ROUNDS)
+        return "heartbeat.rule must be BRUIT_HEARTBEAT_PHI or BRUIT_HEARTBEAT_ROUNDS";
+    if (h->threshold < 500 || h->threshold > 30000)
+        return "heartbeat.threshold must be 500 to 30000: phi in thousandths";
+    if (h->first_interval == 0 || h->window < 2 || h->window > 10000 || h->rounds < 2 || h->rounds > 10000)
+        return "heartbeat.first_interval must be above 0, and window and rounds 2 to 10000";
+    if (h->generation > BR_HEARTBEAT_GENERATION_MAX)
+        return "heartbeat.generation must be at most 2^31: a counter of starts, not a clock";
+    return NULL;
+}
+
 /* Longer spans than this are mistakes of unit, and arithmetic on them could overflow. */
 #define SPAN_MAX (UINT64_C(366) * 24 * 3600 * BRUIT_SECOND)
 
@@ -124,7 +169,8 @@ static const char *check_spans(const struct bruit_config *c)
 {
     const bruit_time spans[] = {c->probe_interval,     c->probe_timeout,      c->gossip_interval,
                                 c->gossip_to_the_dead, c->push_pull_interval, c->dead_reclaim,
-                                c->early_sync_delay,   c->stream_timeout};
+                                c->early_sync_delay,   c->stream_timeout,     c->heartbeat.deviation_min,
+                                c->heartbeat.first_interval};
     for (size_t i = 0; i < sizeof spans / sizeof spans[0]; i++)
         if (spans[i] > SPAN_MAX)
             return "a time is longer than a year: times are in nanoseconds, see BRUIT_SECOND";
@@ -218,8 +264,8 @@ static const char *check_modules(const struct bruit_config *c)
 
 const char *bruit_config_check(const struct bruit_config *config)
 {
-    const char *(*const checks[])(const struct bruit_config *) = {check_identity, check_timing, check_spans,
-                                                                  check_limits, check_modules};
+    const char *(*const checks[])(const struct bruit_config *) = {
+        check_identity, check_timing, check_heartbeat, check_spans, check_limits, check_modules};
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
         const char *why = checks[i](config);
         if (why != NULL)

@@ -34,6 +34,8 @@ static int copy_config(struct bruit_engine *engine, const struct bruit_config *c
     c->cidrs = (const struct bruit_cidr *)(const void *)copy_bytes(&at, config->cidrs, cidrs_size).data;
     c->label = copy_bytes(&at, config->label.data, config->label.size);
     c->name = copy_bytes(&at, config->name.data, config->name.size);
+    if (c->detector == BRUIT_DETECTOR_HEARTBEAT)
+        c->probe_interval = 0;
     if (c->bind_port == 0)
         c->bind_port = c->advertise.port;
     /* Borrowed for the call only: keys go into the keyring, metadata into the view. */
@@ -74,6 +76,7 @@ static void init_machines(struct bruit_engine *engine, bruit_time now)
 {
     struct br_core *core = &engine->core;
     br_rng_init(&engine->rng, core->config.seed, "members");
+    br_beat_init(engine, now);
     br_awareness_init(&engine->awareness, core);
     br_suspicion_init(&engine->suspicion, core);
     br_probe_init(&engine->probe, core, &engine->awareness, now);
@@ -217,6 +220,7 @@ void bruit_engine_free(struct bruit_engine *engine)
         return;
     free_modules(engine);
     free_queues(engine);
+    br_beat_fini(engine);
     br_streams_fini(engine);
     br_join_fini(&engine->join);
     br_broadcast_fini(&engine->broadcast);

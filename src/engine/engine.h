@@ -7,6 +7,7 @@
  *      request.c  join, leave, metadata, keys            event.c    events
  *                       \                                   /
  *      claim.c     what is said of a member: table, then the effects of its verdict
+ *      beat.c      the same with heartbeats, whose messages it takes apart and answers
  *      exchange.c  the push/pull message: written, judged, merged
  *      host.c      the module door                 document.c  Serf's one document of modules' sections
  *
@@ -21,12 +22,14 @@
 #include "codec/packet.h"
 #include "detect/answer.h"
 #include "detect/awareness.h"
+#include "detect/heartbeat.h"
 #include "detect/probe.h"
 #include "detect/suspicion.h"
 #include "engine/stream.h"
 #include "member/core.h"
 #include "module/host.h"
 #include "spread/broadcast.h"
+#include "spread/digest.h"
 #include "spread/gossip.h"
 #include "spread/join.h"
 #include "spread/sync.h"
@@ -93,6 +96,9 @@ struct bruit_engine {
     uint8_t *strings;  /* copies of what the configuration points to */
     size_t strings_size;
 
+    struct br_heartbeat heartbeat; /* these three with BRUIT_DETECTOR_HEARTBEAT: then the next four are idle */
+    struct br_digest digest;
+    struct br_ring beat_sends; /* struct br_user_send: answers */
     struct br_awareness awareness;
     struct br_suspicion suspicion;
     struct br_probe probe;
@@ -125,12 +131,16 @@ struct bruit_engine {
     bool is_repairing;        /* merging a state that is no part of a join */
     bruit_time stalled_until; /* when the last stall was noticed: the gap before it was given back */
     bruit_time quiet_until;   /* that a key is missing is told to people once a minute at most */
+    bruit_time differs_quiet_until; /* the same of another detector */
 
     enum br_leave_stage leave_stage;
     bruit_time leave_timeout; /* of each stage */
     bruit_time leave_deadline;
     uint32_t leave_watch; /* of the rumour of our leaving */
     uint32_t meta_watch;  /* of the rumour of our new metadata */
+    uint64_t leave_told;  /* heartbeats: the round at which our goodbye, and new metadata, count as told */
+    uint64_t meta_told;
+    uint32_t identity_version; /* heartbeats: at which our identity last changed */
 };
 
 /* Begins an input: its time becomes the engine's, and what earlier pulls lent is taken back. */
@@ -166,6 +176,48 @@ void br_claim_reap(struct bruit_engine *engine);
  */
 void br_claim_carries(struct bruit_engine *engine, uint32_t slot, uint32_t incarnation, uint8_t carries);
 void br_claim_own_carries(struct bruit_engine *engine, uint32_t slot, uint8_t carries);
+
+/* Parts of it that heartbeats need: is a record sane, of versions that fit, and from where we allow? Counts if not. */
+bool br_claim_is_fit(struct bruit_engine *engine, struct br_alive *alive);
+/* A member known from elsewhere is claimed from another address. */
+void br_claim_conflict(struct bruit_engine *engine, uint32_t slot, const struct br_alive *alive);
+/* A name we did not know, at a random place of the probe round; takes over the hold of `record`. 0 without memory. */
+uint32_t br_claim_add(struct bruit_engine *engine, uint32_t record);
+
+/* ---- beat.c ---- */
+
+static inline bool br_beat_is_on(const struct bruit_engine *engine)
+{
+    return engine->core.config.detector == BRUIT_DETECTOR_HEARTBEAT;
+}
+
+void br_beat_init(struct bruit_engine *engine, bruit_time now);
+void br_beat_fini(struct bruit_engine *engine);
+/* Room for all slots that the view has: 0, or BRUIT_ENOMEM. */
+int br_beat_reserve(struct bruit_engine *engine);
+
+/* Ourselves, at birth and with a new identity. */
+int br_beat_self(struct bruit_engine *engine, const struct br_alive *identity);
+
+/* A datagram's message, without its type byte: 0, or BRUIT_ENOMEM. */
+int br_beat_take(struct bruit_engine *engine, struct bruit_bytes body);
+/* The message of a stream: everything (`join`) or modules' document alone. */
+int br_beat_state_write(struct bruit_engine *engine, bool join, struct br_buffer *out, struct bruit_bytes *message);
+/* `rest` is what follows the header: all blocks and the document. 0, BRUIT_EFORMAT or BRUIT_ENOMEM. */
+int br_beat_state_merge(struct bruit_engine *engine, const struct br_beat_header *header, struct bruit_bytes rest,
+                        bool active);
+
+/* A round, when its time has come: our heart beats, the silent are convicted, the long dead forgotten. */
+void br_beat_tick(struct bruit_engine *engine);
+/* A member is about to be forgotten by the view. */
+void br_beat_forget(struct bruit_engine *engine, uint32_t slot);
+/* We are gone: to be told. False when nobody can be. */
+void br_beat_leave(struct bruit_engine *engine);
+/* Many members at once, as in shared.h: they have been there for a day. */
+int br_beat_preload(struct bruit_engine *engine, uint32_t from);
+
+/* A message of the other detector came from there: counted, and people are told once a minute. */
+void br_beat_differs(struct bruit_engine *engine, const struct bruit_addr *from, bool is_stream);
 
 /* ---- exchange.c ---- */
 

@@ -20,6 +20,8 @@
  */
 static bruit_time stall_threshold(const struct br_core *core)
 {
+    if (core->config.detector == BRUIT_DETECTOR_HEARTBEAT)
+        return core->config.heartbeat.interval / 2;
     return core->config.probe_timeout / 2;
 }
 
@@ -36,6 +38,8 @@ static void give_back_stall(struct bruit_engine *engine, bruit_time gap)
     br_probe_delay(&engine->probe, gap);
     br_suspicion_delay(&engine->suspicion, gap);
     br_answer_delay(&engine->answer, gap);
+    if (br_beat_is_on(engine))
+        br_heartbeat_delay(&engine->heartbeat, gap);
 }
 
 /* Was the earliest deadline missed by so much that we must have been stalled? What was given back before does not
@@ -45,7 +49,8 @@ static void notice_stall(struct bruit_engine *engine)
     const struct br_core *core = &engine->core;
     bruit_time missed = br_time_max(bruit_deadline(engine), engine->stalled_until);
     bruit_time gap = br_time_since(missed, core->now);
-    if (gap > stall_threshold(core) && core->config.probe_interval > 0 && core->config.stall_guard)
+    bool has_detector = core->config.probe_interval > 0 || br_beat_is_on(engine);
+    if (gap > stall_threshold(core) && has_detector && core->config.stall_guard)
         give_back_stall(engine, gap);
 }
 
@@ -165,6 +170,10 @@ static int take_leaf(void *context, enum br_message_type type, struct bruit_byte
 {
     struct bruit_engine *engine = context;
     engine->core.stats.messages_in++;
+    if (BR_UNLIKELY((type == BR_HEARTBEAT) != br_beat_is_on(engine)) && type != BR_USER) {
+        br_beat_differs(engine, engine->packet_from, false);
+        return 0;
+    }
     switch (type) {
     case BR_PING: return take_ping(engine, body);
     case BR_INDIRECT_PING: return take_indirect_ping(engine, body);
@@ -173,6 +182,7 @@ static int take_leaf(void *context, enum br_message_type type, struct bruit_byte
     case BR_ALIVE: return take_alive(engine, body);
     case BR_SUSPECT: return take_suspect(engine, body);
     case BR_DEAD: return take_dead(engine, body);
+    case BR_HEARTBEAT: return br_beat_take(engine, body);
     case BR_USER: br_hosts_user_message(engine, body, engine->packet_from); return 0;
     default: /* the codec lets no other type through */ return 0;
     }
@@ -267,6 +277,8 @@ static void tick_sync(struct bruit_engine *engine)
 {
     uint32_t slot;
     while ((slot = br_sync_tick(&engine->sync, engine->core.now)) != 0) {
+        if (br_beat_is_on(engine) && !engine->has_document)
+            continue; /* of members there is nothing to be said that heartbeat gossip does not */
         struct bruit_addr to = br_core_addr(&engine->core, slot);
         BR_TRACE(&engine->core.tracer, syncing, .name = br_core_name(&engine->core, slot), .addr = to);
         (void)br_stream_sync(engine, &to); /* without memory: there is a next time */
@@ -280,6 +292,8 @@ int bruit_tick(struct bruit_engine *engine, bruit_time now)
     tick_suspicion(engine);
     tick_probe(engine);
     br_answer_tick(&engine->answer, engine->core.now);
+    if (br_beat_is_on(engine))
+        br_beat_tick(engine);
     br_gossip_tick(&engine->gossip, engine->core.now);
     tick_sync(engine);
     br_streams_tick(engine);
@@ -293,6 +307,7 @@ bruit_time bruit_deadline(const struct bruit_engine *engine)
     bruit_time next =
         br_time_min(br_probe_deadline(&engine->probe), br_suspicion_deadline(&engine->suspicion));
     next = br_time_min(next, br_answer_deadline(&engine->answer));
+    next = br_time_min(next, br_digest_deadline(&engine->digest));
     next = br_time_min(next, br_gossip_deadline(&engine->gossip));
     next = br_time_min(next, br_sync_deadline(&engine->sync));
     next = br_time_min(next, br_streams_deadline(engine));

@@ -191,6 +191,47 @@ static size_t encode_user(struct bruit_engine *engine, const struct br_user_send
     return finish(engine, &builder, &send, out);
 }
 
+/* ---- heartbeats ---- */
+
+/* A round's message; modules' broadcasts travel with it in what room is left of the datagram. */
+static size_t encode_beat(struct bruit_engine *engine, const struct br_send *send, uint8_t *buffer,
+                          size_t capacity, struct bruit_datagram *out)
+{
+    struct br_packet_builder builder;
+    size_t budget = budget_of(engine);
+    br_packet_begin(&builder, &engine->wire, &engine->scratch, buffer, capacity,
+                    wants_checksum(engine, send->slot));
+    struct br_writer leaf = br_packet_leaf(&builder);
+    br_digest_write(&engine->digest, &leaf, send->slot, budget);
+    if (br_packet_leaf_end(&builder, &leaf) != 0)
+        return 0;
+    if (budget > builder.used)
+        fill(engine, send, &builder, budget - builder.used);
+    return finish(engine, &builder, send, out);
+}
+
+/* Answers, whose content was decided when the question came: what it lacked is news of that moment. */
+static size_t next_beat(struct bruit_engine *engine, uint8_t *buffer, size_t capacity,
+                        struct bruit_datagram *out)
+{
+    size_t size = 0;
+    struct br_user_send *answer;
+    struct br_send send;
+    while (size == 0 && (answer = br_ring_front(&engine->beat_sends)) != NULL) {
+        struct br_packet_builder builder;
+        send = (struct br_send){.kind = BR_SEND_BEAT, .to = answer->to};
+        br_packet_begin(&builder, &engine->wire, &engine->scratch, buffer, capacity, false);
+        if (br_packet_add(&builder, br_buf_bytes(answer->message)) == 0)
+            size = finish(engine, &builder, &send, out);
+        br_digest_spend(&engine->digest, size);
+        br_buf_drop(&engine->core.alloc, answer->message);
+        br_ring_pop(&engine->beat_sends);
+    }
+    while (size == 0 && br_digest_next(&engine->digest, &send))
+        size = encode_beat(engine, &send, buffer, capacity, out);
+    return size;
+}
+
 /* ---- the pull ---- */
 
 static size_t next_user(struct bruit_engine *engine, uint8_t *buffer, size_t capacity,
@@ -218,6 +259,8 @@ static size_t next_owed(struct bruit_engine *engine, uint8_t *buffer, size_t cap
         if (size > 0 && send.kind == BR_SEND_PING)
             br_probe_sent(&engine->probe, send.seq, engine->core.now);
     }
+    if (size == 0)
+        size = next_beat(engine, buffer, capacity, out);
     if (size == 0)
         size = next_user(engine, buffer, capacity, out);
     while (size == 0 && br_gossip_next(&engine->gossip, &send))

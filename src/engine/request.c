@@ -70,6 +70,7 @@ void br_requests_joined(struct bruit_engine *engine, uint32_t number, uint32_t i
 static void end_leave(struct bruit_engine *engine, int error)
 {
     struct bruit_event event = {.type = BRUIT_EVENT_LEAVE_DONE, .error = error};
+    br_digest_stop(&engine->digest);
     engine->leave_stage = BR_LEAVE_DONE;
     engine->leave_deadline = BRUIT_NEVER;
     (void)br_event_push(engine, &event); /* the stage says so as well */
@@ -86,6 +87,14 @@ void br_leave_member(struct bruit_engine *engine)
     struct bruit_bytes name = br_core_name(core, core->self);
     core->leaving = true;
     engine->leave_stage = BR_LEAVE_MEMBER;
+    if (br_beat_is_on(engine)) {
+        bool is_alone = !is_anybody_else_live(core);
+        br_beat_leave(engine);
+        engine->leave_deadline = br_time_add(core->now, engine->leave_timeout);
+        if (is_alone)
+            end_leave(engine, 0);
+        return;
+    }
     struct br_dead goodbye = {.incarnation = core->view.incarnation[core->self], .node = name, .from = name};
     if (br_claim_dead(engine, &goodbye) != 0 || !is_anybody_else_live(core)) {
         end_leave(engine, 0);
@@ -149,6 +158,10 @@ int bruit_set_meta(struct bruit_engine *engine, struct bruit_bytes meta, bruit_t
         return status;
     br_requests_progress(engine); /* the news of an earlier change was displaced: it is done */
     engine->meta_watch = 0;
+    if (br_beat_is_on(engine) && is_anybody_else_live(core)) {
+        engine->meta_told = engine->digest.rounds + BR_DIGEST_TOLD + 1;
+        return 0;
+    }
     if (is_anybody_else_live(core))
         engine->meta_watch =
             br_gossip_watch(&engine->gossip, br_roster_name_of(core->roster, core->view.record[core->self]));
@@ -157,6 +170,20 @@ int bruit_set_meta(struct bruit_engine *engine, struct bruit_bytes meta, bruit_t
         0) /* nobody to tell, or no memory to wait with; a full queue has nobody who fetches */
         (void)br_event_push(engine, &done);
     return 0;
+}
+
+/* With heartbeats: enough rounds have told it. */
+static void beat_progress(struct bruit_engine *engine)
+{
+    uint64_t rounds = engine->digest.rounds;
+    if (engine->meta_told != 0 && rounds >= engine->meta_told) {
+        engine->meta_told = 0;
+        (void)br_event_push(engine, &(struct bruit_event){.type = BRUIT_EVENT_META_DONE}); /* as below */
+    }
+    if (engine->leave_told != 0 && rounds >= engine->leave_told && engine->leave_stage == BR_LEAVE_MEMBER) {
+        engine->leave_told = 0;
+        end_leave(engine, 0);
+    }
 }
 
 void br_requests_progress(struct bruit_engine *engine)
@@ -168,6 +195,7 @@ void br_requests_progress(struct bruit_engine *engine)
         if (watch == engine->leave_watch && engine->leave_stage == BR_LEAVE_MEMBER)
             end_leave(engine, 0);
     }
+    beat_progress(engine);
     if (engine->leave_deadline <= engine->core.now)
         leave_timed_out(engine);
 }

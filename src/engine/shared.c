@@ -40,10 +40,13 @@ static int add(struct bruit_engine *engine, const uint32_t *records, const uint3
                uint32_t count)
 {
     struct br_view *view = &engine->core.view;
+    uint32_t from = view->used;
     int status = br_view_add_all(view, records, incarnations, count, engine->core.now);
     if (status != 0)
         return status;
     shuffle(engine);
+    if (br_beat_is_on(engine) && (status = br_beat_preload(engine, from)) != 0)
+        return status;
     br_gossip_forget(&engine->gossip);
     schedule_sync(engine);
     return 0;

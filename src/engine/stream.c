@@ -159,7 +159,8 @@ static int send_state(struct bruit_engine *engine, struct br_stream *stream, boo
     struct br_buffer buffer = {0};
     struct bruit_bytes message;
     bool dialled = stream->purpose != BR_STREAM_THEIRS;
-    int status = br_exchange_write(engine, join, &buffer, &message);
+    int status = br_beat_is_on(engine) ? br_beat_state_write(engine, join, &buffer, &message)
+                                       : br_exchange_write(engine, join, &buffer, &message);
     BR_ASSERT(stream->out.memory.data == NULL); /* it is what a stream says first */
     if (status == 0 && !br_frame_take(&engine->wire, &buffer, message, dialled, &stream->out))
         status = send_message(engine, stream, message);
@@ -379,6 +380,67 @@ static void read_pushpull(struct bruit_engine *engine, struct br_stream *stream,
     fail_stream(engine, stream, status);
 }
 
+/* ---- hearing something: the same with heartbeats ---- */
+
+static void answer_beats(struct bruit_engine *engine, struct br_stream *stream,
+                         const struct br_beat_header *header, struct bruit_bytes rest)
+{
+    start_half(engine, stream, BR_STREAM_ANSWERING);
+    int status = send_state(engine, stream, header->join);
+    if (status != 0)
+        fail_stream(engine, stream, status);
+    else if ((status = br_beat_state_merge(engine, header, rest, false)) != 0)
+        BR_TRACE(&engine->core.tracer, merge_refused, .addr = stream->peer, .why = bruit_strerror(status));
+}
+
+static void read_beats(struct bruit_engine *engine, struct br_stream *stream,
+                       const struct br_frame_message *message)
+{
+    struct br_beat_header header;
+    size_t head = 0;
+    int step = br_beat_state_decode(&header, message->body, &head);
+    if (step < 0) {
+        drop_stream(engine, stream, BRUIT_DROP_MALFORMED, BRUIT_EFORMAT);
+        return;
+    }
+    struct bruit_bytes rest = br_bytes(message->body.data + head, message->body.size - head);
+    if (step == BR_MP_MORE || rest.size < (uint64_t)header.blocks_size + header.document_size) {
+        if (message->complete)
+            drop_stream(engine, stream, BRUIT_DROP_STREAM_TRUNCATED, BRUIT_EFORMAT);
+        return;
+    }
+    if (!may_sync(engine, stream))
+        return;
+    if (stream->purpose == BR_STREAM_THEIRS) {
+        answer_beats(engine, stream, &header, rest);
+        return;
+    }
+    int status = br_beat_state_merge(engine, &header, rest, stream->purpose == BR_STREAM_JOIN);
+    if (status != 0)
+        BR_TRACE(&engine->core.tracer, merge_refused, .addr = stream->peer, .why = bruit_strerror(status));
+    fail_stream(engine, stream, status);
+}
+
+/* A state exchange of the other detector, or a ping of it: refused, and who dialled reads why. */
+static void refuse_detector(struct bruit_engine *engine, struct br_stream *stream)
+{
+    br_beat_differs(engine, &stream->peer, true);
+    if (stream->purpose != BR_STREAM_THEIRS) {
+        end_stream(engine, stream, BRUIT_EFORMAT,
+                   br_bytes_string(bruit_drop_text(BRUIT_DROP_OTHER_DETECTOR)));
+        return;
+    }
+    start_half(engine, stream, BR_STREAM_ANSWERING);
+    if (br_frame_write_error(&engine->wire, &engine->scratch, BRUIT_DROP_OTHER_DETECTOR, &stream->out) != 0)
+        fail_stream(engine, stream, BRUIT_ENOMEM);
+}
+
+static bool is_of_other_detector(const struct bruit_engine *engine, uint8_t type)
+{
+    bool is_beat = type == BR_HEARTBEAT;
+    return is_beat != br_beat_is_on(engine) && (is_beat || type == BR_PUSHPULL || type == BR_PING);
+}
+
 /* ---- hearing something: the answer to ours ---- */
 
 static void read_error(struct bruit_engine *engine, struct br_stream *stream,
@@ -406,9 +468,10 @@ static void read_ack(struct bruit_engine *engine, struct br_stream *stream,
 static bool is_expected(const struct br_stream *stream, uint8_t type)
 {
     switch (stream->purpose) {
-    case BR_STREAM_THEIRS: return type == BR_PING || type == BR_PUSHPULL || type == BR_USER;
+    case BR_STREAM_THEIRS:
+        return type == BR_PING || type == BR_PUSHPULL || type == BR_USER || type == BR_HEARTBEAT;
     case BR_STREAM_PING: return type == BR_ACK || type == BR_ERR;
-    default: return type == BR_PUSHPULL || type == BR_ERR;
+    default: return type == BR_PUSHPULL || type == BR_ERR || type == BR_HEARTBEAT;
     }
 }
 
@@ -419,7 +482,12 @@ static void read_message(struct bruit_engine *engine, struct br_stream *stream,
         drop_stream(engine, stream, BRUIT_DROP_UNKNOWN_TYPE, BRUIT_EFORMAT);
         return;
     }
+    if (BR_UNLIKELY(is_of_other_detector(engine, message->type))) {
+        refuse_detector(engine, stream);
+        return;
+    }
     switch (message->type) {
+    case BR_HEARTBEAT: read_beats(engine, stream, message); break;
     case BR_PING: read_ping(engine, stream, message); break;
     case BR_ACK: read_ack(engine, stream, message); break;
     case BR_ERR: read_error(engine, stream, message); break;

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/rng.h"
 #include "base/siphash.h"
+#include "codec/heartbeat.h"
 
 /* Grown by half: a table of 65,536 members is reached in some 20 steps. Nothing special about 16. */
 #define CAPACITY_MIN 16
@@ -113,7 +114,7 @@ static uint32_t name_new(struct br_roster *roster, struct bruit_bytes text, uint
     }
     memcpy(copy, text.data, text.size);
     roster->names[number] =
-        (struct br_roster_name){.text = copy, .text_size = (uint8_t)text.size, .holders = 1};
+        (struct br_roster_name){.text = copy, .text_size = (uint8_t)text.size, .holders = 1, .id = br_beat_id(text)};
     br_table_insert(&roster->by_name, hash, number);
     return number;
 }

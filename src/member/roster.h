@@ -17,6 +17,7 @@
 
 struct br_roster_name {
     uint8_t *text;    /* text_size bytes */
+    uint64_t id;      /* a hash that is the same on every machine: br_beat_id() */
     uint32_t holders; /* records count as holders */
     uint32_t first;   /* record, head of the chain of this name's records; of a free name: next free */
     uint8_t text_size;
@@ -57,6 +58,10 @@ uint32_t br_roster_find(const struct br_roster *roster, struct bruit_bytes name)
 uint32_t br_roster_name_intern(struct br_roster *roster, struct bruit_bytes name);
 void br_roster_name_hold(struct br_roster *roster, uint32_t name);
 void br_roster_name_drop(struct br_roster *roster, uint32_t name);
+static inline uint64_t br_roster_name_id(const struct br_roster *roster, uint32_t name)
+{
+    return roster->names[name].id;
+}
 struct bruit_bytes br_roster_name_text(const struct br_roster *roster, uint32_t name);
 
 /*

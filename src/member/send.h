@@ -18,6 +18,7 @@ enum br_send_kind {
     BR_SEND_NACK,
     BR_SEND_GOSSIP, /* rumours to `slot` */
     BR_SEND_USER,   /* a module's message to `to` */
+    BR_SEND_BEAT,   /* a round of heartbeat gossip to `slot` */
 };
 
 struct br_send {

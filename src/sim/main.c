@@ -16,6 +16,7 @@ static const struct br_tool_command *const commands[] = {
     &br_tool_replay,
     &br_tool_swarm,
     &br_tool_shrink,
+    &br_tool_state,
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 

@@ -96,7 +96,7 @@ static void test_hands_on_leaves_and_only_leaves(void **state)
     struct test_wire *t = *state;
     for (unsigned type = 0; type < 256; type++) {
         uint8_t packet[] = {(uint8_t)type, 'b', 'o', 'd', 'y'};
-        bool is_leaf = type <= BR_DEAD || type == BR_USER || type == BR_NACK;
+        bool is_leaf = type <= BR_DEAD || type == BR_USER || type == BR_NACK || type == BR_HEARTBEAT;
         assert_int_equal(test_wire_open(t, br_bytes(packet, sizeof packet)), 0);
         assert_int_equal(t->leaf_count, is_leaf);
         assert_int_equal(t->drop_count, !is_leaf);

@@ -14,7 +14,8 @@
 #include <string.h>
 
 #define NODES 60
-#define WITH_AGGREGATES 3 /* the seed of the run that has them: values that are computed, not only decisions */
+#define HEARTBEAT_SEED 3 /* is told with the other detector */
+#define AGGREGATE_SEED 4 /* has aggregates: values that are computed, not only decisions */
 
 static struct bruit_sim *world_of(uint64_t seed, int form)
 {
@@ -28,8 +29,10 @@ static struct bruit_sim *world_of(uint64_t seed, int form)
     config.trace_level = BRUIT_TRACE_TRACE;
     config.engine.push_pull_interval = 5 * BRUIT_SECOND;
     config.engine.compression = seed % 2 == 0;
+    if (seed == HEARTBEAT_SEED)
+        config.engine.detector = BRUIT_DETECTOR_HEARTBEAT;
     config.engine.modules = modules;
-    config.engine.module_count = seed == WITH_AGGREGATES ? 1 : 0;
+    config.engine.module_count = seed == AGGREGATE_SEED ? 1 : 0;
     config.link.shape = BRUIT_SIM_LOGNORMAL;
     config.link.loss = 20000;
     config.link.burst_every = 5 * BRUIT_SECOND;
@@ -91,7 +94,7 @@ static uint64_t tell(uint64_t seed, int form)
     bruit_sim_starve(sim, 10, 200 * BRUIT_MILLISECOND, 800 * BRUIT_MILLISECOND);
     bruit_sim_set_cpu(sim, 11, 300 * BRUIT_MICROSECOND);
     bruit_sim_set_bandwidth(sim, 12, 20000, 20000);
-    if (seed == WITH_AGGREGATES)
+    if (seed == AGGREGATE_SEED)
         publish(sim);
     bruit_sim_run(sim, 3 * BRUIT_SECOND);
     bruit_sim_kill(sim, 7);
@@ -116,7 +119,7 @@ int tell_simulation(void)
     static const char *const forms[] = {"plain",    "2 shards",       "5 shards", "permuted rosters",
                                         "poisoned", "private rosters"};
     int failures = 0;
-    for (uint64_t seed = 1; seed <= WITH_AGGREGATES; seed++) {
+    for (uint64_t seed = 1; seed <= AGGREGATE_SEED; seed++) {
         uint64_t plain = tell(seed, 0);
         printf("simulation, seed %" PRIu64 ": %016" PRIx64 "\n", seed, plain);
         for (int form = 1; form < (int)(sizeof forms / sizeof *forms); form++) {

@@ -170,6 +170,30 @@ static void test_peers_among_strangers_find_each_other(void **state)
     world_free(w);
 }
 
+/* The other detector tells identities in messages of its own, and what is carried with them. */
+static void test_heartbeat_clusters_know_their_peers(void **state)
+{
+    (void)state;
+    struct world *w = world_new(10);
+    for (uint32_t i = 0; i < 12; i++) {
+        assert_int_equal(world_add(w), i);
+        w->nodes[i].config.detector = BRUIT_DETECTOR_HEARTBEAT;
+        w->nodes[i].config.modules = modules;
+        w->nodes[i].config.module_count = i % 3 != 0;
+        assert_int_equal(world_start(w, i), 0);
+        if (i > 0)
+            assert_int_equal(world_join(w, i, 0), 0);
+        world_run(w, 100 * MS);
+    }
+    assert_true(world_wait_all_alive(w, 60 * S));
+    assert_true(world_wait(w, all_peers_are_known, 30 * S));
+    say(w, 1, 1);
+    world_run(w, 1 * S);
+    assert_int_equal(knowing(w, 1), 8);
+    assert_int_equal(unclaimed(w), 0);
+    world_free(w);
+}
+
 /* In a cluster without such modules nothing on the wire is ours. */
 static bool is_plain(const struct world *w, uint32_t from, uint32_t to, struct bruit_bytes packet)
 {
@@ -332,6 +356,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_cluster_of_ours_alone),
         cmocka_unit_test(test_peers_among_strangers_find_each_other),
+        cmocka_unit_test(test_heartbeat_clusters_know_their_peers),
         cmocka_unit_test(test_without_the_module_the_wire_is_serfs),
         cmocka_unit_test(test_who_comes_back_as_another_program_is_no_peer),
         cmocka_unit_test(test_nothing_waits_for_nobody),

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum flight_kind { DATAGRAM, CONNECT, OPENED, BYTES, SENT, END };
+enum flight_kind { DATAGRAM, CONNECT, OPENED, BYTES, SENT, END, STORED };
 
 struct world_flight {
     enum flight_kind kind;
@@ -25,6 +25,8 @@ struct world_flight {
     int error;
     uint8_t *bytes;
     size_t size;
+    uint64_t token; /* STORED: by that life of `to` */
+    uint32_t life;
 };
 
 static void die(const struct world *w, const char *why)
@@ -137,6 +139,7 @@ int world_start(struct world *w, uint32_t i)
     free(node->buffer);
     node->buffer = malloc(node->config.packet_size_max + 8);
     node->config.seed++; /* a process that comes back does not repeat itself */
+    node->life++;
     int status = bruit_engine_new(&node->engine, &node->config, &env, w->now);
     if (status == 0)
         world_settle(w, i);
@@ -154,12 +157,18 @@ static void stop(struct world *w, struct world_node *node)
     node->engine = NULL;
     if (node->memory.in_use != 0)
         die(w, "an engine kept memory");
+    while (node->write_count > 0)
+        free(node->writes[--node->write_count].bytes);
 }
 
 void world_free(struct world *w)
 {
     for (uint32_t i = 0; i < w->count; i++) {
         stop(w, &w->nodes[i]);
+        for (size_t j = 0; j < w->nodes[i].record_count; j++)
+            free(w->nodes[i].records[j].bytes);
+        free(w->nodes[i].records);
+        free(w->nodes[i].writes);
         free(w->nodes[i].events);
         free(w->nodes[i].buffer);
     }
@@ -215,6 +224,7 @@ static void send_datagram(struct world *w, uint32_t from, const struct bruit_dat
     struct bruit_bytes packet = br_bytes(w->nodes[from].buffer, out->size);
     uint32_t to = node_at(w, &out->to);
     w->datagrams++;
+    w->datagram_bytes += out->size;
     if (to == WORLD_OUTSIDE) {
         w->letters = grown(w, w->letters, w->letter_count, sizeof *w->letters);
         struct world_letter *letter = malloc(sizeof *letter + packet.size);
@@ -283,6 +293,7 @@ static void do_send(struct world *w, uint32_t node, const struct bruit_stream_op
     struct world_line *line = find_line(w, node, op->stream, &side);
     if (line == NULL)
         die(w, "bytes for a stream that does not exist");
+    w->stream_bytes += op->bytes.size;
     struct world_flight *f = launch_on(w, line, BYTES, 1 - side);
     if (f != NULL) {
         load(f, op->bytes);
@@ -303,6 +314,65 @@ static void do_close(struct world *w, uint32_t node, const struct bruit_stream_o
     line->is_open[side] = false;
     if (line->is_open[1 - side])
         (void)launch_on(w, line, END, 1 - side);
+}
+
+/* ---- disks ---- */
+
+static void take_writes(struct world *w, uint32_t i)
+{
+    struct world_node *node = &w->nodes[i];
+    struct bruit_store_op op;
+    uint64_t token = 0;
+    while (bruit_next_store_op(node->engine, &op)) {
+        node->writes = grown(w, node->writes, node->write_count, sizeof *node->writes);
+        struct world_record *write = &node->writes[node->write_count++];
+        *write = (struct world_record){.token = token = op.token,
+                                       .key_size = op.key.size,
+                                       .value_size = op.value.size,
+                                       .is_delete = op.is_delete,
+                                       .bytes = malloc(op.key.size + op.value.size)};
+        memcpy(write->bytes, op.key.data, op.key.size);
+        if (op.value.size > 0)
+            memcpy(write->bytes + op.key.size, op.value.data, op.value.size);
+    }
+    if (token == 0)
+        return;
+    struct world_flight *f = launch(w, STORED, i, w->disk_delay);
+    f->token = token;
+    f->life = node->life;
+    f->error = node->disk_error;
+}
+
+static void forget_record(struct world_node *node, const struct world_record *write)
+{
+    for (size_t i = 0; i < node->record_count; i++) {
+        struct world_record *record = &node->records[i];
+        if (record->key_size != write->key_size || memcmp(record->bytes, write->bytes, write->key_size) != 0)
+            continue;
+        free(record->bytes);
+        *record = node->records[--node->record_count];
+        return;
+    }
+}
+
+static void keep_writes(struct world *w, struct world_node *node, const struct world_flight *f)
+{
+    size_t done = 0;
+    for (; done < node->write_count && node->writes[done].token <= f->token; done++) {
+        struct world_record *write = &node->writes[done];
+        if (f->error == 0)
+            forget_record(node, write);
+        if (f->error != 0 || write->is_delete) {
+            free(write->bytes);
+            continue;
+        }
+        node->records = grown(w, node->records, node->record_count, sizeof *node->records);
+        node->records[node->record_count++] = *write;
+    }
+    node->write_count -= done;
+    if (node->write_count > 0)
+        memmove(node->writes, node->writes + done, node->write_count * sizeof *node->writes);
+    (void)bruit_stored(node->engine, f->token, f->error, w->now);
 }
 
 /* ---- arrivals ---- */
@@ -351,7 +421,10 @@ static void arrive_on_line(struct world *w, const struct world_flight *f)
 static void arrive(struct world *w, struct world_flight *f)
 {
     struct world_node *node = &w->nodes[f->to];
-    if (f->kind != DATAGRAM)
+    if (f->kind == STORED) {
+        if (node->engine != NULL && f->life == node->life)
+            keep_writes(w, node, f);
+    } else if (f->kind != DATAGRAM)
         arrive_on_line(w, f);
     else if (node->engine != NULL)
         (void)bruit_recv_datagram(node->engine, &f->from, br_bytes(f->bytes, f->size), w->now);
@@ -414,6 +487,8 @@ static void pull(struct world *w, uint32_t i)
         else
             do_close(w, i, &op);
     }
+    if (w->has_disks)
+        take_writes(w, i);
     while (bruit_next_event(node->engine, &event)) {
         if (w->hears != NULL)
             w->hears(w, i, &event);

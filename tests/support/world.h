@@ -27,6 +27,15 @@ struct world_event {
     char text[64]; /* JOIN_DONE: what the first target answered */
 };
 
+/* A record of a module on a member's disk, or a write on its way there. */
+struct world_record {
+    uint64_t token; /* of a write that is not there yet */
+    size_t key_size;
+    size_t value_size;
+    bool is_delete;
+    uint8_t *bytes; /* key, then value */
+};
+
 struct world_node {
     struct world *world;
     struct bruit_engine *engine; /* NULL: not running */
@@ -42,6 +51,12 @@ struct world_node {
     uint8_t nonce[12];
     struct world_event *events;
     size_t event_count;
+    struct world_record *records; /* its disk, with world.has_disks: outlives the process */
+    size_t record_count;
+    struct world_record *writes; /* fetched and not on it yet: lost with the process */
+    size_t write_count;
+    int disk_error; /* what the disk says to all further writes, which it does not keep */
+    uint32_t life;  /* how often it was started */
 };
 
 /* A datagram to nobody of this world. */
@@ -80,7 +95,11 @@ struct world {
     /* Or NULL: sees each event before it is noted, with all that it carries. */
     void (*hears)(struct world *world, uint32_t node, const struct bruit_event *event);
     void *hearing; /* the test's own */
+    bool has_disks; /* what engines write is kept, and durable after `disk_delay` */
+    bruit_time disk_delay;
     uint64_t datagrams;
+    uint64_t datagram_bytes;
+    uint64_t stream_bytes;
     uint64_t connections;
 
     struct world_flight *flights;

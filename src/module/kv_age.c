@@ -1,0 +1,77 @@
+/*
+ * The horizon: how long a store may be away and still be merged, and what may be forgotten because of it.
+ *
+ * Actors that have nothing left in the store and wrote nothing for a horizon are retired, and forgotten a horizon
+ * later (kv_context.h). Whoever forgot an actor would take an old value of it for a new one. So a store that has not
+ * been equal with anybody for a horizon is *stale*: it answers no questions, and compares in a way of its own. What
+ * the other side does not hold goes, whoever has seen what; only writes of its own that it made since it was last
+ * equal with somebody stay, since nobody can have seen and deleted those.
+ *
+ * Each store measures its own absence: by its monotonic clock while it runs, by the wall clock of one machine over a
+ * restart. Clocks of different members are never compared. A store that has met nobody but other stale ones for
+ * several comparisons is merged as usual, as when a whole cluster was down: there is nobody who would know better.
+ */
+#include "module/kv_core.h"
+
+#define MS BRUIT_MILLISECOND
+
+/* So many stale peers in a row, chosen at random, are taken for all there are. */
+#define MEETINGS 6
+
+/* How much of a horizon the record of the last comparison may be late: we seem to be away that much longer. */
+#define PRECISION 16
+
+static bool was_away(const struct br_kv *kv)
+{
+    bruit_time now = br_kv_now(kv);
+    if (kv->sync.equal_at != 0)
+        return br_time_since(kv->sync.equal_at, now) > kv->options.horizon;
+    uint64_t wall = br_kv_clock_wall(&kv->clock, now) / MS, synced = kv->disk.synced_ms;
+    return synced != 0 && wall > synced && wall - synced > kv->options.horizon / MS;
+}
+
+bool br_kv_is_stale(const struct br_kv *kv)
+{
+    return kv->stale_meetings < MEETINGS && was_away(kv);
+}
+
+bool br_kv_is_unseen(const struct br_kv *kv, struct br_kv_dot dot)
+{
+    return dot.actor == kv->store.actor && dot.counter > kv->disk.synced_counter;
+}
+
+void br_kv_met_stale(struct br_kv *kv)
+{
+    if (was_away(kv))
+        kv->stale_meetings++;
+}
+
+/* ------------------------------------------------------------------ forgetting */
+
+static void retire(struct br_kv *kv, bruit_time now)
+{
+    struct br_kv_context *c = &kv->store.context;
+    bruit_time horizon = kv->options.horizon;
+    for (uint32_t i = 0; i < c->slot_count; i++) {
+        const struct br_kv_actor *actor = &c->actors[i];
+        if (actor->is_used && !actor->is_retired && actor->sibling_count == 0 &&
+            br_time_since(actor->changed, now) > horizon)
+            (void)br_kv_context_retire(c, actor->id, now);
+    }
+    if (now > horizon)
+        (void)br_kv_context_forget(c, now - horizon);
+}
+
+void br_kv_met(struct br_kv *kv)
+{
+    bruit_time now = br_kv_now(kv), step = kv->options.horizon / PRECISION;
+    kv->sync.equal_at = now;
+    kv->stale_meetings = 0;
+    kv->disk.synced_counter = kv->disk.is_on ? kv->disk.durable : kv->store.counter;
+    if (kv->aged_at != 0 && br_time_since(kv->aged_at, now) < step)
+        return;
+    kv->aged_at = now;
+    retire(kv, now);
+    if (kv->disk.is_on)
+        br_kv_disk_actor(kv);
+}
