@@ -149,6 +149,8 @@ static struct bruit_bytes read_records(struct br_reader *r, const struct br_aggr
     for (uint32_t i = 0; i < group->count && !r->failed; i++) {
         struct br_aggregate_record record;
         read_record(r, &record);
+        if (r->failed)
+            break;
         if (record.version <= group->from || record.version > group->to || (seen >> record.slot & 1) != 0)
             br_reader_fail(r);
         seen |= UINT32_C(1) << record.slot;
