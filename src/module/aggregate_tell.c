@@ -482,8 +482,8 @@ static bruit_node counted(const struct br_aggregate *a, struct bruit_bytes name)
 /* ------------------------------------------------------------------ HAVE and WANT arrive */
 
 /*
- * The owner that an entry is about, once in each message, so that a list that repeats itself costs no more than one that
- * does not; 0: no peer here (yet), or listed before.
+ * The owner that an entry is about, once in each message, so that a list that repeats itself costs no more than one
+ * that does not; 0: no peer here (yet), or listed before.
  */
 static bruit_node listed(struct br_aggregate *a, struct bruit_bytes name)
 {

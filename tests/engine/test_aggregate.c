@@ -328,8 +328,8 @@ static void test_what_a_newcomer_was_told_is_taken_back(void **state)
     world_free(w);
 }
 
-/* Somebody wants one owner's values three hundred times in one message, and asks so forty times: it is told once for each
- * of the 32 messages that are answered in a second. */
+/* Somebody wants one owner's values three hundred times in one message, and asks so forty times: it is told once for
+ * each of the 32 messages that are answered in a second. */
 static void test_who_wants_too_much_gets_little(void **state)
 {
     (void)state;
