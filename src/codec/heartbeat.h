@@ -146,7 +146,7 @@ void br_beat_list_encode(struct br_writer *w, const struct br_beat_bucket *bucke
 
 static inline bool br_beat_bucket_has(const struct br_beat_bucket *bucket, unsigned place)
 {
-    return (bucket->set[place / 8] >> (place % 8) & 1u) != 0;
+    return (bucket->set[place / 8] & 1u << (place % 8)) != 0;
 }
 
 static inline void br_beat_bucket_add(struct br_beat_bucket *bucket, unsigned place)
