@@ -741,8 +741,9 @@ static bruit_time patience(struct br_kv *kv)
 static void finish(struct br_kv *kv, bool is_complete, const char *outcome)
 {
     struct br_kv_sync *sync = &kv->sync;
-    BR_TRACE(kv->tracer, kv_compared, .name = bruit_member_name(bruit_host_engine(kv->host), sync->node),
-             .outcome = outcome);
+    if (!is_complete || sync->has_theirs) /* that nothing differed is not worth a line every ten seconds */
+        BR_TRACE(kv->tracer, kv_compared, .name = bruit_member_name(bruit_host_engine(kv->host), sync->node),
+                 .outcome = outcome);
     flush_push(kv);
     if (is_complete && sync->has_theirs)
         join(kv);
