@@ -68,6 +68,13 @@ if(TARGET test-sim-swarm_bugs)
     endforeach()
 endif()
 
+# And for those of the campaign of replicated state.
+if(TARGET test-sim-state_bugs)
+    foreach(function bruit_host_store br_kv_context_covers br_kv_store_root br_kv_store_put bruit_kv_done_read)
+        target_link_options(test-sim-state_bugs PRIVATE -Wl,--wrap=${function})
+    endforeach()
+endif()
+
 # Same seed, same inputs, same hash: a program that prints it. `check --all` compares four builds of it.
 file(GLOB determinism CONFIGURE_DEPENDS tests/determinism/*.c)
 if(determinism)

@@ -53,6 +53,9 @@ static const struct br_option table[] = {
     FLAG("config-file", BR_FLAG_LIST, config_paths, "path", NULL, NULL,
          "A JSON file with settings, or a directory of such; may be repeated. Later ones win over "
          "earlier ones, flags win over files, lists are joined. SIGHUP reads them again."),
+    FLAG("data-dir", BR_FLAG_TEXT, data_dir, "path", NULL, "data_dir",
+         "A directory to keep replicated state in, in the file state.db; a write that was confirmed survives "
+         "any crash. Needs SQLite's library. Default: in memory alone."),
     FLAG("disable-compression", BR_FLAG_SWITCH, disable_compression, NULL, NULL, NULL,
          "Send everything uncompressed. What comes in may be either."),
     FLAG("discover", BR_FLAG_TEXT, discover, "cluster", NULL, "discover",
@@ -638,6 +641,11 @@ int br_options_load(struct br_options *options, struct br_options_restored *rest
     if (error == 0 && is_given(options->keyring_file))
         error = load_keyring(options, restored, why);
     return error;
+}
+
+bool br_options_has_data(const struct br_options *options)
+{
+    return is_given(options->data_dir);
 }
 
 /* ------------------------------------------------------------------ what Serf checks while it starts */

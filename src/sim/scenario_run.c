@@ -117,6 +117,9 @@ bruit_time br_run_suspicion_max(const struct br_run *run)
            (config->suspicion_max_mult > 0 ? config->suspicion_max_mult : 1);
 }
 
+/* Whatever the threshold is, so many missed beats are enough at the sizes of scenarios. */
+#define HEARTBEATS 90
+
 /*
  * Each member probes everybody once in n rounds, twice n in the worst order; Lifeguard stretches rounds while it
  * distrusts itself, which wears off in a round each.
@@ -124,6 +127,8 @@ bruit_time br_run_suspicion_max(const struct br_run *run)
 bruit_time br_run_detection_max(const struct br_run *run)
 {
     const struct bruit_config *config = &run->scenario->config.engine;
+    if (config->detector == BRUIT_DETECTOR_HEARTBEAT)
+        return HEARTBEATS * config->heartbeat.interval + 2 * config->push_pull_interval + 30 * BRUIT_SECOND;
     return (2 * (bruit_time)run->capacity + config->awareness_max + 2) * config->probe_interval +
            2 * br_run_suspicion_max(run) + 2 * config->push_pull_interval + 30 * BRUIT_SECOND;
 }
@@ -197,6 +202,15 @@ static void on_event(void *context, struct bruit_sim *sim, uint32_t node, const 
     if (event->type == BRUIT_EVENT_MEMBER)
         tell_change(run, node, event);
     br_run_heard(run, node, event);
+}
+
+static int on_load(void *context, struct bruit_sim *sim, uint32_t node, struct bruit_engine *engine,
+                   struct bruit_bytes space, struct bruit_bytes key, struct bruit_bytes value)
+{
+    (void)context;
+    (void)sim;
+    (void)node;
+    return br_scenario_load(engine, space, key, value);
 }
 
 static bool on_packet(void *context, struct bruit_sim *sim, const struct bruit_sim_packet *packet)
@@ -302,6 +316,7 @@ static void fill_config(struct br_run *run, struct bruit_sim_config *config,
     config->configure = on_configure;
     config->on_start = on_start;
     config->on_stop = on_stop;
+    config->on_load = on_load;
     config->on_event = on_event;
     config->on_trace = on_trace;
     config->on_packet = on_packet;

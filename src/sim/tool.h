@@ -21,11 +21,13 @@ struct br_tool_command {
 extern const struct br_tool_command br_tool_spread;
 extern const struct br_tool_command br_tool_detect;
 extern const struct br_tool_command br_tool_tune;
+extern const struct br_tool_command br_tool_aggregate;
 extern const struct br_tool_command br_tool_watch;
 extern const struct br_tool_command br_tool_run;
 extern const struct br_tool_command br_tool_replay;
 extern const struct br_tool_command br_tool_swarm;
 extern const struct br_tool_command br_tool_shrink;
+extern const struct br_tool_command br_tool_state;
 
 /* ------------------------------------------------------------------ flags (flags.c) */
 

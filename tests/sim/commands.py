@@ -154,6 +154,31 @@ def a_failing_scenario_is_shrunk_to_what_matters(lab):
     assert lab.run("shrink", lab.write("good.scn", "nodes 3\nfor 5s\n")).returncode == WRONG
 
 
+def replicated_state_is_put_through_faults(lab):
+    done = lab.run("state", "--nodes", "8", "--keys", "12", "--seeds", "4")
+    assert done.returncode == GOOD, done.stdout + done.stderr
+    assert re.search(r"4 seeds, \d+ writes, 0 failed", done.stdout), done.stdout
+    seen = json.loads(lab.run("state", "--nodes", "8", "--keys", "12", "--seeds", "4", "--json").stdout)
+    assert "crashes" in json.dumps(seen), seen
+    story = lab.run("state", "--nodes", "8", "--keys", "12", "--show", "2")
+    assert story.returncode == GOOD and "All is well" in story.stdout, story.stdout[-500:]
+    assert re.search(r"n\d writes key-\d+ \(w\d+, .*having seen nothing", story.stdout), story.stdout[:500]
+    assert lab.run("state", "--nodes", "2").returncode == REFUSED
+
+
+def aggregates_are_within_two_percent_under_loss_and_churn(lab):
+    words = ("aggregate", "--nodes", "150", "--time", "1m", "--churn", "4%", "--json")
+    done = lab.run(*words)
+    assert done.returncode == GOOD, done.stderr
+    rows = json.loads(done.stdout)["tables"]["answers"]
+    for mode, row in zip(("exact", "estimate"), rows):
+        assert row["mode"] == mode and row["within"] < 20 and row["answers"] > 500, row
+        assert row["rank_worst"] < 2 and row["mean_worst"] < 2 and row["count_worst"] < 3, row
+    assert lab.run(*words).stdout == done.stdout
+    wrong = lab.run("aggregate", "--mode", "exect")
+    assert wrong.returncode == 1 and "--mode: exact, estimate or both." in wrong.stderr, wrong.stderr
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--bruit-sim", required=True)
@@ -163,7 +188,9 @@ def main():
                what_a_run_is_made_of_comes_first, json_is_json, a_run_that_does_not_fit_says_so_at_once,
                ctrl_c_prints_what_was_found_so_far, a_crash_has_a_code_of_its_own,
                the_trace_is_lines_with_time_and_node, a_recording_is_replayed_with_the_same_hash,
-               a_swarm_counts_seeds_and_events, a_failing_scenario_is_shrunk_to_what_matters]
+               a_swarm_counts_seeds_and_events, a_failing_scenario_is_shrunk_to_what_matters,
+               replicated_state_is_put_through_faults,
+               aggregates_are_within_two_percent_under_loss_and_churn]
     for story in stories:
         lab = Lab(program)
         story(lab)
