@@ -330,6 +330,7 @@ static void test_beyond_the_horizon_a_store_is_reset(void **state)
         assert_int_equal(world_start(w, i), 0);
         bruit_kv_options_default(&options);
         options.horizon = 3600 * S;
+        options.actors_max = 4; /* few, so that they are forgotten */
         assert_int_equal(bruit_kv_configure(w->nodes[i].engine, &options), 0);
         kv_tell_time(w, i, 0);
         if (i > 0)
