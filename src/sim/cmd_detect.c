@@ -3,11 +3,11 @@
  * each part of Lifeguard, for memberlist's own parameters and for bruit, under the same faults (detect.h).
  */
 #include "sim/detect.h"
+#include "sim/machine.h"
 #include "sim/tool.h"
 
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 #define COMMAND "bruit-sim detect"
 #define POINTS_MAX 200 /* of a curve */
@@ -66,7 +66,7 @@ static const struct br_tool_flag flags[] = {
      "No smaller deviation of arrivals is believed."},
     {"rounds", BR_TOOL_COUNT, AT(rounds), "N", "Instead of phi: no progress for so many rounds."},
     HEADING("How it is run"),
-    {"trials", BR_TOOL_COUNT, AT(trials), "T",
+    {"trials", BR_TOOL_SOME, AT(trials), "T",
      "Crashes for each line. Default: 100; 30 beyond 200 nodes, 10 beyond 1,000."},
     {"watch", BR_TOOL_TIME, AT(detect.watch), "T",
      "Before each crash false verdicts and traffic are counted for so long. Default: 1m."},
@@ -128,13 +128,6 @@ static uint32_t narrowed(uint64_t count)
     return count > UINT32_MAX ? UINT32_MAX : (uint32_t)count;
 }
 
-/* Most of what this machine has free. */
-static uint64_t memory_free(void)
-{
-    long pages = sysconf(_SC_AVPHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    return pages > 0 && size > 0 ? (uint64_t)pages / 10 * 9 * (uint64_t)size : 0;
-}
-
 /* Seconds for small clusters, minutes for large ones. */
 static uint32_t usual_trials(uint64_t nodes)
 {
@@ -171,7 +164,7 @@ static void take_counts(struct options *options)
     detect->trials = options->trials != 0 ? narrowed(options->trials) : usual_trials(options->nodes);
     detect->seed = options->seed;
     detect->threads = narrowed(options->threads);
-    detect->memory_max = memory_free();
+    detect->memory_max = br_machine_memory();
     detect->engine.indirect_checks = narrowed(options->indirect_checks);
     detect->engine.suspicion_mult = narrowed(options->suspicion_mult);
     detect->engine.suspicion_max_mult = narrowed(options->suspicion_max_mult);
@@ -181,13 +174,9 @@ static void take_counts(struct options *options)
 
 static void set_defaults(struct options *options)
 {
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    *options = (struct options){.seed = 1};
+    *options = (struct options){.seed = 1, .threads = br_machine_processors()};
     br_detect_config_default(&options->detect);
     options->nodes = options->detect.nodes;
-    options->threads = processors > 0 ? (uint64_t)processors : 1;
-    if (options->threads > BR_DETECT_THREADS_MAX)
-        options->threads = BR_DETECT_THREADS_MAX;
     options->indirect_checks = options->detect.engine.indirect_checks;
     options->suspicion_mult = options->detect.engine.suspicion_mult;
     options->suspicion_max_mult = options->detect.engine.suspicion_max_mult;
@@ -342,11 +331,13 @@ static void draw_both(struct br_chart *chart, enum br_detect_variant variant,
 
 static void explain(struct br_report *report, const struct br_detect_config *detect, uint32_t waited)
 {
-    br_report_note(
-        report,
-        "Everybody: all nodes that suffer from nothing themselves. Missed: not known to all of them "
-        "%u s after the crash; then counted as infinite.",
-        (unsigned)waited);
+    if (br_tool_stopped())
+        br_report_note(report, "Ended early: crashes that were over are counted, lines without any left out.");
+    if (waited > 0)
+        br_report_note(report,
+                       "Everybody: all nodes that suffer from nothing themselves. Missed: not known to all of "
+                       "them %u s after the crash; then counted as infinite.",
+                       (unsigned)waited);
     br_report_note(
         report,
         "False verdicts: healthy (or impaired, but living) nodes that a healthy node held dead, each "

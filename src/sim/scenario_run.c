@@ -2,6 +2,7 @@
 #include "sim/scenario_run.h"
 
 #include "base/num.h"
+#include "sim/machine.h"
 #include "sim/record.h"
 
 #include <bruit/cipher.h>
@@ -10,7 +11,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* How often pending expectations are looked at, and checkers look. */
 #define LOOK_EVERY (100 * BRUIT_MILLISECOND)
@@ -263,27 +263,13 @@ static int fail(char *why, size_t why_size, int status, const char *text)
     return status;
 }
 
-static uint64_t free_memory(void)
-{
-    long pages = sysconf(_SC_AVPHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    unsigned long long available = 0;
-    char line[128];
-    FILE *file = fopen("/proc/meminfo", "r"); /* what caches hold can be had, too */
-    while (file != NULL && available == 0 && fgets(line, sizeof line, file) != NULL)
-        if (sscanf(line, "MemAvailable: %llu kB", &available) != 1)
-            available = 0;
-    if (file != NULL)
-        (void)fclose(file);
-    return available > 0 ? available * 1024 : pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
-}
-
 /* What the runner and the checkers hold themselves: some bytes for each pair of nodes. */
 #define BYTES_A_PAIR 40
 
 static int check_memory(const struct bruit_sim_config *config, const struct br_run_options *options,
                         uint32_t capacity, char *why, size_t why_size)
 {
-    uint64_t have = options->memory_max > 0 ? options->memory_max : free_memory();
+    uint64_t have = options->memory_max > 0 ? options->memory_max : br_machine_memory();
     uint64_t need = bruit_sim_memory_needed(config) + (uint64_t)capacity * capacity * BYTES_A_PAIR;
     if (have == 0 || need <= have)
         return 0;
