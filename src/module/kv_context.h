@@ -76,6 +76,12 @@ uint32_t br_kv_context_add(struct br_kv_context *c, struct br_kv_dot dot, bruit_
 enum br_kv_refusal br_kv_context_join(struct br_kv_context *c, const struct br_kv_context *other, uint64_t except,
                                       bruit_time now);
 
+/*
+ * The same with what was saved of ours: here retired actors are made known, and count as retired from now on. What
+ * they cover may still be alive in a store that is away, and only a whole horizon after retiring nobody has it.
+ */
+enum br_kv_refusal br_kv_context_restore(struct br_kv_context *c, const struct br_kv_context *saved, bruit_time now);
+
 /* Equal for equal contexts (retired actors aside); of the names of the actors alone. O(actors + runs). */
 uint64_t br_kv_context_digest(const struct br_kv_context *c);
 uint64_t br_kv_context_actors_digest(const struct br_kv_context *c);

@@ -481,7 +481,9 @@ static int load_context(struct br_kv *kv, struct br_reader *r)
     int status = br_kv_context_decode(&c, br_reader_rest(r), NULL);
     if (status == 0) {
         raise_counter(kv, br_kv_context_last(&c, s->actor));
-        status = br_kv_store_join(s, &c, br_kv_now(kv));
+        enum br_kv_refusal refusal = br_kv_context_restore(&s->context, &c, br_kv_now(kv));
+        if (refusal != BR_KV_ACCEPTED)
+            status = refusal == BR_KV_NO_MEMORY ? BRUIT_ENOMEM : BRUIT_EFULL;
     }
     br_kv_context_fini(&c);
     return status;

@@ -342,6 +342,62 @@ static void test_beyond_the_horizon_a_store_is_reset(void **state)
     world_free(w);
 }
 
+/* Starts `count` members with disks and a horizon of an hour. */
+static struct world *hour_cluster(uint64_t seed, uint32_t count)
+{
+    struct world *w = kv_world(seed);
+    struct bruit_kv_options options;
+    w->has_disks = true;
+    w->config.has_store = true;
+    for (uint32_t i = 0; i < count; i++) {
+        (void)world_add(w);
+        assert_int_equal(world_start(w, i), 0);
+        bruit_kv_options_default(&options);
+        options.horizon = 3600 * S;
+        assert_int_equal(bruit_kv_configure(w->nodes[i].engine, &options), 0);
+        kv_tell_time(w, i, 0);
+        if (i > 0)
+            assert_int_equal(world_join(w, i, 0), 0);
+    }
+    world_run(w, 5 * S);
+    return w;
+}
+
+/*
+ * An actor is retired a horizon after its last write, and forgotten a horizon later, since a store that was away for
+ * less may still hold what it wrote. A restart of everybody else in between must not forget it at once: the delete of
+ * a moment ago would be undone.
+ */
+static void test_a_restart_does_not_forget_who_is_retired(void **state)
+{
+    (void)state;
+    struct world *w = hour_cluster(10, 3);
+    kv_put(w, 2, "deleted", "by n2");
+    world_run(w, 20 * 60 * S);
+    world_partition(w, 2, true);
+    kv_delete(w, 0, "deleted");
+    world_run(w, 49 * 60 * S); /* its writer is retired meanwhile */
+    for (uint32_t i = 0; i < 300; i++) { /* and the disks of the others say so */
+        kv_put(w, 0, "x", "y");
+        world_run(w, 100 * MS);
+    }
+    world_run(w, 10 * S);
+    for (uint32_t i = 0; i < 2; i++)
+        world_kill(w, i);
+    kv_restart(w, 0, 0);
+    kv_restart(w, 1, 0);
+    world_run(w, 60 * S);
+    world_partition(w, 2, false);
+    assert_int_equal(world_join(w, 2, 0), 0);
+    world_run(w, 60 * S);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_null(kv_get(w, i, "deleted"));
+        assert_true(kv_has(w, i, "x", "y"));
+    }
+    assert_true(kv_all_equal(w));
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -354,6 +410,7 @@ int main(void)
         cmocka_unit_test(test_a_disk_of_the_past_gets_a_new_name),
         cmocka_unit_test(test_damaged_records_are_refused),
         cmocka_unit_test(test_beyond_the_horizon_a_store_is_reset),
+        cmocka_unit_test(test_a_restart_does_not_forget_who_is_retired),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
