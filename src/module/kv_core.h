@@ -71,7 +71,7 @@ struct br_kv_disk {
     bool is_failed;
     bool is_broken;    /* something could not be handed over: gives up at the next opportunity */
     bool has_actor;    /* the record "a" is written */
-    uint64_t synced_counter; /* our counter when we last were equal with somebody */
+    uint64_t synced_counter; /* of our writes up to this one somebody has said that he has seen them */
     uint64_t synced_ms; /* of the record loaded: wall time of the last comparison; 0: unknown */
     uint64_t token;    /* the last one given */
     uint64_t stored;   /* the last one that is durable */
@@ -141,6 +141,7 @@ struct br_kv_sync {
     struct br_kv_context theirs; /* as of the beginning */
     struct br_kv_digest digest;  /* theirs, of that moment */
     uint64_t actors;             /* ours, when we asked */
+    struct br_kv_dot last;       /* our last write that others may see, when we asked */
     struct br_kv_path *paths;    /* to be looked at, the newest last */
     uint32_t path_count;
     uint32_t path_capacity;
@@ -385,8 +386,8 @@ void br_kv_write_telling(const struct br_kv *kv, struct br_writer *w, const stru
 bool br_kv_is_stale(const struct br_kv *kv);
 /* A write of ours that nobody can have seen while we were away. */
 bool br_kv_is_unseen(const struct br_kv *kv, struct br_kv_dot dot);
-/* We are equal with somebody; or we, who are stale, met somebody who is, too. */
-void br_kv_met(struct br_kv *kv);
+/* We are equal with somebody, who has seen our writes up to `seen`; or we, who are stale, met somebody who is, too. */
+void br_kv_met(struct br_kv *kv, uint64_t seen);
 void br_kv_met_stale(struct br_kv *kv);
 
 /* ---- kv_life.c ---- */

@@ -363,6 +363,7 @@ static void give_up(struct br_kv *kv, int error)
     disk->is_broken = false;
     disk->is_failed = true;
     br_kv_store_be(&kv->store, br_kv_draw_actor(kv), 0);
+    disk->synced_counter = 0;
     while (br_ring_front(&disk->waits) != NULL) {
         struct br_kv_wait wait = pop_wait(disk);
         if (wait.is_promise || write_anew(kv, &wait)) {

@@ -145,6 +145,7 @@ static void start(struct br_kv *kv)
     sync->end_at = br_time_add(br_kv_now(kv), LONGEST);
     struct br_kv_digest ours = br_kv_own_digest(kv, sync->salt);
     sync->actors = ours.actors;
+    sync->last = (struct br_kv_dot){kv->store.actor, kv->disk.is_on ? kv->disk.durable : kv->store.counter};
     begin_question(kv, &w, BR_KV_DIGEST, BR_KV_BEGIN_MAX + 64, br_kv_is_stale(kv) ? BR_KV_STALE : 0);
     br_kv_write_digest(&w, &ours);
     ask(kv, BR_KV_STEP_DIGEST, &w);
@@ -738,6 +739,19 @@ static bruit_time patience(struct br_kv *kv)
     return delay + bruit_host_random_below(kv->host, delay + 1);
 }
 
+/*
+ * Up to which of our writes have they seen all? What their context covered; or, as they were equal, all that we had
+ * when we asked. Not what we pushed, which may be lost, nor what we wrote meanwhile.
+ */
+static uint64_t seen_by_them(const struct br_kv *kv)
+{
+    const struct br_kv_sync *sync = &kv->sync;
+    if (!sync->has_theirs)
+        return sync->last.actor == kv->store.actor ? sync->last.counter : 0;
+    uint32_t at = br_kv_context_find(&sync->theirs, kv->store.actor);
+    return at == BR_KV_ACTOR_NONE ? 0 : sync->theirs.actors[at].base;
+}
+
 static void finish(struct br_kv *kv, bool is_complete, const char *outcome)
 {
     struct br_kv_sync *sync = &kv->sync;
@@ -751,7 +765,7 @@ static void finish(struct br_kv *kv, bool is_complete, const char *outcome)
     if (is_complete && sync->with_stale)
         br_kv_met_stale(kv);
     else if (is_complete)
-        br_kv_met(kv);
+        br_kv_met(kv, seen_by_them(kv));
     sync->count += is_complete;
     sync->state = is_complete ? BRUIT_KV_EQUAL : BRUIT_KV_BEHIND;
     sync->failures = is_complete ? 0 : sync->failures + 1;

@@ -342,20 +342,25 @@ static void test_beyond_the_horizon_a_store_is_reset(void **state)
     world_free(w);
 }
 
+static void set_hour(struct world *w, uint32_t i)
+{
+    struct bruit_kv_options options;
+    bruit_kv_options_default(&options);
+    options.horizon = 3600 * S;
+    assert_int_equal(bruit_kv_configure(w->nodes[i].engine, &options), 0);
+    kv_tell_time(w, i, 0);
+}
+
 /* Starts `count` members with disks and a horizon of an hour. */
 static struct world *hour_cluster(uint64_t seed, uint32_t count)
 {
     struct world *w = kv_world(seed);
-    struct bruit_kv_options options;
     w->has_disks = true;
     w->config.has_store = true;
     for (uint32_t i = 0; i < count; i++) {
         (void)world_add(w);
         assert_int_equal(world_start(w, i), 0);
-        bruit_kv_options_default(&options);
-        options.horizon = 3600 * S;
-        assert_int_equal(bruit_kv_configure(w->nodes[i].engine, &options), 0);
-        kv_tell_time(w, i, 0);
+        set_hour(w, i);
         if (i > 0)
             assert_int_equal(world_join(w, i, 0), 0);
     }
@@ -398,6 +403,71 @@ static void test_a_restart_does_not_forget_who_is_retired(void **state)
     world_free(w);
 }
 
+static bool loses_secret(const struct world *w, uint32_t from, uint32_t to, struct bruit_bytes packet)
+{
+    (void)w, (void)from, (void)to;
+    for (size_t i = 0; i + 6 <= packet.size; i++)
+        if (memcmp(packet.data + i, "secret", 6) == 0)
+            return false;
+    return true;
+}
+
+/*
+ * What a comparison pushed to the other side may be lost. Nobody has seen it then, and a store that is away beyond the
+ * horizon afterwards comes back with it.
+ */
+static void test_what_was_pushed_and_lost_is_not_seen(void **state)
+{
+    (void)state;
+    struct world *w = hour_cluster(11, 4);
+    world_run(w, 60 * S);
+    w->passes = loses_secret;
+    kv_put(w, 3, "k", "secret");
+    world_run(w, 60 * S);
+    assert_null(kv_get(w, 0, "k"));
+    world_partition(w, 3, true);
+    w->passes = NULL;
+    world_run(w, 90 * 60 * S);
+    world_partition(w, 3, false);
+    assert_int_equal(world_join(w, 3, 0), 0);
+    world_run(w, 60 * S);
+    assert_int_equal(kv_stat(w, 3).resets, 1);
+    for (uint32_t i = 0; i < 4; i++)
+        assert_true(kv_has(w, i, "k", "secret"));
+    world_free(w);
+}
+
+/*
+ * The other way round: what was seen and deleted by others stays deleted, even when everybody has forgotten its writer
+ * and the writer crashed a moment after it was seen.
+ */
+static void test_what_was_seen_is_not_new_after_a_crash(void **state)
+{
+    (void)state;
+    struct world *w = hour_cluster(12, 4);
+    world_run(w, 60 * S);
+    kv_put(w, 3, "k", "v");
+    world_run(w, 30 * S);
+    assert_true(kv_has(w, 0, "k", "v"));
+    world_kill(w, 3);
+    kv_delete(w, 0, "k");
+    world_run(w, 300 * 60 * S);
+    assert_int_equal(world_start(w, 3), 0);
+    set_hour(w, 3);
+    struct world_node *node = &w->nodes[3];
+    for (size_t j = 0; j < node->record_count; j++) {
+        struct world_record *r = &node->records[j];
+        struct bruit_bytes key = {r->bytes, r->key_size}, value = {r->bytes + r->key_size, r->value_size};
+        assert_int_equal(bruit_kv_load(node->engine, key, value), 0);
+    }
+    assert_true(kv_has(w, 3, "k", "v"));
+    assert_int_equal(world_join(w, 3, 0), 0);
+    world_run(w, 60 * S);
+    for (uint32_t i = 0; i < 4; i++)
+        assert_null(kv_get(w, i, "k"));
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -411,6 +481,8 @@ int main(void)
         cmocka_unit_test(test_damaged_records_are_refused),
         cmocka_unit_test(test_beyond_the_horizon_a_store_is_reset),
         cmocka_unit_test(test_a_restart_does_not_forget_who_is_retired),
+        cmocka_unit_test(test_what_was_pushed_and_lost_is_not_seen),
+        cmocka_unit_test(test_what_was_seen_is_not_new_after_a_crash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
