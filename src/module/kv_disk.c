@@ -319,6 +319,25 @@ static void settle(struct br_kv *kv, uint64_t token)
 
 /* ------------------------------------------------------------------ a disk that fails */
 
+/*
+ * What a write replaced, without those of ours that were never durable: a restart gives their dots to other writes,
+ * which nobody has replaced.
+ */
+static uint32_t keep_durable(struct br_kv_past *past, uint32_t count, uint64_t actor, uint64_t durable)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        bool is_lost = past[i].dot.actor == actor && past[i].dot.counter > durable;
+        if (is_lost && (!past[i].is_prefix || durable == 0))
+            continue;
+        past[kept] = past[i];
+        if (is_lost)
+            past[kept].dot.counter = durable; /* of a prefix, what is left */
+        kept++;
+    }
+    return kept;
+}
+
 /* The write once more as another actor's: what it replaced, but not the dot that it had. False: it is gone by now. */
 static bool write_anew(struct br_kv *kv, struct br_kv_wait *wait)
 {
@@ -345,8 +364,8 @@ static bool write_anew(struct br_kv *kv, struct br_kv_wait *wait)
         br_buf_drop(kv->alloc, item);
         return false;
     }
-    write.past = old.past;
-    write.past_count = old.past_count;
+    write.past = past;
+    write.past_count = keep_durable(past, old.past_count, old.dot.actor, kv->disk.durable);
     br_kv_item_fill(item, &write);
     forget_wait(kv, wait);
     wait->item = item;

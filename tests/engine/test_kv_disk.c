@@ -218,6 +218,37 @@ static void test_a_failed_disk_is_told(void **state)
     world_free(w);
 }
 
+/*
+ * A write that was never durable is replaced by another one, and the disk fails for both: the second is told as another
+ * store's. It must not name the first, whose number a restart gives to the next write, perhaps of the same key.
+ */
+static void test_what_a_failed_disk_lost_is_named_by_nobody(void **state)
+{
+    (void)state;
+    struct world *w = disk_cluster(13, 3);
+    kv_put(w, 0, "k", "old");
+    world_run(w, 15 * S);
+    w->nodes[0].disk_error = BRUIT_EIO;
+    kv_put(w, 0, "k", "new");
+    kv_put(w, 0, "k", "newer");
+    world_run(w, 30 * S);
+    assert_true(kv_has(w, 2, "k", "newer"));
+    world_kill(w, 0);
+    w->nodes[0].disk_error = 0;
+    world_run(w, 30 * S);
+    kv_restart(w, 0, 0);
+    kv_put(w, 0, "k", "after"); /* it knows of "old" alone */
+    world_run(w, 1 * S);
+    assert_int_equal(world_join(w, 0, 1), 0);
+    world_run(w, 60 * S);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_true(kv_has(w, i, "k", "after"));
+        assert_int_equal(kv_siblings(w, i, "k"), 2); /* "newer" had not seen it, nor the other way round */
+    }
+    assert_true(kv_all_equal(w));
+    world_free(w);
+}
+
 /* A disk of the past (a restored backup): writes under dots that others know as something else would be lost. */
 static void test_a_disk_of_the_past_gets_a_new_name(void **state)
 {
@@ -477,6 +508,7 @@ int main(void)
         cmocka_unit_test(test_all_restart),
         cmocka_unit_test(test_peers_acknowledge_what_is_durable),
         cmocka_unit_test(test_a_failed_disk_is_told),
+        cmocka_unit_test(test_what_a_failed_disk_lost_is_named_by_nobody),
         cmocka_unit_test(test_a_disk_of_the_past_gets_a_new_name),
         cmocka_unit_test(test_damaged_records_are_refused),
         cmocka_unit_test(test_beyond_the_horizon_a_store_is_reset),
