@@ -546,7 +546,8 @@ uint32_t br_kv_context_forget(struct br_kv_context *c, bruit_time horizon)
     uint32_t count = 0;
     for (uint32_t i = 0; i < c->slot_count; i++) {
         const struct br_kv_actor *actor = &c->actors[i];
-        if (!actor->is_used || !actor->is_retired || actor->changed >= horizon || actor->sibling_count > 0)
+        if (!actor->is_used || !actor->is_retired || actor->changed >= horizon || actor->sibling_count > 0 ||
+            actor->id == c->own)
             continue;
         drop_actor(c, i);
         count++;

@@ -42,7 +42,7 @@ struct br_kv_context {
     uint32_t *order; /* the slots in use, by id; owned, slot_capacity of them */
     uint32_t actor_count;
     uint32_t actors_max;
-    uint64_t own;       /* an actor for which one of them is kept free; 0: nobody */
+    uint64_t own;       /* an actor for which one of them is kept free, and that is not forgotten; 0: nobody */
     uint32_t run_count; /* of all actors */
     uint32_t runs_max;
     uint64_t secret; /* of the table */
@@ -108,7 +108,7 @@ int br_kv_context_decode(struct br_kv_context *c, struct bruit_bytes input, cons
 /* Retires an actor; false: it is unknown, retired already, or has siblings. */
 bool br_kv_context_retire(struct br_kv_context *c, uint64_t actor, bruit_time now);
 
-/* Forgets the actors that were retired before `horizon`: how many. */
+/* Forgets the actors that were retired before `horizon`, but never our own: how many. */
 uint32_t br_kv_context_forget(struct br_kv_context *c, bruit_time horizon);
 
 #endif

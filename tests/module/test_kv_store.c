@@ -1300,6 +1300,31 @@ static void test_actors_retire(void **state)
     finish(w);
 }
 
+/*
+ * Others may forget an actor that has nothing left; it does not forget itself, or its next write would seem to come
+ * after a gap that nobody can fill, to itself and to everybody.
+ */
+static void test_nobody_forgets_himself(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    struct br_kv_past past[BR_KV_PAST_MAX];
+    struct br_kv_store *a = &w->stores[0], *b = &w->stores[1];
+    start(w, 1, 2, 1);
+    (void)put(w, 0, "a", "1", false, past);
+    (void)put(w, 0, "a", "", true, past);
+    w->now += 10 * w->limits.tombstone_ns;
+    assert_int_equal(br_kv_store_collect(a, w->now, 10), 1);
+    assert_true(br_kv_context_retire(&a->context, a->actor, w->now));
+    assert_int_equal(br_kv_context_forget(&a->context, w->now + 1), 0);
+    struct br_kv_write third = put(w, 0, "a", "3", false, past);
+    assert_true(br_kv_context_covers_all(&a->context, third.dot));
+    assert_true(merge(w, 1, &third, 0).has_gap); /* it has forgotten, or never known */
+    assert_int_equal(br_kv_store_join(b, &a->context, w->now), 0);
+    assert_int_equal(br_kv_context_gaps(&b->context), 0);
+    finish(w);
+}
+
 /* Random sets of dots, against plain bits: adding, uniting, and through bytes with and without names. */
 static void test_contexts_against_bits(void **state)
 {
@@ -1379,6 +1404,7 @@ int main(void)
         cmocka_unit_test(test_lifetimes),
         cmocka_unit_test(test_many_keys),
         cmocka_unit_test(test_actors_retire),
+        cmocka_unit_test(test_nobody_forgets_himself),
         cmocka_unit_test(test_contexts_against_bits),
         cmocka_unit_test_teardown(test_histories_end_as_the_oracle_says, say_last),
         cmocka_unit_test_teardown(test_messages_alone_suffice, say_last),
