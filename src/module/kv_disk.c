@@ -21,6 +21,8 @@
 #include "module/kv_core.h"
 
 #define DELTAS_MAX 256
+/* Debts paid with each change: 600 bytes each at most, of the 2 MB that are kept free for such things. */
+#define PAID_AT_ONCE 128
 /* What other writes may add before we notice that the disk is behind. */
 #define QUEUE_MARGIN 2097152
 #define MS BRUIT_MILLISECOND
@@ -204,24 +206,41 @@ static void store_key(struct br_kv *kv, struct bruit_bytes key, uint32_t slot)
         kv->disk.is_broken = true; /* no memory: as if the disk had failed */
 }
 
-/* What was loaded and is not held: first that it is covered, then the key without it. */
-static void pay(struct br_kv *kv)
+/* First that it is covered, then the key without it. */
+static void pay_one(struct br_kv *kv, uint32_t index)
 {
-    for (uint32_t i = 0; i < kv->disk.owed_count; i++) {
-        struct bruit_bytes key = br_buf_bytes(kv->disk.owed[i].key);
-        uint32_t slot = br_kv_store_find(&kv->store, key);
-        store_gone(kv, slot, &kv->disk.owed[i].dot, 1);
-        store_key(kv, key, slot);
-        if (kv->disk.deltas >= DELTAS_MAX)
-            br_kv_disk_context(kv);
-    }
-    forget_owed(kv);
+    struct br_kv_disk *disk = &kv->disk;
+    struct br_kv_owed owed = disk->owed[index];
+    struct bruit_bytes key = br_buf_bytes(owed.key);
+    disk->owed[index] = disk->owed[--disk->owed_count];
+    uint32_t slot = br_kv_store_find(&kv->store, key);
+    store_gone(kv, slot, &owed.dot, 1);
+    store_key(kv, key, slot);
+    if (disk->deltas >= DELTAS_MAX)
+        br_kv_disk_context(kv);
+    br_buf_drop(kv->alloc, owed.key);
+}
+
+/*
+ * What was loaded and is not held: of the key that is going to change all of it, since its record will no longer tell;
+ * of others some with each change, for they may be more than the disk takes at once.
+ */
+static void pay(struct br_kv *kv, struct bruit_bytes key)
+{
+    struct br_kv_disk *disk = &kv->disk;
+    for (uint32_t i = disk->owed_count; i-- > 0;)
+        if (br_bytes_equal(br_buf_bytes(disk->owed[i].key), key))
+            pay_one(kv, i); /* the last one takes its place, which was looked at */
+    for (uint32_t i = 0; i < PAID_AT_ONCE && disk->owed_count > 0; i++)
+        pay_one(kv, disk->owed_count - 1);
+    if (disk->owed_count == 0)
+        forget_owed(kv);
 }
 
 void br_kv_before(struct br_kv *kv, struct bruit_bytes key, struct br_kv_before *before)
 {
     if (kv->disk.owed_count > 0)
-        pay(kv);
+        pay(kv, key);
     before->count = 0;
     before->come_count = 0;
     if (kv->disk.is_on)

@@ -4,6 +4,8 @@
  * The disk of the world is the host's: writes are durable some time after they were made, in order; a process that dies
  * takes with it what was under way.
  */
+#include "base/bytes.h"
+#include "codec/kv.h"
 #include "support/kv.h"
 
 #include <setjmp.h>
@@ -382,6 +384,32 @@ static void set_hour(struct world *w, uint32_t i)
     kv_tell_time(w, i, 0);
 }
 
+/* A crash a moment after very many deletes: what the disk has of them is cleared away bit by bit, not in one go. */
+static void test_many_tombstones_on_disk_are_no_burst(void **state)
+{
+    (void)state;
+    enum { COUNT = 45000, SIZE = 400 };
+    struct world *w = disk_cluster(14, 2);
+    world_kill(w, 0);
+    assert_int_equal(world_start(w, 0), 0);
+    uint8_t key[1 + SIZE] = {'k'}, value[64];
+    memset(key + 1, 'x', SIZE);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        struct br_writer wr;
+        br_store_u32(key + 1, i);
+        br_writer_init(&wr, value, sizeof value);
+        br_kv_write_key_record(&wr, &(struct br_kv_key_record){.sibling_count = 1});
+        br_kv_write_item(&wr, &(struct br_kv_write){.dot = {7, i + 1}, .is_delete = true}, false);
+        assert_int_equal(bruit_kv_load(w->nodes[0].engine, br_bytes(key, sizeof key), br_writer_bytes(&wr)), 0);
+    }
+    uint32_t request;
+    assert_int_equal(kv_put_how(w, 0, "k", "v", NULL, &request), 0);
+    world_run(w, 1 * S);
+    assert_false(kv_stat(w, 0).is_failed);
+    assert_int_equal(kv_done(0, request)->error, 0);
+    world_free(w);
+}
+
 /* Starts `count` members with disks and a horizon of an hour. */
 static struct world *hour_cluster(uint64_t seed, uint32_t count)
 {
@@ -511,6 +539,7 @@ int main(void)
         cmocka_unit_test(test_what_a_failed_disk_lost_is_named_by_nobody),
         cmocka_unit_test(test_a_disk_of_the_past_gets_a_new_name),
         cmocka_unit_test(test_damaged_records_are_refused),
+        cmocka_unit_test(test_many_tombstones_on_disk_are_no_burst),
         cmocka_unit_test(test_beyond_the_horizon_a_store_is_reset),
         cmocka_unit_test(test_a_restart_does_not_forget_who_is_retired),
         cmocka_unit_test(test_what_was_pushed_and_lost_is_not_seen),
