@@ -410,6 +410,36 @@ static void test_many_tombstones_on_disk_are_no_burst(void **state)
     world_free(w);
 }
 
+/*
+ * A member comes back and finds nobody for minutes: it does not know the owners of what its disk has, which says
+ * nothing about them. What lives with a member that was there all the time is still there afterwards.
+ */
+static void test_who_knows_nobody_buries_nobody(void **state)
+{
+    (void)state;
+    struct world *w = disk_cluster(15, 3);
+    struct bruit_kv_write how = {.struct_size = sizeof how, .lifetime = BRUIT_KV_OWNED};
+    assert_int_equal(kv_put_how(w, 1, "service", "n1", &how, NULL), 0);
+    assert_int_equal(kv_put_how(w, 0, "other", "n0", &how, NULL), 0);
+    world_run(w, 15 * S);
+    world_kill(w, 2);
+    world_partition(w, 2, true);
+    world_run(w, 5 * S);
+    kv_restart(w, 2, 2); /* finds nobody */
+    world_run(w, 300 * S);
+    assert_true(kv_has(w, 2, "service", "n1"));
+    world_kill(w, 0); /* this one dies meanwhile */
+    world_run(w, 30 * S);
+    world_partition(w, 2, false);
+    assert_int_equal(world_join(w, 2, 1), 0);
+    world_run(w, 120 * S);
+    for (uint32_t i = 1; i < 3; i++) {
+        assert_true(kv_has(w, i, "service", "n1"));
+        assert_null(kv_get(w, i, "other"));
+    }
+    world_free(w);
+}
+
 /* Starts `count` members with disks and a horizon of an hour. */
 static struct world *hour_cluster(uint64_t seed, uint32_t count)
 {
@@ -540,6 +570,7 @@ int main(void)
         cmocka_unit_test(test_a_disk_of_the_past_gets_a_new_name),
         cmocka_unit_test(test_damaged_records_are_refused),
         cmocka_unit_test(test_many_tombstones_on_disk_are_no_burst),
+        cmocka_unit_test(test_who_knows_nobody_buries_nobody),
         cmocka_unit_test(test_beyond_the_horizon_a_store_is_reset),
         cmocka_unit_test(test_a_restart_does_not_forget_who_is_retired),
         cmocka_unit_test(test_what_was_pushed_and_lost_is_not_seen),
