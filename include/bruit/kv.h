@@ -163,7 +163,8 @@ struct bruit_kv_write {
  *   BRUIT_ECHANGED  BRUIT_KV_COMPARE, and the version is another by now: read it again
  *   BRUIT_ENOENT    a delete of what has no value; an owner that is not known; or the engine has no kv module
  *   BRUIT_EFULL     keys_max, bytes_max or siblings_max are reached (bruit_kv_check() says which), or
- *                   BRUIT_KV_REQUESTS_MAX requests are under way, or the disk is BRUIT_STORE_QUEUE_MAX bytes behind
+ *                   BRUIT_KV_REQUESTS_MAX requests are under way, or the disk is BRUIT_STORE_QUEUE_MAX bytes behind, or
+ *                   our disk proves to be a copy or of the past, for as long as it takes to write what is under way
  *   BRUIT_EINVAL    an empty key, `seen` that is not whole, a ttl or ack out of range, or another struct_size
  *   BRUIT_ECLOSED   after bruit_leave()
  *   BRUIT_ENOMEM

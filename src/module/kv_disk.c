@@ -334,6 +334,7 @@ static void settle(struct br_kv *kv, uint64_t token)
         struct br_kv_wait wait = pop_wait(disk);
         come_true(kv, &wait, 0);
     }
+    br_kv_be_unique(kv); /* when that waited for the disk */
 }
 
 /* ------------------------------------------------------------------ a disk that fails */

@@ -293,6 +293,62 @@ static void test_a_disk_of_the_past_gets_a_new_name(void **state)
     world_free(w);
 }
 
+static struct world_record *copy_disk(const struct world_node *node)
+{
+    struct world_record *records = calloc(4096, sizeof *records);
+    for (size_t i = 0; i < node->record_count; i++) {
+        records[i] = node->records[i];
+        records[i].bytes = malloc(records[i].key_size + records[i].value_size);
+        memcpy(records[i].bytes, node->records[i].bytes, records[i].key_size + records[i].value_size);
+    }
+    return records;
+}
+
+/* The same while it writes all the time, on a disk that always lags: it gets its new name all the same. */
+static void test_a_new_name_under_load(void **state)
+{
+    (void)state;
+    struct world *w = disk_cluster(16, 3);
+    struct world_node *node = &w->nodes[0];
+    kv_put(w, 0, "a", "1");
+    world_run(w, 15 * S);
+    size_t count = node->record_count;
+    struct world_record *backup = copy_disk(node);
+    for (uint32_t i = 0; i < 3000; i++) { /* more than it will write in the test */
+        kv_put(w, 0, "b", "2");
+        world_run(w, 5 * MS);
+    }
+    world_run(w, 15 * S);
+    world_kill(w, 0);
+    for (size_t i = 0; i < node->record_count; i++)
+        free(node->records[i].bytes);
+    free(node->records);
+    node->records = backup;
+    node->record_count = count;
+    w->disk_delay = 100 * MS;
+    kv_restart(w, 0, 1);
+    uint64_t actor = kv_stat(w, 0).actor;
+    char key[16];
+    uint32_t taken = 0;
+    for (uint32_t i = 0; i < 600; i++) {
+        snprintf(key, sizeof key, "k%u", i);
+        int status = kv_put_how(w, 0, key, "v", NULL, NULL);
+        assert_true(status == 0 || status == BRUIT_EFULL); /* a moment without a name */
+        taken += status == 0;
+        world_run(w, 50 * MS);
+    }
+    assert_true(taken > 590);
+    assert_true(kv_stat(w, 0).actor != actor);
+    world_run(w, 15 * S);
+    for (uint32_t i = 200; i < 600; i++) {
+        snprintf(key, sizeof key, "k%u", i);
+        assert_true(kv_has(w, 0, key, "v"));
+        assert_true(kv_has(w, 2, key, "v"));
+    }
+    assert_true(kv_all_equal(w));
+    world_free(w);
+}
+
 /* Records that are damaged are refused one by one, and nothing of them is taken. */
 static void test_damaged_records_are_refused(void **state)
 {
@@ -568,6 +624,7 @@ int main(void)
         cmocka_unit_test(test_a_failed_disk_is_told),
         cmocka_unit_test(test_what_a_failed_disk_lost_is_named_by_nobody),
         cmocka_unit_test(test_a_disk_of_the_past_gets_a_new_name),
+        cmocka_unit_test(test_a_new_name_under_load),
         cmocka_unit_test(test_damaged_records_are_refused),
         cmocka_unit_test(test_many_tombstones_on_disk_are_no_burst),
         cmocka_unit_test(test_who_knows_nobody_buries_nobody),
