@@ -68,6 +68,13 @@ if(TARGET test-sim-swarm_bugs)
     endforeach()
 endif()
 
+# And for those of the campaign of replicated state.
+if(TARGET test-sim-state_bugs)
+    foreach(function bruit_host_store br_kv_context_covers br_kv_store_root br_kv_store_put bruit_kv_done_read)
+        target_link_options(test-sim-state_bugs PRIVATE -Wl,--wrap=${function})
+    endforeach()
+endif()
+
 # Same seed, same inputs, same hash: a program that prints it. `check --all` compares four builds of it.
 file(GLOB determinism CONFIGURE_DEPENDS tests/determinism/*.c)
 if(determinism)
@@ -194,6 +201,11 @@ endif()
 if(TARGET bruit AND TARGET bruit-sim-program AND NOT BRUIT_FUZZ)
     add_test(NAME cli/sim COMMAND bruit sim spread --nodes 10 --trials 5 --seed 77)
     set_tests_properties(cli/sim PROPERTIES LABELS unit TIMEOUT 60 PASS_REGULAR_EXPRESSION "seed +77\n.*What it took")
+endif()
+if(TARGET bruit AND NOT BRUIT_FUZZ)
+    add_test(NAME cli/mistyped COMMAND bruit membrs)
+    set_tests_properties(cli/mistyped PROPERTIES LABELS unit TIMEOUT 10
+        PASS_REGULAR_EXPRESSION "there is no command 'membrs': did you mean 'members'\\?\n")
 endif()
 
 # The recorded vectors, checked by the decoders that came with them.

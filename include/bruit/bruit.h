@@ -2,6 +2,7 @@
 #ifndef BRUIT_H
 #define BRUIT_H
 
+#include <bruit/aggregate.h>
 #include <bruit/cipher.h>
 #include <bruit/config.h>
 #include <bruit/coord.h>

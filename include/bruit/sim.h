@@ -22,8 +22,8 @@
  *
  * **Time** is true time since the start of the world, in nanoseconds. Each node has a clock of its own, which
  * may drift and jump: requests to its engine take bruit_sim_clock(), not bruit_sim_now(). At one moment,
- * datagrams and stream chunks arrive in the order of their senders' numbers, then timers are served; the
- * engine is pulled after each.
+ * datagrams and stream chunks arrive in the order of their senders' numbers, then disks answer and timers are
+ * served; the engine is pulled after each.
  *
  * **Same seed, same run**: on every machine, with every compiler, in one shard or in many. bruit_sim_hash()
  * says so.
@@ -125,6 +125,14 @@ struct bruit_sim_config {
     void (*on_stop)(void *context, struct bruit_sim *sim, uint32_t node, struct bruit_engine *engine);
 
     /*
+     * Or NULL: a restart with state finds this on its disk, right after on_start() and before any input: hand it to the
+     * module whose name `space` is (kv: bruit_kv_load). One call a record, in the order of their names; the bytes are
+     * valid for the call. Return 0, or an error that the start then fails with. The caller's thread.
+     */
+    int (*on_load)(void *context, struct bruit_sim *sim, uint32_t node, struct bruit_engine *engine,
+                   struct bruit_bytes space, struct bruit_bytes key, struct bruit_bytes value);
+
+    /*
      * Or NULL (*node*): each event of a node's engine. It lives until the next input. May make requests on
      * this engine (time: bruit_sim_clock()); what they produce is sent when the callback returns.
      */
@@ -166,6 +174,16 @@ struct bruit_sim_config {
     uint32_t queue_max;
     /* Bytes that wait for a node that is paused or slow; default 2 MiB. Datagrams beyond are lost. */
     uint32_t socket_max;
+
+    /*
+     * Disks, with engine.has_store. All that is owed when a disk is idle is one transaction; it is durable, and the
+     * engine told, `disk_latency` and up to `disk_jitter` later (2 ms and up to 2 ms more by default: a database that
+     * waits for its SSD). A crash loses what was not durable; with `disk_torn` some first part of it, drawn, is
+     * there nevertheless, which nobody was told of. Order is kept in any case.
+     */
+    bruit_time disk_latency;
+    bruit_time disk_jitter;
+    bool disk_torn;
 
     /* All engines probe at the same instants, as the SWIM paper reckons. Default: their phases are drawn. */
     bool in_step;
@@ -348,13 +366,24 @@ BRUIT_API bool bruit_sim_interrupted(struct bruit_sim *sim);
 BRUIT_API void bruit_sim_kill(struct bruit_sim *sim, uint32_t node);
 
 /*
- * Kills it if need be and starts it again. With `state` it finds on its disk what an agent keeps there (the
- * members it believed alive, and the logical clocks of Serf's modules), and joins them again; without, it
- * knows nobody. Returns what bruit_sim_start() does.
+ * Kills it if need be and starts it again. With `state` it finds on its disk what an agent keeps there (what modules
+ * stored: on_load(); the members it believed alive, and the logical clocks of Serf's modules), and joins them again;
+ * without, and after bruit_sim_start(), its disk is empty and it knows nobody. Returns what bruit_sim_start() does, or
+ * the error of on_load().
  */
 BRUIT_API int bruit_sim_restart(struct bruit_sim *sim, uint32_t node, bool state);
-/* What was on its disk is gone. */
+/* What was on its disk is gone. What a running engine writes from then on is kept: kill it first. */
 BRUIT_API void bruit_sim_lose_disk(struct bruit_sim *sim, uint32_t node);
+/*
+ * Transactions that begin from now on fail with `error` (BRUIT_EIO, BRUIT_EFULL) when they would be durable, and leave
+ * nothing; 0: no more. Also after a restart. 0, or BRUIT_ENOMEM.
+ */
+BRUIT_API int bruit_sim_fail_disk(struct bruit_sim *sim, uint32_t node, int error);
+/* What is durable there under a module's key: false when nothing is. Valid until time passes. */
+BRUIT_API bool bruit_sim_disk_read(const struct bruit_sim *sim, uint32_t node, struct bruit_bytes space,
+                                   struct bruit_bytes key, struct bruit_bytes *value);
+/* How many records are durable there. */
+BRUIT_API size_t bruit_sim_disk_count(const struct bruit_sim *sim, uint32_t node);
 /*
  * Another node with the same name, configuration and disk at an address of its own: a copied virtual machine.
  * Not running. `clone` may be NULL. Returns what bruit_sim_add() does.
@@ -468,6 +497,8 @@ enum bruit_sim_input_type {
     BRUIT_SIM_IN_JOIN,     /* of bruit_sim_join(): targets, count */
     BRUIT_SIM_IN_LEAVE,    /* of bruit_sim_leave(): timeout */
     BRUIT_SIM_IN_PULLED,   /* all outputs have been pulled until there were none, at this time */
+    BRUIT_SIM_IN_STORED,   /* token, error */
+    BRUIT_SIM_IN_LOADED,   /* space, key, bytes: what on_load() is about to hand over */
 };
 
 /*
@@ -485,6 +516,9 @@ struct bruit_sim_input {
     size_t count;
     uint32_t flags; /* of the join */
     bruit_time timeout;
+    uint64_t token;
+    struct bruit_bytes space;
+    struct bruit_bytes key;
 };
 
 /*
@@ -546,6 +580,10 @@ struct bruit_sim_stats {
     uint64_t stream_bytes;             /* delivered */
     uint64_t engine_events;            /* what programs were told */
     uint64_t lost[BRUIT_SIM_LOST_MAX]; /* datagrams, by enum bruit_sim_loss */
+    uint64_t disk_writes; /* of modules, durable; and what they were long, names included */
+    uint64_t disk_bytes;
+    uint64_t disk_failed; /* by bruit_sim_fail_disk() */
+    uint64_t disk_lost;   /* in crashes */
     uint64_t starts;
     uint64_t kills;
     uint64_t running;     /* now */

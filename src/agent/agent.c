@@ -65,9 +65,8 @@ static int refuse(struct br_agent *agent, enum br_flags_result result, const cha
 }
 
 /*
- * The process is to be small. One arena serves the loop and the resolver's thread alike, of which one is
- * enough, and what is free at the top of the heap goes back soon: a table that was large while a thousand
- * members joined must not stay so.
+ * The process is to be small. One arena serves the loop and the resolver's thread alike, and what is free at the top
+ * of the heap goes back soon: a table that was large while a thousand members joined must not stay so.
  */
 static void keep_memory_small(void)
 {
@@ -75,7 +74,15 @@ static void keep_memory_small(void)
     (void)mallopt(M_TRIM_THRESHOLD, 64 * 1024);
     (void)mallopt(M_TOP_PAD, 16 * 1024);
     (void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
-    (void)setenv("UV_THREADPOOL_SIZE", "1", 0);
+}
+
+/*
+ * For names that are being resolved one thread is enough. With a disk there are two, of which libuv gives names only
+ * one: the disk never waits for a name server.
+ */
+static void keep_threads_few(const struct br_agent *agent)
+{
+    (void)setenv("UV_THREADPOOL_SIZE", br_options_has_data(&agent->options) ? "2" : "1", 0);
 }
 
 int br_agent_main(int argc, char **argv)
@@ -145,6 +152,7 @@ static int init_handles(struct br_agent *agent)
 static int begin(struct br_agent *agent)
 {
     (void)signal(SIGPIPE, SIG_IGN);
+    keep_threads_few(agent);
     agent->log.level = agent->options.level;
     agent->log.sink = agent->syslog.fd < 0 ? NULL : br_syslog_line;
     agent->log.sink_context = &agent->syslog;
@@ -180,6 +188,7 @@ static void free_agent(struct br_agent *agent)
     br_coalescer_fini(&agent->coalescer);
     br_user_coalescer_fini(&agent->users);
     br_agent_memory_close(agent);
+    br_agent_store_close(agent);
     br_options_release(&agent->options);
     br_syslog_close(&agent->syslog);
     br_log_fini(&agent->log);
@@ -258,6 +267,8 @@ static int open_engine(struct br_agent *agent)
     br_agent_news_init(agent);
     br_coalescer_init(&agent->coalescer, uv_hrtime(), on_coalesced, agent);
     error = br_agent_memory_open(agent, why);
+    if (error == 0)
+        error = br_agent_store_open(agent, &uv, why);
     if (error != 0)
         return start_failed(agent, error, why);
     error = bruit_uv_new(&agent->uv, &agent->loop, &uv, why, sizeof why);
@@ -267,6 +278,8 @@ static int open_engine(struct br_agent *agent)
     }
     configure_modules(bruit_uv_engine(agent->uv), options);
     error = br_features_open(agent, why);
+    if (error == 0)
+        error = br_agent_store_load(agent, why);
     if (error != 0)
         return start_failed(agent, error, why);
     br_agent_keyring_init(agent);
@@ -340,6 +353,8 @@ static void tell_details(struct br_agent *agent)
     br_log_detail(&agent->log, "                   RPC addr: '%s'", text);
     br_log_detail(&agent->log, "                  Encrypted: %s", options->key_size != 0 ? "true" : "false");
     br_log_detail(&agent->log, "                   Snapshot: %s", agent->memory != NULL ? "true" : "false");
+    if (agent->store != NULL)
+        br_log_detail(&agent->log, "             Data directory: %s", options->data_dir);
     br_log_detail(&agent->log, "                    Profile: %s", options->profile);
     br_log_detail(&agent->log, "Message Compression Enabled: %s",
                   options->disable_compression ? "false" : "true");

@@ -375,6 +375,7 @@ struct br_rpc_backend br_agent_backend(struct br_agent *agent)
         .leave = leave,
         .keys = br_agent_rpc_keys,
         .stats = stats,
+        .has_disk = agent->store != NULL,
         .engine = engine_of,
     };
     br_agent_news_backend(&backend);

@@ -3,6 +3,8 @@
 
 /* One line each, by name. */
 const struct br_feature *const br_features[] = {
+    &br_feature_aggregate,
+    &br_feature_kv,
     &br_feature_owner,
 };
 const size_t br_feature_count = sizeof br_features / sizeof br_features[0];
@@ -44,6 +46,13 @@ void br_features_forget(struct br_client *client)
     for (size_t i = 0; i < br_feature_count; i++)
         if (br_features[i]->forget != NULL)
             br_features[i]->forget(client);
+}
+
+void br_features_drained(struct br_client *client)
+{
+    for (size_t i = 0; i < br_feature_count && !client->is_closing; i++)
+        if (br_features[i]->drained != NULL)
+            br_features[i]->drained(client);
 }
 
 struct bruit_engine *br_client_engine(const struct br_client *client)

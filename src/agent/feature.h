@@ -40,9 +40,13 @@ struct br_feature {
     void (*event)(struct br_agent *agent, const struct bruit_event *event);
     /* A client goes away, or is told no more: what waits for it must not be sent. May come twice for one client. */
     void (*forget)(struct br_client *client);
+    /* Something that waited for a client has gone out: there is room for more. */
+    void (*drained)(struct br_client *client);
 };
 
 /* One line each, by name. */
+extern const struct br_feature br_feature_aggregate; /* rpc_aggregate.c */
+extern const struct br_feature br_feature_kv;    /* rpc_kv.c */
 extern const struct br_feature br_feature_owner; /* rpc_owner.c */
 
 /* All of them. */
@@ -57,6 +61,7 @@ int br_features_open(struct br_agent *agent, char why[BR_WHY_MAX]);
 void br_features_close(struct br_agent *agent);
 void br_features_event(struct br_agent *agent, const struct bruit_event *event);
 void br_features_forget(struct br_client *client);
+void br_features_drained(struct br_client *client);
 
 /* The engine behind a client's commands. */
 struct bruit_engine *br_client_engine(const struct br_client *client);

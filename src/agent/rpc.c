@@ -115,6 +115,8 @@ int br_rpc_new(struct br_rpc **out, uv_loop_t *loop, const struct br_rpc_options
     rpc->options = *options;
     br_list_init(&rpc->clients);
     br_list_init(&rpc->turns);
+    br_list_init(&rpc->kv_waits);
+    br_list_init(&rpc->kv_watches);
     to_sockaddr(&options->bind, &bind);
     int error = uv_tcp_bind(&rpc->listener, (const struct sockaddr *)&bind, 0);
     if (error == 0)
@@ -517,6 +519,7 @@ static void on_written(uv_write_t *request, int status)
         return;
     }
     br_client_has_read(client);
+    br_features_drained(client);
     if (!client->is_reading && client->call == NULL)
         br_client_resume(client);
 }

@@ -48,6 +48,7 @@ struct br_rpc_backend {
     bruit_time (*now)(void *context);
     /* What features of bruit's own ask: agent/feature.h. */
     struct bruit_engine *(*engine)(void *context);
+    bool has_disk; /* -data-dir */
     /* What was asked for may go out; it may report events at once. */
     void (*kick)(void *context);
 };

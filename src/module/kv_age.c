@@ -1,15 +1,18 @@
 /*
  * The horizon: how long a store may be away and still be merged, and what may be forgotten because of it.
  *
- * Actors that have nothing left in the store and wrote nothing for a horizon are retired, and forgotten a horizon
- * later (kv_context.h). Whoever forgot an actor would take an old value of it for a new one. So a store that has not
- * been equal with anybody for a horizon is *stale*: it answers no questions, and compares in a way of its own. What
- * the other side does not hold goes, whoever has seen what; only writes of its own that it made since it was last
- * equal with somebody stay, since nobody can have seen and deleted those.
+ * Actors that have nothing left in the store and wrote nothing for a horizon are retired once there are many, and
+ * forgotten a horizon later (kv_context.h). Whoever forgot an actor would take an old value of it for a new one. So a
+ * store that has not been equal with anybody for a horizon is *stale*: it answers no questions, and compares in a way
+ * of its own. What it holds of actors that the other side does not know goes, as dropped and forgotten there; only
+ * writes of its own that nobody is known to have seen stay, since nobody can have dropped those.
  *
  * Each store measures its own absence: by its monotonic clock while it runs, by the wall clock of one machine over a
  * restart. Clocks of different members are never compared. A store that has met nobody but other stale ones for
  * several comparisons is merged as usual, as when a whole cluster was down: there is nobody who would know better.
+ *
+ * What this leaves open: two groups, each of which goes on by itself for longer than two horizons while more actors
+ * come and go than there is room for. Neither is stale, and each may have forgotten what the other still holds.
  */
 #include "module/kv_core.h"
 
@@ -17,6 +20,9 @@
 
 /* So many stale peers in a row, chosen at random, are taken for all there are. */
 #define MEETINGS 6
+
+/* Nothing is retired while this fraction of actors_max is not reached. */
+#define ROOMY 4
 
 /* How much of a horizon the record of the last comparison may be late: we seem to be away that much longer. */
 #define PRECISION 16
@@ -52,6 +58,8 @@ static void retire(struct br_kv *kv, bruit_time now)
 {
     struct br_kv_context *c = &kv->store.context;
     bruit_time horizon = kv->options.horizon;
+    if (c->actor_count <= c->actors_max / ROOMY)
+        return; /* what is remembered can harm nobody */
     for (uint32_t i = 0; i < c->slot_count; i++) {
         const struct br_kv_actor *actor = &c->actors[i];
         if (actor->is_used && !actor->is_retired && actor->sibling_count == 0 &&

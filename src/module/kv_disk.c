@@ -5,7 +5,8 @@
  *     k KEY     all siblings of a key; deleted when there are none
  *     d NN      dots that the context covers and no record of a key shows any more (NN counts from one c to the next)
  *     c         the whole context; makes all d of before superfluous
- *     a         the number of this store as an actor; when it was last equal with another one, and its counter then
+ *     a         the number of this store as an actor; when it was last equal with another one, and how
+ *               many of its writes were seen by then
  *
  * A context that covers a write which no record shows says that it was replaced or deleted. So what is known to be
  * covered must never run ahead of the records of keys: a key is written first, then a context that covers it. What a

@@ -37,6 +37,7 @@ void bruit_sim_lose_disk(struct bruit_sim *sim, uint32_t index)
     struct br_sim_node *node = br_sim_node(sim, index);
     free(node->disk);
     node->disk = NULL;
+    br_sim_store_wipe(node);
 }
 
 /* An agent that comes back goes on from its clocks, and joins whom it knew. */
@@ -69,6 +70,7 @@ void br_sim_die(struct br_sim_node *node)
     if (node->engine == NULL)
         return;
     br_sim_disk_write(node);
+    br_sim_store_crash(node);
     br_sim_streams_reset(node);
     br_sim_stop(node);
 }
@@ -86,7 +88,7 @@ int bruit_sim_restart(struct bruit_sim *sim, uint32_t index, bool state)
 {
     struct br_sim_node *node = br_sim_node(sim, index);
     bruit_sim_kill(sim, index);
-    int status = bruit_sim_start(sim, index);
+    int status = br_sim_start(node, state);
     if (status == 0 && state && node->disk != NULL)
         status = rejoin(node);
     return status;
@@ -110,9 +112,10 @@ int bruit_sim_clone(struct bruit_sim *sim, uint32_t index, uint32_t *clone)
     struct br_sim_node *copy = br_sim_node(sim, made);
     if (node->disk != NULL && (copy->disk = malloc(sizeof *copy->disk)) != NULL)
         *copy->disk = *node->disk;
+    status = br_sim_store_copy(copy, node);
     if (clone != NULL)
         *clone = made;
-    return 0;
+    return status;
 }
 
 /* ---- standing still, and slowness ---- */

@@ -22,7 +22,7 @@ static const uint64_t salts[] = {
     UINT64_C(0x243f6a8885a308d3), UINT64_C(0x13198a2e03707344), UINT64_C(0xa4093822299f31d0),
     UINT64_C(0x082efa98ec4e6c89), UINT64_C(0x452821e638d01377), UINT64_C(0xbe5466cf34e90c6c),
     UINT64_C(0xc0ac29b7c97c50dd), UINT64_C(0x3f84d5b5b5470917), UINT64_C(0x9216d5d98979fb1b),
-    UINT64_C(0xd1310ba698dfb5ac),
+    UINT64_C(0xd1310ba698dfb5ac), UINT64_C(0x2ffd72dbd01adfb7), UINT64_C(0xb8e1afed6a267e96),
 };
 
 /* The first and the last bytes say enough: what differs elsewhere shows in what the engine does. */
@@ -40,7 +40,7 @@ static void note_input(struct br_sim_node *node, const struct bruit_sim_input *i
 {
     const struct bruit_sim_config *config = &node->sim->config;
     br_sim_note(node, salts[input->type] ^ digest(input->bytes) ^ ((uint64_t)input->stream << 32) ^
-                          (uint32_t)input->error);
+                          (uint32_t)input->error ^ input->token ^ digest(input->key));
     if (config->on_input != NULL)
         config->on_input(config->context, node->sim, node->index, input);
 }
@@ -56,6 +56,7 @@ static void apply(struct br_sim_node *node, const struct bruit_sim_input *input)
     case BRUIT_SIM_IN_BYTES: (void)bruit_recv_stream(engine, input->stream, input->bytes, now); break;
     case BRUIT_SIM_IN_SENT: (void)bruit_stream_sent(engine, input->stream, now); break;
     case BRUIT_SIM_IN_CLOSED: (void)bruit_stream_closed(engine, input->stream, input->error, now); break;
+    case BRUIT_SIM_IN_STORED: (void)bruit_stored(engine, input->token, input->error, now); break;
     default: break; /* told by whoever made it */
     }
 }
@@ -146,6 +147,8 @@ void br_sim_settle(struct br_sim_node *node)
     do {
         (void)pull_datagrams(node, now);
         again = pull_streams(node);
+        if (node->has_store)
+            br_sim_store_pull(node);
         again |= pull_events(node);
     } while (again);
     if (node->sim->config.on_input != NULL)
@@ -170,7 +173,7 @@ static bruit_time next_wake(const struct br_sim_node *node)
     bruit_time next = node->starve_next;
     if (is_halted(node) || node->engine == NULL)
         return next;
-    next = br_time_min(next, node->alarm);
+    next = br_time_min(next, br_time_min(node->alarm, br_sim_store_time(node)));
     if (node->busy_until != BRUIT_NEVER)
         return br_time_min(next, node->busy_until);
     return br_time_min(next, node->inbox != NULL ? node->shard->now : node->due);
@@ -367,6 +370,10 @@ void br_sim_wake(struct br_sim_node *node)
     if (node->engine != NULL && !is_halted(node)) {
         if (node->alarm <= node->shard->now)
             sound_alarm(node);
+        if (br_sim_store_time(node) <= node->shard->now && node->engine != NULL) {
+            br_sim_store_tell(node);
+            br_sim_settle(node);
+        }
         if (node->cpu > 0)
             work_slowly(node);
         else

@@ -10,11 +10,13 @@ static const struct br_tool_command *const commands[] = {
     &br_tool_spread,
     &br_tool_detect,
     &br_tool_tune,
+    &br_tool_aggregate,
     &br_tool_watch,
     &br_tool_run,
     &br_tool_replay,
     &br_tool_swarm,
     &br_tool_shrink,
+    &br_tool_state,
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 

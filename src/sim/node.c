@@ -294,20 +294,25 @@ static int make_engine(struct br_sim_node *node)
     config.name = name_of(node);
     config.advertise = node->addr;
     config.seed = br_sim_mix(br_sim_mix(sim->config.seed + node->starts) ^ node->index);
+    if (config.heartbeat.generation == 0) /* the counter that its driver keeps on disk */
+        config.heartbeat.generation = node->starts;
     if (sim->config.configure != NULL) {
         int status = sim->config.configure(sim->config.context, sim, node->index, &config);
         if (status != 0)
             return status;
     }
+    node->has_store = config.has_store;
     struct br_roster *roster = sim->config.private_rosters ? NULL : &node->shard->roster;
     return br_engine_new(&node->engine, &config, &env, roster, now);
 }
 
-int bruit_sim_start(struct bruit_sim *sim, uint32_t index)
+int br_sim_start(struct br_sim_node *node, bool has_state)
 {
-    struct br_sim_node *node = br_sim_node(sim, index);
+    struct bruit_sim *sim = node->sim;
     if (node->engine != NULL)
         return BRUIT_EEXIST;
+    if (!has_state)
+        br_sim_store_wipe(node);
     node->starts++;
     int status = make_engine(node);
     if (status != 0)
@@ -319,10 +324,20 @@ int bruit_sim_start(struct bruit_sim *sim, uint32_t index)
         fall_into_step(node);
     br_sim_note(node, node->starts);
     if (sim->config.on_start != NULL)
-        sim->config.on_start(sim->config.context, sim, index, node->engine);
+        sim->config.on_start(sim->config.context, sim, node->index, node->engine);
+    status = has_state ? br_sim_store_load(node) : 0;
+    if (status != 0) {
+        br_sim_stop(node);
+        return status;
+    }
     br_sim_settle(node);
     br_sim_rearm(node);
     return 0;
+}
+
+int bruit_sim_start(struct bruit_sim *sim, uint32_t index)
+{
+    return br_sim_start(br_sim_node(sim, index), false);
 }
 
 /* The process is gone. What it kept on its disk was written before. */

@@ -225,7 +225,7 @@ void br_recorder_input(struct br_recorder *r, const struct bruit_sim *sim, uint3
 {
     if (node != r->node)
         return;
-    if (input->type != BRUIT_SIM_IN_PULLED)
+    if (input->type != BRUIT_SIM_IN_PULLED && input->type != BRUIT_SIM_IN_LOADED)
         put_clocks(r, sim, input->now);
     r->inputs++;
     put_head(r, BR_RECORD_INPUT, input->now);
@@ -251,6 +251,15 @@ void br_recorder_input(struct br_recorder *r, const struct bruit_sim *sim, uint3
         break;
     case BRUIT_SIM_IN_JOIN: put_join(r, input); break;
     case BRUIT_SIM_IN_LEAVE: put_u64(r, input->timeout); break;
+    case BRUIT_SIM_IN_STORED:
+        put_u64(r, input->token);
+        put_u32(r, (uint32_t)input->error);
+        break;
+    case BRUIT_SIM_IN_LOADED:
+        put_bytes(r, input->space);
+        put_bytes(r, input->key);
+        put_bytes(r, input->bytes);
+        break;
     case BRUIT_SIM_IN_TICK:
     case BRUIT_SIM_IN_PULLED: break;
     }

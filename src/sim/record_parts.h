@@ -9,7 +9,7 @@
  *     KNOWN      u32, and for each member: incarnation u32, port u16, carries u8, name, address, metadata,
  *                versions: bytes
  *     CLOCKS     member u64, event u64: what the disk remembered
- *     INPUT      enum bruit_sim_input_type u8, and its parts
+ *     INPUT      enum bruit_sim_input_type u8, and its parts (STORED: token u64, error u32; LOADED: three times bytes)
  *     META       bytes          KEY        enum br_secret_how u8, bytes         FORGET     bytes
  *     EVENT      name: bytes; size of the payload u32     QUERY      name: bytes; timeout u64
  *     STOP       the view's checksum u64

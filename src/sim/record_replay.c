@@ -96,7 +96,15 @@ static bool pull_events(struct replay *p)
     return any;
 }
 
-/* As host.c pulls: datagrams, then stream operations, then events, until there is nothing. */
+/* The disk is the recording's: it says when something was durable. */
+static void pull_store(struct replay *p)
+{
+    struct bruit_store_op op;
+    while (bruit_next_store_op(p->engine, &op))
+        ;
+}
+
+/* As host.c pulls: datagrams, then stream operations, then writes, then events, until there is nothing. */
 static void pull(struct replay *p, bruit_time now)
 {
     struct bruit_stream_op op;
@@ -108,6 +116,7 @@ static void pull(struct replay *p, bruit_time now)
         p->is_pulling = false;
         while (bruit_next_stream_op(p->engine, &op))
             again = true;
+        pull_store(p);
         again |= pull_events(p);
     } while (again);
 }
@@ -130,6 +139,7 @@ static void pull_until_sent(struct replay *p, uint32_t stream, bruit_time now)
                 return;
             any = true;
         }
+        pull_store(p);
         any |= pull_events(p);
         p->is_pulling = false;
     } while (any);
@@ -283,6 +293,22 @@ static void accept_stream(struct replay *p, bruit_time now)
         p->mistake = "the engine gave a connection another number: it is not the engine that was recorded";
 }
 
+static void stored(struct replay *p, bruit_time now)
+{
+    uint64_t token = br_read_u64(&p->reader);
+    int status = (int)(int32_t)br_read_u32(&p->reader);
+    if (!p->reader.failed)
+        (void)bruit_stored(p->engine, token, status, now);
+}
+
+static void loaded(struct replay *p)
+{
+    struct bruit_bytes space = get_bytes(&p->reader), key = get_bytes(&p->reader),
+                       value = get_bytes(&p->reader);
+    if (!p->reader.failed && br_scenario_load(p->engine, space, key, value) != 0)
+        p->mistake = "a module does not take what it had stored";
+}
+
 static void input(struct replay *p, bruit_time now)
 {
     struct br_reader *r = &p->reader;
@@ -322,6 +348,8 @@ static void input(struct replay *p, bruit_time now)
     case BRUIT_SIM_IN_JOIN: join(p, now); return;
     case BRUIT_SIM_IN_LEAVE: (void)bruit_leave(p->engine, br_read_u64(r), now); return;
     case BRUIT_SIM_IN_PULLED: pull(p, now); return;
+    case BRUIT_SIM_IN_STORED: stored(p, now); return;
+    case BRUIT_SIM_IN_LOADED: loaded(p); return;
     }
     br_reader_fail(r);
 }

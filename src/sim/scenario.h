@@ -212,8 +212,14 @@ const char *br_scenario_usage(size_t index, const char **meaning);
 struct br_scenario_module {
     const char *name;
     const struct bruit_module *module;
+    /* Takes back one record of what it stored; NULL: it stores nothing. */
+    int (*load)(struct bruit_engine *engine, struct bruit_bytes key, struct bruit_bytes value);
 };
 extern const struct br_scenario_module br_scenario_modules[];
 extern const size_t br_scenario_module_count;
+
+/* Hands a record of a disk to the module whose space it is in: 0, or its error. Nobody's: 0. */
+int br_scenario_load(struct bruit_engine *engine, struct bruit_bytes space, struct bruit_bytes key,
+                     struct bruit_bytes value);
 
 #endif

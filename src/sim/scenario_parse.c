@@ -7,6 +7,7 @@
 
 #include <bruit/coord.h>
 #include <bruit/event.h>
+#include <bruit/kv.h>
 #include <bruit/query.h>
 #include <bruit/status.h>
 
@@ -18,12 +19,25 @@
 #include "sim/scenario_check.h"
 
 const struct br_scenario_module br_scenario_modules[] = {
-    {"status", &bruit_status_module},
-    {"event", &bruit_event_module},
-    {"query", &bruit_query_module},
-    {"coord", &bruit_coord_module},
+    {"status", &bruit_status_module, NULL},
+    {"event", &bruit_event_module, NULL},
+    {"query", &bruit_query_module, NULL},
+    {"coord", &bruit_coord_module, NULL},
+    {"kv", &bruit_kv_module, bruit_kv_load},
 };
 const size_t br_scenario_module_count = sizeof br_scenario_modules / sizeof br_scenario_modules[0];
+
+int br_scenario_load(struct bruit_engine *engine, struct bruit_bytes space, struct bruit_bytes key,
+                     struct bruit_bytes value)
+{
+    for (size_t i = 0; i < br_scenario_module_count; i++) {
+        const struct br_scenario_module *known = &br_scenario_modules[i];
+        const char *name = known->module->name;
+        if (known->load != NULL && space.size == strlen(name) && memcmp(space.data, name, space.size) == 0)
+            return known->load(engine, key, value);
+    }
+    return 0;
+}
 
 /* ------------------------------------------------------------------ room for statements */
 
@@ -143,7 +157,7 @@ static void set_modules(struct br_words *w)
         names[i + 1] = br_scenario_modules[i].name;
     do {
         size_t choice =
-            br_words_choice(w, "none, status, event, query or coord", names, br_scenario_module_count + 1);
+            br_words_choice(w, "none, status, event, query, coord or kv", names, br_scenario_module_count + 1);
         modules |= choice > 0 && choice <= br_scenario_module_count ? 1u << (choice - 1) : 0;
     } while (br_words_more(w));
     w->scenario->modules = modules;
@@ -261,7 +275,7 @@ static const struct setting settings[] = {
     {"profile", "profile lan|wan|local", "the engine's configuration; stands before its single keys",
      set_profile},
     {"node", "node NODES KEY VALUE", "a key of the engine's configuration, for these alone", set_node},
-    {"modules", "modules none | status event query coord", "what the engines carry; the default is status",
+    {"modules", "modules none | status event query coord kv", "what the engines carry; the default is status",
      set_modules},
     {"keys", "keys HEX ...", "the first one seals", set_keys},
     {"zones", "zones N", "the nodes are shared out to so many, in order", set_zones},

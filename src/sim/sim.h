@@ -7,6 +7,7 @@
  *     fault.c    faults of nodes                       preload.c  everybody knows everybody
  *     shard.c    time passes, on several threads       look.c     statistics, hashes, events
  *     clock.h    a node's own clock                    packet.c   memory of what is on its way
+ *     store.c    what modules keep on a node's disk
  *
  * Nothing that happens may depend on how nodes are spread over shards: each node draws from a random stream
  * of its own, counts what it sends itself, and hears of others only through packets, whose order is time,
@@ -79,7 +80,7 @@ struct br_sim_line {
     bool is_dialler;
 };
 
-/* What an agent would find on its disk. */
+/* What an agent's snapshot would tell it. */
 struct br_sim_disk {
     struct bruit_addr members[BR_SIM_DISK_MAX];
     uint32_t count;
@@ -95,6 +96,7 @@ struct br_sim_clock {
 };
 
 struct br_sim_shard;
+struct br_sim_store; /* store.c */
 struct guests;
 
 struct br_sim_node {
@@ -138,6 +140,8 @@ struct br_sim_node {
     uint32_t name_size;
     uint32_t starts;
     struct br_sim_disk *disk;
+    struct br_sim_store *store; /* NULL: nothing was ever written */
+    bool has_store;             /* its engine has */
     uint64_t nonce;
     uint32_t fail_memory; /* threshold of a 32-bit draw */
     struct br_rng fail_rng;
@@ -365,10 +369,27 @@ static inline void br_sim_note(struct br_sim_node *node, uint64_t what)
 /* ---- node.c ---- */
 
 int br_sim_nodes_reserve(struct bruit_sim *sim, uint32_t count);
+/* bruit_sim_start(), with what is on its disk or with an empty one. */
+int br_sim_start(struct br_sim_node *node, bool has_state);
 void br_sim_stop(struct br_sim_node *node);
 /* Who has this address: BRUIT_SIM_NOBODY when nobody has. */
 uint32_t br_sim_whose(const struct bruit_sim *sim, const struct bruit_addr *addr);
 void br_sim_disk_write(struct br_sim_node *node);
+
+/* ---- store.c ---- */
+
+void br_sim_disk_defaults(struct bruit_sim_config *config);
+/* Takes over what the engine wants written, and begins to write it. */
+void br_sim_store_pull(struct br_sim_node *node);
+/* When br_sim_store_tell() has something to say. */
+bruit_time br_sim_store_time(const struct br_sim_node *node);
+void br_sim_store_tell(struct br_sim_node *node);
+/* Hands everything to the program: 0, or its error. */
+int br_sim_store_load(struct br_sim_node *node);
+void br_sim_store_crash(struct br_sim_node *node);
+void br_sim_store_wipe(struct br_sim_node *node);
+int br_sim_store_copy(struct br_sim_node *to, const struct br_sim_node *from);
+void br_sim_store_free(struct br_sim_node *node);
 
 /* ---- fault.c ---- */
 

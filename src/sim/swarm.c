@@ -133,6 +133,7 @@ struct board {
     atomic_ullong next; /* how many seeds were taken */
     atomic_ullong done;
     atomic_ullong events;
+    atomic_ullong figures[BR_FIGURES_MAX];
     atomic_ullong failed;
     atomic_uint failures; /* places taken; those beyond the array are counted only */
     atomic_bool stop;
@@ -153,9 +154,19 @@ static void note_failure(struct board *board, uint64_t seed, const struct br_jud
     atomic_store(&board->is_written[place], true);
 }
 
-static void work(struct board *board, const struct br_swarm_options *options, uint32_t job)
+static void judge_seed(const struct br_swarm_options *options, uint64_t seed, struct br_judgement *verdict)
 {
     char text[BR_SWARM_TEXT_MAX];
+    if (options->judge != NULL) {
+        options->judge(options->context, seed, verdict);
+        return;
+    }
+    size_t size = br_swarm_text(seed, text);
+    br_swarm_judge((struct bruit_bytes){(const uint8_t *)text, size}, verdict);
+}
+
+static void work(struct board *board, const struct br_swarm_options *options, uint32_t job)
+{
     struct br_judgement verdict;
     (void)signal(SIGALRM, SIG_DFL);
     (void)signal(SIGINT, SIG_IGN); /* the parent says when */
@@ -165,15 +176,16 @@ static void work(struct board *board, const struct br_swarm_options *options, ui
             break;
         uint64_t seed = options->first + number;
         atomic_store(&board->at[job].seed, seed + 1);
-        (void)alarm(SECONDS_MAX);
-        size_t size = br_swarm_text(seed, text);
-        br_swarm_judge((struct bruit_bytes){(const uint8_t *)text, size}, &verdict);
+        (void)alarm(options->seconds_max > 0 ? options->seconds_max : SECONDS_MAX);
+        judge_seed(options, seed, &verdict);
         (void)alarm(0);
         if (verdict.outcome != BR_OUTCOME_GOOD) {
             note_failure(board, seed, &verdict);
             atomic_store(&board->stop, !options->keep_going);
         }
         (void)atomic_fetch_add(&board->events, verdict.events);
+        for (size_t i = 0; i < BR_FIGURES_MAX; i++)
+            (void)atomic_fetch_add(&board->figures[i], verdict.figures[i]);
         (void)atomic_fetch_add(&board->done, 1);
         atomic_store(&board->at[job].seed, 0);
     }
@@ -257,6 +269,8 @@ static void collect(struct board *board, const struct br_swarm_options *options,
                                        .events = atomic_load(&board->events),
                                        .failed = atomic_load(&board->failed)};
     result->is_whole = result->done >= options->count;
+    for (size_t i = 0; i < BR_FIGURES_MAX; i++)
+        result->figures[i] = atomic_load(&board->figures[i]);
     for (uint32_t i = 0; i < BR_SWARM_FAILURES_MAX; i++)
         if (atomic_load(&board->is_written[i]))
             result->failures[result->failure_count++] = board->list[i];

@@ -11,6 +11,7 @@
 
 #define BR_SWARM_TEXT_MAX 8192
 #define BR_SWARM_FAILURES_MAX 16
+#define BR_FIGURES_MAX 24
 
 /* The scenario of a seed, as text with a final zero. Returns its size. */
 size_t br_swarm_text(uint64_t seed, char text[BR_SWARM_TEXT_MAX]);
@@ -24,6 +25,7 @@ struct br_judgement {
     bruit_time time;
     uint64_t events; /* engine events */
     uint64_t hash;
+    uint64_t figures[BR_FIGURES_MAX]; /* of other judges, as they like */
 };
 
 /* Runs a text in this process, to the first finding. */
@@ -42,6 +44,10 @@ struct br_swarm_options {
     uint32_t jobs;
     bruit_time most; /* real time; 0: any */
     bool keep_going; /* after the first failure */
+    /* Another judge than br_swarm_judge() of br_swarm_text(); NULL: that one. And how long one run may take. */
+    void (*judge)(void *context, uint64_t seed, struct br_judgement *verdict);
+    void *context;
+    unsigned seconds_max; /* 0: two minutes */
     bool (*is_stopped)(void);
     void (*on_progress)(double share, uint64_t done);
 };
@@ -49,6 +55,7 @@ struct br_swarm_options {
 struct br_swarm_result {
     uint64_t done;
     uint64_t events;
+    uint64_t figures[BR_FIGURES_MAX];                        /* sums */
     uint64_t failed;                                         /* all of them, also those not listed */
     struct br_swarm_failure failures[BR_SWARM_FAILURES_MAX]; /* in the order of their seeds */
     uint32_t failure_count;
