@@ -474,12 +474,27 @@ static int owe(struct br_kv *kv, struct bruit_bytes key, const struct br_kv_writ
     return 0;
 }
 
+/*
+ * How long we were away is known from a wall clock that may be wrong. It hides what expired meanwhile; to be removed for
+ * everybody, by us, a value must have lived as long as it was to, without the time that we were away.
+ */
+static int put_off(struct br_kv *kv, struct bruit_bytes key, const struct br_kv_write *write, uint64_t ttl_ms)
+{
+    uint32_t slot = write->life == BR_KV_EXPIRES ? br_kv_store_find(&kv->store, key) : BR_KV_NONE;
+    uint32_t at = slot == BR_KV_NONE ? BR_KV_NONE : br_kv_store_find_dot(&kv->store, slot, write->dot);
+    if (at == BR_KV_NONE)
+        return 0;
+    return br_kv_store_set_alarm(&kv->store, at, br_time_add(br_kv_now(kv), br_time_mul(MS, ttl_ms)));
+}
+
 static int load_siblings(struct br_kv *kv, struct bruit_bytes key, struct br_reader *r, struct br_kv_past *past,
                          const struct br_kv_key_record *record)
 {
     struct br_kv_write writes[BR_KV_SIBLINGS_MAX];
+    uint64_t ttls[BR_KV_SIBLINGS_MAX];
     for (uint32_t i = 0; i < record->sibling_count; i++) {
         br_kv_read_item(r, key, &writes[i], past + (size_t)i * BR_KV_PAST_MAX);
+        ttls[i] = writes[i].ttl_ms;
         age(kv, &writes[i], record->saved_ms);
     }
     if (r->failed || br_reader_left(r) != 0)
@@ -487,8 +502,12 @@ static int load_siblings(struct br_kv *kv, struct bruit_bytes key, struct br_rea
     int status = br_kv_store_load(&kv->store, key, writes, record->sibling_count, br_kv_now(kv));
     if (status != 0)
         return status == BRUIT_EINVAL ? BRUIT_EFORMAT : status;
-    for (uint32_t i = 0; i < record->sibling_count; i++)
+    for (uint32_t i = 0; i < record->sibling_count && status == 0; i++) {
         (void)br_kv_clock_see(&kv->clock, writes[i].hlc, br_kv_now(kv));
+        status = put_off(kv, key, &writes[i], ttls[i]);
+    }
+    if (status != 0)
+        return status;
     br_kv_life_added(kv, key);
     return owe(kv, key, writes, record->sibling_count);
 }

@@ -349,6 +349,34 @@ static void test_a_new_name_under_load(void **state)
     world_free(w);
 }
 
+/* A member restarts with a clock a year ahead: what would expire in an hour is still there for everybody. */
+static void test_a_wrong_clock_at_a_restart_expires_nothing(void **state)
+{
+    (void)state;
+    struct world *w = disk_cluster(18, 3);
+    struct bruit_kv_write how = {.struct_size = sizeof how, .lifetime = BRUIT_KV_EXPIRES, .ttl = 3600 * S};
+    assert_int_equal(kv_put_how(w, 1, "k", "v", &how, NULL), 0);
+    world_run(w, 15 * S);
+    world_kill(w, 0);
+    struct world_node *node = &w->nodes[0];
+    assert_int_equal(world_start(w, 0), 0);
+    kv_tell_time(w, 0, UINT64_C(365) * 24 * 3600 * S);
+    for (size_t j = 0; j < node->record_count; j++) {
+        struct world_record *r = &node->records[j];
+        struct bruit_bytes key = {r->bytes, r->key_size}, value = {r->bytes + r->key_size, r->value_size};
+        assert_int_equal(bruit_kv_load(node->engine, key, value), 0);
+    }
+    assert_int_equal(world_join(w, 0, 1), 0);
+    world_run(w, 60 * S);
+    assert_true(kv_has(w, 1, "k", "v"));
+    assert_null(kv_get(w, 0, "k")); /* as far as it knows */
+    world_run(w, 3600 * S);
+    assert_null(kv_get(w, 1, "k"));
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(kv_stat(w, i).values, 0); /* and it is gone, not hidden */
+    world_free(w);
+}
+
 /* Records that are damaged are refused one by one, and nothing of them is taken. */
 static void test_damaged_records_are_refused(void **state)
 {
@@ -650,6 +678,7 @@ int main(void)
         cmocka_unit_test(test_what_a_failed_disk_lost_is_named_by_nobody),
         cmocka_unit_test(test_a_disk_of_the_past_gets_a_new_name),
         cmocka_unit_test(test_a_new_name_under_load),
+        cmocka_unit_test(test_a_wrong_clock_at_a_restart_expires_nothing),
         cmocka_unit_test(test_damaged_records_are_refused),
         cmocka_unit_test(test_many_tombstones_on_disk_are_no_burst),
         cmocka_unit_test(test_who_knows_nobody_buries_nobody),
