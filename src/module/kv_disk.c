@@ -475,8 +475,8 @@ static int owe(struct br_kv *kv, struct bruit_bytes key, const struct br_kv_writ
 }
 
 /*
- * How long we were away is known from a wall clock that may be wrong. It hides what expired meanwhile; to be removed for
- * everybody, by us, a value must have lived as long as it was to, without the time that we were away.
+ * How long we were away is known from a wall clock that may be wrong. It hides what expired meanwhile; to be removed
+ * for everybody, by us, a value must have lived as long as it was to, without the time that we were away.
  */
 static int put_off(struct br_kv *kv, struct bruit_bytes key, const struct br_kv_write *write, uint64_t ttl_ms)
 {
