@@ -2,10 +2,11 @@
  * The horizon: how long a store may be away and still be merged, and what may be forgotten because of it.
  *
  * Actors that have nothing left in the store and wrote nothing for a horizon are retired once there are many, and
- * forgotten a horizon later (kv_context.h). Whoever forgot an actor would take an old value of it for a new one. So a
- * store that has not been equal with anybody for a horizon is *stale*: it answers no questions, and compares in a way
- * of its own. What it holds of actors that the other side does not know goes, as dropped and forgotten there; only
- * writes of its own that nobody is known to have seen stay, since nobody can have dropped those.
+ * forgotten a horizon later (kv_context.h). Whoever forgot an actor would take an old value of it for a new one. So who
+ * has forgotten any, or learnt from somebody who has, says so; and a store that has not been equal with anybody for a
+ * horizon is *stale*: it does not answer those, and when it compares with one of them, what it holds of actors that
+ * the other does not know goes, as dropped and forgotten there. Only writes of its own that nobody is known to have
+ * seen stay, since nobody can have dropped those.
  *
  * Each store measures its own absence: by its monotonic clock while it runs, by the wall clock of one machine over a
  * restart. Clocks of different members are never compared. A store that has met nobody but other stale ones for
@@ -41,6 +42,19 @@ bool br_kv_is_stale(const struct br_kv *kv)
     return kv->stale_meetings < MEETINGS && was_away(kv);
 }
 
+uint8_t br_kv_age_flags(const struct br_kv *kv)
+{
+    return (uint8_t)((br_kv_is_stale(kv) ? BR_KV_STALE : 0) | (kv->has_forgotten ? BR_KV_FORGOT : 0));
+}
+
+void br_kv_forgot(struct br_kv *kv)
+{
+    if (kv->has_forgotten)
+        return;
+    kv->has_forgotten = true;
+    br_kv_disk_forgot(kv);
+}
+
 bool br_kv_is_unseen(const struct br_kv *kv, struct br_kv_dot dot)
 {
     return dot.actor == kv->store.actor && dot.counter > kv->disk.synced_counter;
@@ -66,13 +80,23 @@ static void retire(struct br_kv *kv, bruit_time now)
             br_time_since(actor->changed, now) > horizon)
             (void)br_kv_context_retire(c, actor->id, now);
     }
-    if (now > horizon)
-        (void)br_kv_context_forget(c, now - horizon);
+    if (now > horizon && br_kv_context_forget(c, now - horizon) > 0)
+        br_kv_forgot(kv);
 }
 
-void br_kv_met(struct br_kv *kv, uint64_t seen)
+/* How many of our own writes somebody has seen, from the first on: what we push may still get lost. */
+static uint64_t seen_by(const struct br_kv *kv, const struct br_kv_context *theirs)
+{
+    if (theirs == NULL)
+        return kv->sync.ours_counter;
+    uint32_t own = br_kv_context_find(theirs, kv->store.actor);
+    return own == BR_KV_ACTOR_NONE ? 0 : theirs->actors[own].base;
+}
+
+void br_kv_met(struct br_kv *kv, const struct br_kv_context *theirs)
 {
     bruit_time now = br_kv_now(kv), step = kv->options.horizon / PRECISION;
+    uint64_t seen = seen_by(kv, theirs);
     bool is_more = seen > kv->disk.synced_counter;
     bool is_time = kv->aged_at == 0 || br_time_since(kv->aged_at, now) >= step;
     kv->sync.equal_at = now;

@@ -141,13 +141,13 @@ static void start(struct br_kv *kv)
     sync->is_incomplete = false;
     sync->is_reset = false;
     sync->with_stale = false;
+    sync->they_forgot = false;
     sync->salt = bruit_host_random(kv->host);
     sync->end_at = br_time_add(br_kv_now(kv), LONGEST);
-    struct br_kv_digest ours = br_kv_own_digest(kv, sync->salt);
-    sync->actors = ours.actors;
-    sync->last = (struct br_kv_dot){kv->store.actor, kv->disk.is_on ? kv->disk.durable : kv->store.counter};
-    begin_question(kv, &w, BR_KV_DIGEST, BR_KV_BEGIN_MAX + 64, br_kv_is_stale(kv) ? BR_KV_STALE : 0);
-    br_kv_write_digest(&w, &ours);
+    sync->ours = br_kv_own_digest(kv, sync->salt);
+    sync->ours_counter = kv->disk.is_on ? kv->disk.durable : kv->store.counter;
+    begin_question(kv, &w, BR_KV_DIGEST, BR_KV_BEGIN_MAX + 64, br_kv_age_flags(kv));
+    br_kv_write_digest(&w, &sync->ours);
     ask(kv, BR_KV_STEP_DIGEST, &w);
 }
 
@@ -354,13 +354,14 @@ static void on_context(struct br_kv *kv, uint8_t flags, struct br_reader *r)
     const struct br_kv_context *names = actors == sync->digest.actors ? &s->context : NULL;
     int status = r->failed ? BRUIT_EFORMAT : br_kv_context_decode(&sync->theirs, br_reader_rest(r), names);
     if (status != 0) {
-        if (status == BRUIT_EFORMAT && actors == sync->actors)
+        if (status == BRUIT_EFORMAT && actors == sync->ours.actors)
             br_host_drop(kv->host, BRUIT_DROP_MALFORMED);
         finish(kv, false, "their context cannot be read");
         return;
     }
     sync->with_stale = (flags & BR_KV_STALE) != 0;
-    sync->is_reset = br_kv_is_stale(kv) && !sync->with_stale;
+    sync->they_forgot = (flags & BR_KV_FORGOT) != 0;
+    sync->is_reset = br_kv_is_stale(kv) && !sync->with_stale && sync->they_forgot;
     if (sync->is_reset) {
         BR_TRACE(kv->tracer, kv_reset, .name = bruit_member_name(bruit_host_engine(kv->host), sync->node));
         kv->resets++;
@@ -379,10 +380,8 @@ static void on_digest(struct br_kv *kv, uint8_t flags, struct br_reader *r)
         return;
     }
     kv->sync.with_stale = (flags & BR_KV_STALE) != 0;
-    if (kv->sync.with_stale && !br_kv_is_stale(kv)) /* whatever they said: they are to take our state first */
-        finish(kv, false, "they were away for too long");
-    else
-        finish(kv, true, "equal");
+    bool is_equal = kv->sync.ours.root == theirs.root && kv->sync.ours.context == theirs.context;
+    finish(kv, is_equal, is_equal ? "equal" : "they were away for too long");
 }
 
 /* ------------------------------------------------------------------ answers: branches and leaves */
@@ -740,6 +739,8 @@ static void join(struct br_kv *kv)
     }
     br_kv_be_unique(kv);
     kv->is_incomplete = false;
+    if (sync->they_forgot)
+        br_kv_forgot(kv);
     if (br_kv_context_digest(&kv->store.context) != before)
         br_kv_disk_context(kv);
 }
@@ -753,19 +754,6 @@ static bruit_time patience(struct br_kv *kv)
     return delay + bruit_host_random_below(kv->host, delay + 1);
 }
 
-/*
- * Up to which of our writes have they seen all? What their context covered; or, as they were equal, all that we had
- * when we asked. Not what we pushed, which may be lost, nor what we wrote meanwhile.
- */
-static uint64_t seen_by_them(const struct br_kv *kv)
-{
-    const struct br_kv_sync *sync = &kv->sync;
-    if (!sync->has_theirs)
-        return sync->last.actor == kv->store.actor ? sync->last.counter : 0;
-    uint32_t at = br_kv_context_find(&sync->theirs, kv->store.actor);
-    return at == BR_KV_ACTOR_NONE ? 0 : sync->theirs.actors[at].base;
-}
-
 static void finish(struct br_kv *kv, bool is_complete, const char *outcome)
 {
     struct br_kv_sync *sync = &kv->sync;
@@ -777,10 +765,10 @@ static void finish(struct br_kv *kv, bool is_complete, const char *outcome)
         join(kv);
     if (sync->has_theirs && !sync->is_turn)
         give_turn(kv);
-    if (is_complete && sync->with_stale)
+    if (is_complete && sync->with_stale && br_kv_is_stale(kv))
         br_kv_met_stale(kv);
     else if (is_complete)
-        br_kv_met(kv, seen_by_them(kv));
+        br_kv_met(kv, sync->has_theirs ? &sync->theirs : NULL);
     sync->count += is_complete;
     sync->state = is_complete ? BRUIT_KV_EQUAL : BRUIT_KV_BEHIND;
     sync->failures = is_complete ? 0 : sync->failures + 1;

@@ -618,6 +618,11 @@ static void test_what_was_pushed_and_lost_is_not_seen(void **state)
 {
     (void)state;
     struct world *w = hour_cluster(11, 4);
+    for (uint32_t i = 0; i < 2; i++) { /* whom the others will forget */
+        kv_put(w, i, "x", "y");
+        world_run(w, 30 * S);
+        kv_delete(w, i, "x");
+    }
     world_run(w, 60 * S);
     w->passes = loses_secret;
     kv_put(w, 3, "k", "secret");
@@ -625,7 +630,7 @@ static void test_what_was_pushed_and_lost_is_not_seen(void **state)
     assert_null(kv_get(w, 0, "k"));
     world_partition(w, 3, true);
     w->passes = NULL;
-    world_run(w, 90 * 60 * S);
+    world_run(w, 300 * 60 * S);
     world_partition(w, 3, false);
     assert_int_equal(world_join(w, 3, 0), 0);
     world_run(w, 60 * S);
