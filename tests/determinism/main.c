@@ -2,9 +2,10 @@
  * Same seed, same inputs: the same run, on every machine and with every compiler.
  *
  * A cluster lives through an eventful three minutes of its own time, with loss, a stall, a kill, a return, a leave, a
- * cut and new metadata, in some variants with key-value state, aggregates and heartbeats. At each act the trace hash and the view checksum of every member are printed, so that the
- * first line in which two builds differ says when and who. `./check --all` compares the output of gcc and clang, -O0
- * and -O3. Here every story is also told twice: other addresses in memory must not change it, and another seed must.
+ * cut and new metadata; in some variants with key-value state, aggregates and heartbeats. At each act the trace hash,
+ * the view checksum and the state of every member are printed, so that the first line in which two builds differ says
+ * when and who. `./check --all` compares the output of gcc and clang, -O0 and -O3. Here every story is also told twice:
+ * other addresses in memory must not change it, and another seed must.
  */
 #include "simulation.h"
 #include "support/world.h"
