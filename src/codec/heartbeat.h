@@ -5,9 +5,9 @@
  *     30  format:u8  05       join:u8  blocks:u32  document:u32  block ...  document    on streams
  *
  * A block is an *entry* (one member, by the hash of its name), or speaks of a *bucket*: all members who have not left
- * and whose ids begin with the same bits, in the order of their ids. Two sides whose buckets have the same checksum agree about
- * who is in it, about everybody's generation, version and identity; then heartbeats alone need be said, and the ids
- * need not (2 to 4 bytes a member, and 8 for each bucket). Where checksums differ, entries are exchanged.
+ * and whose ids begin with the same bits, in the order of their ids. Two sides whose buckets have the same checksum
+ * agree about who is in it, about everybody's generation, version and identity; then heartbeats alone need be said,
+ * and the ids need not (2 to 4 bytes a member, and 8 for each bucket). Where checksums differ, entries are exchanged.
  *
  *     entry   01  id:u64  flags:u8  generation  heartbeat  version  tag:u16  [floor]  [identity]  [items]
  *     beats   02  depth:u8  bucket  checksum:u32  count:u8  count heartbeats
