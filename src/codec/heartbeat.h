@@ -146,12 +146,12 @@ void br_beat_list_encode(struct br_writer *w, const struct br_beat_bucket *bucke
 
 static inline bool br_beat_bucket_has(const struct br_beat_bucket *bucket, unsigned place)
 {
-    return (bucket->set[place / 8] >> (place % 8) & 1u) != 0;
+    return ((unsigned)bucket->set[place / 8] >> (place % 8) & 1u) != 0;
 }
 
 static inline void br_beat_bucket_add(struct br_beat_bucket *bucket, unsigned place)
 {
-    bucket->set[place / 8] |= (uint8_t)(1u << (place % 8));
+    bucket->set[place / 8] = (uint8_t)(bucket->set[place / 8] | 1u << (place % 8));
 }
 
 /* The id of a member: the hash of its name with a fixed key, the same on every machine. */
