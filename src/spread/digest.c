@@ -418,6 +418,7 @@ void br_digest_write(struct br_digest *d, struct br_writer *w, uint32_t slot, si
     bool is_alive = d->core->view.state[slot] == BRUIT_ALIVE;
     size_t most = is_alive ? share(d) : ROUND_MIN;
     size_t afford = br_digest_afford(d, d->core->now);
+    most = most < room / 4 * 3 ? most : room / 4 * 3; /* with a large budget: a part of each datagram is for news */
     room = room < most + afford ? room : most + afford;
     br_beat_header_encode(w, kind_of(d), &self);
     size_t used = br_writer_size(w);
