@@ -3,12 +3,14 @@
 
 #include "agent/blob.h"
 #include "agent/feature.h"
+#include "agent/generation.h"
 #include "base/check.h"
 #include "codec/addr.h"
 
 #include <bruit/conflict.h>
 #include <bruit/coord.h>
 #include <bruit/event.h>
+#include <bruit/heartbeat.h>
 #include <bruit/keys.h>
 #include <bruit/query.h>
 #include <bruit/status.h>
@@ -17,6 +19,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Serf's patience with a leave that a signal asked for. */
@@ -235,6 +238,23 @@ static size_t list_modules(const struct bruit_module *out[MODULES_MAX])
     return count;
 }
 
+/* -generation-file means something with heartbeats only. */
+static bool counts_lives(const struct br_agent *agent)
+{
+    const struct br_options *options = &agent->options;
+    return strcmp(options->detector, "heartbeat") == 0 && options->generation_file != NULL &&
+           options->generation_file[0] != 0;
+}
+
+/* Somebody knew of a greater generation of ours, and we took one above: that is the one to go on from. */
+static void keep_generation(struct br_agent *agent)
+{
+    char why[BR_WHY_MAX] = "";
+    uint64_t generation = bruit_heartbeat_generation(bruit_uv_engine(agent->uv));
+    if (counts_lives(agent) && br_generation_write(agent->options.generation_file, generation, why) != 0)
+        br_log(&agent->log, BRUIT_TRACE_ERROR, "agent", "%s", why);
+}
+
 static int open_engine(struct br_agent *agent)
 {
     const struct bruit_module *modules[MODULES_MAX];
@@ -257,6 +277,11 @@ static int open_engine(struct br_agent *agent)
     br_options_config(options, &config, keys);
     config.modules = modules;
     config.module_count = list_modules(modules);
+    if (counts_lives(agent)) {
+        error = br_generation_next(options->generation_file, &config.heartbeat.generation, why);
+        if (error != 0)
+            return start_failed(agent, error, why);
+    }
     bruit_uv_options_init(&uv);
     uv.bind = options->bind_addr;
     uv.config = &config;
@@ -619,6 +644,7 @@ static void on_event(struct bruit_uv *uv, void *context, const struct bruit_even
     case BRUIT_EVENT_STATUS: member_event(agent, event); break;
     case BRUIT_EVENT_LEAVE_DONE: leave_done(agent, event->error); break;
     case BRUIT_EVENT_META_DONE: br_agent_meta_done(agent, ""); break;
+    case BRUIT_EVENT_GENERATION: keep_generation(agent); break;
     case BRUIT_EVENT_FORCE_LEAVE: br_agent_removal_done(agent, event->request, event->error); break;
     case BRUIT_EVENT_KEYS_ANSWER:
     case BRUIT_EVENT_KEYS_DONE: br_agent_keyring_event(agent, event); break;

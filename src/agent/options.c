@@ -60,6 +60,9 @@ static const struct br_option table[] = {
          "Send everything uncompressed. What comes in may be either."),
     FLAG("discover", BR_FLAG_TEXT, discover, "cluster", NULL, "discover",
          "Find the agents of this cluster name on the local network by multicast DNS, and join them."),
+    FLAG("detector", BR_FLAG_TEXT, detector, "swim|heartbeat", "swim", "detector",
+         "How it is found out who is dead: SWIM as Serf does, or heartbeats by gossip, which all members of the "
+         "cluster must then have; real Serf agents cannot join such a cluster."),
     FLAG("encrypt", BR_FLAG_TEXT, encrypt, "key", NULL, "encrypt_key",
          "Encrypt all gossip with this key, base64 of 16, 24 or 32 bytes: \"bruit keygen\" makes "
          "one. All members need the same."),
@@ -67,6 +70,9 @@ static const struct br_option table[] = {
          "A command for the shell to run at each event; may be repeated. [filters=]command, the "
          "filters of member-join, member-leave, member-failed, member-update, member-reap, "
          "user[:name] and query[:name], with commas."),
+    FLAG("generation-file", BR_FLAG_TEXT, generation_file, "path", NULL, "generation_file",
+         "With -detector=heartbeat: keep the count of this member's starts in this file, so that a new start is "
+         "believed at once. Without it the cluster tells, which takes some seconds longer."),
     FLAG("handler-timeout", BR_FLAG_DURATION, handler_timeout, "10m", "10m", "handler_timeout",
          "Kill an event handler that runs longer than this, and all that it started."),
     FLAG("iface", BR_FLAG_TEXT, iface, "name", NULL, "interface",
@@ -160,6 +166,7 @@ static int check_bind(struct br_options *options, char *why);
 static int check_interface(struct br_options *options, br_options_note_fn note, void *context, char *why);
 static int check_advertise(struct br_options *options, char *why);
 static int check_key(struct br_options *options, char *why);
+static int check_detector(const struct br_options *options, char *why);
 static int check_profile(const struct br_options *options, char *why);
 
 enum br_flags_result br_options_parse(struct br_options *options, int argc, char **argv, char why[BR_WHY_MAX])
@@ -287,6 +294,8 @@ int br_options_check(struct br_options *options, br_options_note_fn note, void *
         error = check_advertise(options, why);
     if (error == 0)
         error = check_key(options, why);
+    if (error == 0)
+        error = check_detector(options, why);
     return error != 0 ? error : check_profile(options, why);
 }
 
@@ -599,6 +608,14 @@ static int check_key(struct br_options *options, char *why)
     return error;
 }
 
+static int check_detector(const struct br_options *options, char *why)
+{
+    if (strcmp(options->detector, "swim") == 0 || strcmp(options->detector, "heartbeat") == 0)
+        return 0;
+    (void)snprintf(why, BR_WHY_MAX, "Unknown detector: %.60s: write swim or heartbeat", options->detector);
+    return BRUIT_EINVAL;
+}
+
 static int check_profile(const struct br_options *options, char *why)
 {
     if (strcmp(options->profile, "lan") == 0 || strcmp(options->profile, "wan") == 0 ||
@@ -754,6 +771,8 @@ void br_options_config(const struct br_options *options, struct bruit_config *co
     config->delegate_max = PROTOCOL_MAX;
     config->delegate_current = (uint8_t)options->protocol;
     config->compression = !options->disable_compression;
+    if (strcmp(options->detector, "heartbeat") == 0)
+        config->detector = BRUIT_DETECTOR_HEARTBEAT;
     if (options->label != NULL)
         config->label = br_bytes_string(options->label);
     size_t count = options->key_size == 0 ? 0 : options->keyring == NULL ? 1 : options->keyring->count;

@@ -22,7 +22,7 @@ struct br_options {
     /* As typed: texts are borrowed from argv, or `owned`. After br_options_read, the merge of all sources. */
     const char *node, *bind, *advertise, *iface, *profile, *encrypt, *log_level, *role, *rpc_addr, *rpc_auth,
         *label, *tags_file, *keyring_file, *snapshot, *data_dir, *syslog_facility, *discover, *mdns_iface,
-        *statsite_addr, *statsd_addr;
+        *statsite_addr, *statsd_addr, *detector, *generation_file;
     struct br_values join, retry_join, tags, event_handlers, config_paths, owned;
     int64_t protocol, retry_max, query_response_size_limit, query_size_limit, user_event_size_limit;
     bruit_time retry_interval, broadcast_timeout, reconnect_interval, reconnect_timeout, tombstone_timeout,

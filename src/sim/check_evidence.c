@@ -4,7 +4,7 @@
  * Whoever is told that a member failed can read why: at this moment this engine wrote `declared` (its own suspicion
  * ended, or somebody said so); if it was its own, it has written `suspicion_expired` (with it, or before: its own
  * words may come back to it), and `suspected`. And somewhere somebody's probe of the member failed, and was written
- * down: no verdict out of nothing.
+ * down: no verdict out of nothing. With heartbeats the verdict is one's own, and `heart_silent` is all of it.
  */
 #include "sim/scenario_run.h"
 
@@ -63,7 +63,13 @@ static void on_trace(struct br_run *run, void *state, uint32_t node, const struc
     struct evidence *evidence = state;
     bruit_time now = br_run_now(run);
     struct cell *cell;
-    if (record->id == br_trace_id_probe_failed) {
+    if (record->id == br_trace_id_heart_silent) {
+        const struct br_trace_heart_silent *fields = record->fields;
+        if ((cell = cell_of(run, evidence, node, fields->node)) == NULL)
+            return;
+        *cell = (struct cell){.declared = now + 1};
+        evidence->is_probed[bruit_sim_named(run->sim, fields->node)] = true;
+    } else if (record->id == br_trace_id_probe_failed) {
         const struct br_trace_probe_failed *fields = record->fields;
         uint32_t about = bruit_sim_named(run->sim, fields->node);
         if (about != BRUIT_SIM_NOBODY)

@@ -23,8 +23,24 @@
 #define SHARES 16u
 #define ROUNDS_ANSWERED 9u
 #define ROUNDS_UNANSWERED 14u
-/* Answers may be saved up for this long. */
-#define ANSWERS_SAVED (4 * BRUIT_SECOND)
+/*
+ * What answers and news do not use is saved up for this long: 52 kB at 2 kB/s. At rest they use less than they may, so
+ * that is there when a hundred members start at once, of whom each has to learn 99 identities. With 4 s of savings
+ * they took 18 s for it, and called each other dead meanwhile.
+ */
+#define ANSWERS_SAVED (60 * BRUIT_SECOND)
+
+static bool is_answered(const struct br_digest *d)
+{
+    return d->core->config.heartbeat.mode != BRUIT_HEARTBEAT_PUSH;
+}
+
+/* Bytes a second for answers and news. */
+static uint64_t savings_rate(const struct br_digest *d)
+{
+    unsigned rounds = is_answered(d) ? ROUNDS_ANSWERED : ROUNDS_UNANSWERED;
+    return (uint64_t)d->core->config.heartbeat.rate * (SHARES - rounds) / SHARES;
+}
 
 void br_digest_init(struct br_digest *d, struct br_core *core, bruit_time now)
 {
@@ -32,7 +48,7 @@ void br_digest_init(struct br_digest *d, struct br_core *core, bruit_time now)
     *d = (struct br_digest){.core = core, .saved_at = now, .next_round = BRUIT_NEVER};
     br_rng_init(&d->rng, core->config.seed, "heartbeat");
     d->cursor = br_rng_u64(&d->rng);
-    d->savings = config->rate;
+    d->savings = savings_rate(d) * (ANSWERS_SAVED / BRUIT_SECOND);
     if (core->config.detector == BRUIT_DETECTOR_HEARTBEAT)
         d->next_round = br_time_add(now, br_rng_time_below(&d->rng, config->interval));
 }
@@ -283,11 +299,6 @@ static void write_buckets(struct br_digest *d, struct br_writer *w, size_t room)
 
 /* ---- rounds ---- */
 
-static bool is_answered(const struct br_digest *d)
-{
-    return d->core->config.heartbeat.mode != BRUIT_HEARTBEAT_PUSH;
-}
-
 /* The share of one message of a round in the budget. */
 static size_t share(const struct br_digest *d)
 {
@@ -397,36 +408,40 @@ static void write_some(struct br_digest *d, struct br_writer *w, size_t room)
     }
 }
 
-/* A dead one is told that we are there, and the news, among which it will find itself. */
+/*
+ * A dead one is told that we are there, and what we know of it. News comes out of the savings, as far as the datagram
+ * has room besides the digest: heartbeats must not starve because many came at once.
+ */
 void br_digest_write(struct br_digest *d, struct br_writer *w, uint32_t slot, size_t room)
 {
     struct br_beat_entry self = br_digest_entry(d->core, d->core->self);
     bool is_alive = d->core->view.state[slot] == BRUIT_ALIVE;
     size_t most = is_alive ? share(d) : ROUND_MIN;
-    room = room < most ? room : most;
+    size_t afford = br_digest_afford(d, d->core->now);
+    most = most < room / 4 * 3 ? most : room / 4 * 3; /* with a large budget: a part of each datagram is for news */
+    room = room < most + afford ? room : most + afford;
     br_beat_header_encode(w, kind_of(d), &self);
     size_t used = br_writer_size(w);
-    if (used < room)
-        br_digest_write_news(d, w, (room - used) / 2);
+    if (used + most < room)
+        br_digest_write_news(d, w, room - used - most);
+    br_digest_spend(d, br_writer_size(w) - used);
     if (!is_alive) {
         struct br_beat_entry entry = br_digest_entry(d->core, slot);
         br_beat_entry_encode(w, &entry);
         return;
     }
-    used = br_writer_size(w);
-    if (used < room && !is_answered(d))
-        write_some(d, w, room - used);
-    used = br_writer_size(w);
-    if (used < room)
-        write_buckets(d, w, room - used);
+    size_t end = br_writer_size(w) + most - used;
+    if (!is_answered(d))
+        write_some(d, w, end - br_writer_size(w));
+    if (br_writer_size(w) < end)
+        write_buckets(d, w, end - br_writer_size(w));
 }
 
 /* ---- answers ---- */
 
 size_t br_digest_afford(struct br_digest *d, bruit_time now)
 {
-    uint64_t rate = (uint64_t)d->core->config.heartbeat.rate *
-                    (SHARES - (is_answered(d) ? ROUNDS_ANSWERED : ROUNDS_UNANSWERED)) / SHARES;
+    uint64_t rate = savings_rate(d);
     uint64_t most = rate * (ANSWERS_SAVED / BRUIT_SECOND);
     bruit_time passed = br_time_min(br_time_since(d->saved_at, now), ANSWERS_SAVED);
     uint64_t earned = rate * (passed / BRUIT_MICROSECOND) / 1000000;
