@@ -181,8 +181,8 @@ static void flip_bits(struct br_rng *rng, struct br_sim_packet *packet)
 {
     uint32_t count = 1 + br_rng_below(rng, 4);
     for (uint32_t i = 0; i < count && packet->size > 0; i++) {
-        uint32_t at = br_rng_below(rng, packet->size); /* drawn one after the other, whatever the compiler */
-        packet->bytes[at] ^= (uint8_t)(1u << br_rng_below(rng, 8));
+        uint8_t bit = (uint8_t)(1u << br_rng_below(rng, 8)); /* drawn before the place, whatever the compiler */
+        packet->bytes[br_rng_below(rng, packet->size)] ^= bit;
     }
 }
 
