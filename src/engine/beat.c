@@ -810,7 +810,8 @@ static int change_item(struct bruit_engine *engine, struct bruit_bytes key, stru
         return BRUIT_EFULL;
     int status = br_items_put(
         &core->items, owner,
-        &(struct br_beat_item){.version = *version + 1, .ttl = ttl, .is_deleted = is_deleted, .key = key, .value = value},
+        &(struct br_beat_item){
+            .version = *version + 1, .ttl = ttl, .is_deleted = is_deleted, .key = key, .value = value},
         core->now);
     if (status != 0)
         return status;

@@ -66,16 +66,15 @@ static void write_context(struct br_kv *kv, struct br_writer *w, bool has_names)
         c->actors[own].base = base;
 }
 
-/* Who is stale shows nothing, except to others who are, too: without a context there is no comparison. */
+/* Who is stale shows nothing to who forgot, unless that one is stale, too: without a context nothing is compared. */
 static void answer_digest(struct br_kv *kv, bruit_node from, const struct br_kv_session *session, struct br_reader *r)
 {
     struct br_kv_digest theirs;
     br_kv_read_digest(r, &theirs);
     struct br_kv_digest ours = br_kv_own_digest(kv, theirs.salt);
-    bool is_stale = br_kv_is_stale(kv);
-    bool is_equal = (ours.root == theirs.root && ours.context == theirs.context) ||
-                    (is_stale && !(session->flags & BR_KV_STALE));
-    uint8_t flags = BR_KV_ANSWER | BR_KV_LAST | (is_stale ? BR_KV_STALE : 0);
+    uint8_t flags = BR_KV_ANSWER | BR_KV_LAST | br_kv_age_flags(kv);
+    bool is_hidden = (flags & BR_KV_STALE) && (session->flags & (BR_KV_STALE | BR_KV_FORGOT)) == BR_KV_FORGOT;
+    bool is_equal = is_hidden || (ours.root == theirs.root && ours.context == theirs.context);
     size_t size = BR_KV_BEGIN_MAX + 64 + (is_equal ? 0 : br_kv_context_size_max(&kv->store.context));
     uint8_t *bytes = br_kv_scratch(kv, size);
     struct br_writer w;
@@ -91,9 +90,11 @@ static void answer_digest(struct br_kv *kv, bruit_node from, const struct br_kv_
 
 static void write_leaf(const struct br_kv *kv, struct br_writer *w, struct br_kv_path path, uint64_t salt)
 {
-    uint32_t keys[LEAF_KEYS];
-    uint32_t count = br_kv_store_below(&kv->store, path, keys, LEAF_KEYS);
-    br_write_u8(w, br_kv_disk_hides(kv, path) ? BR_KV_IS_HALF_LEAF : BR_KV_IS_LEAF);
+    uint32_t keys[BR_KV_LEAVES_MAX]; /* more than LEAF_KEYS only when so many names have one hash */
+    uint32_t count = br_kv_store_below(&kv->store, path, keys, BR_KV_LEAVES_MAX);
+    bool is_whole = count <= BR_KV_LEAVES_MAX && !br_kv_disk_hides(kv, path);
+    count = count <= BR_KV_LEAVES_MAX ? count : 0;
+    br_write_u8(w, is_whole ? BR_KV_IS_LEAF : BR_KV_IS_HALF_LEAF);
     br_kv_write_leaf_head(w, &(struct br_kv_leaf_head){.path = path, .key_count = count});
     for (uint32_t i = 0; i < count; i++) {
         const struct br_kv_key *key = br_kv_store_key(&kv->store, keys[i]);
