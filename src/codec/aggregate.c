@@ -365,6 +365,8 @@ static void read_mass(struct br_reader *r, struct br_aggregate_mass *out)
     if (out->has_extrema) {
         out->min = read_double(r, BR_AGGREGATE_NUMBER_MAX);
         out->max = read_double(r, BR_AGGREGATE_NUMBER_MAX);
+        if (out->min > out->max)
+            br_reader_fail(r);
     }
     out->registers = read_registers(r);
     out->resolution = br_read_u8(r);

@@ -159,7 +159,7 @@ static int ask_estimate(struct br_aggregate *a, struct bruit_bytes name, enum br
     case BRUIT_AGGREGATE_VARIANCE:
         answer->value = br_mass_variance(m);
         answer->error = 2 * estimate->mean_error * br_num_sqrt(answer->value) +
-                        (m->square / m->has + br_mass_mean(m) * br_mass_mean(m)) * 1e-12;
+                        (size_of(m->square / m->has) + br_mass_mean(m) * br_mass_mean(m)) * 1e-12;
         break;
     case BRUIT_AGGREGATE_QUANTILE: answer->value = br_mass_quantile(m, argument, &answer->error); break;
     case BRUIT_AGGREGATE_DISTINCT: answer->value = br_mass_distinct(m, &answer->error); break;

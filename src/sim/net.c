@@ -180,8 +180,10 @@ static struct br_sim_packet *packet_of(struct br_sim_node *node, uint32_t to, co
 static void flip_bits(struct br_rng *rng, struct br_sim_packet *packet)
 {
     uint32_t count = 1 + br_rng_below(rng, 4);
-    for (uint32_t i = 0; i < count && packet->size > 0; i++)
-        packet->bytes[br_rng_below(rng, packet->size)] ^= (uint8_t)(1u << br_rng_below(rng, 8));
+    for (uint32_t i = 0; i < count && packet->size > 0; i++) {
+        uint8_t bit = (uint8_t)(1u << br_rng_below(rng, 8)); /* drawn before the place, whatever the compiler */
+        packet->bytes[br_rng_below(rng, packet->size)] ^= bit;
+    }
 }
 
 /* Why this datagram will not arrive, or BRUIT_SIM_LOST_COUNT. All chances are drawn here. */
