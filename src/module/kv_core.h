@@ -392,7 +392,10 @@ uint8_t br_kv_age_flags(const struct br_kv *kv);
 bool br_kv_is_stale(const struct br_kv *kv);
 /* A write of ours that nobody can have seen while we were away. */
 bool br_kv_is_unseen(const struct br_kv *kv, struct br_kv_dot dot);
-/* We are equal with somebody, whose context was this (NULL: ours when we asked); or we, who are stale, met somebody who is, too. */
+/*
+ * We are equal with somebody, whose context was this (NULL: ours when we asked); or we, who are stale, met somebody who
+ * is, too.
+ */
 void br_kv_met(struct br_kv *kv, const struct br_kv_context *theirs);
 void br_kv_met_stale(struct br_kv *kv);
 /* Actors may be missing from our context from now on. */
