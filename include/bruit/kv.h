@@ -49,7 +49,7 @@ struct bruit_kv_options {
 
     uint64_t sync_budget;     /* bytes a second that comparing and repairing may cost us to send: 262,144 */
     bruit_time sync_interval; /* how often we compare with one member: 10 s, jittered. 0: never, as a test */
-    bruit_time horizon;       /* a store that was away for longer is reset to the state of the others: 7 days */
+    bruit_time horizon;       /* a store that was away for longer may be reset to the state of the others: 7 days */
 
     /* --- Lifetimes --- */
 
@@ -164,7 +164,7 @@ struct bruit_kv_write {
  *   BRUIT_ETOOBIG   key or value beyond the limits: bruit_kv_check() says why
  *   BRUIT_ECHANGED  BRUIT_KV_COMPARE, and the version is another by now: read it again
  *   BRUIT_ENOENT    a delete of what has no value; an owner that is not known; or the engine has no kv module
- *   BRUIT_EFULL     keys_max, bytes_max or siblings_max are reached (bruit_kv_check() says which), or
+ *   BRUIT_EFULL     keys_max or bytes_max is reached (bruit_kv_check() says which), or siblings_max, or
  *                   BRUIT_KV_REQUESTS_MAX requests are under way, or the disk is BRUIT_STORE_QUEUE_MAX bytes behind, or
  *                   our disk proves to be a copy or of the past, for as long as it takes to write what is under way
  *   BRUIT_EINVAL    an empty key, `seen` that is not whole, a ttl or ack out of range, or another struct_size
@@ -264,7 +264,7 @@ struct bruit_kv_stat {
     uint64_t writes;      /* our own */
     uint64_t merged;      /* writes of others that were taken */
     uint64_t syncs;       /* comparisons that ended */
-    uint64_t resets;      /* times this store was replaced by the state of others, or others by ours */
+    uint64_t resets;      /* times this store was away beyond the horizon, and took the state of somebody else */
     uint64_t clock_ahead; /* stamps of others that were too far ahead for our clock */
     uint64_t bytes_out;   /* of messages of this module, broadcasts counted once */
     uint64_t bytes_in;

@@ -198,9 +198,10 @@ struct br_kv {
     bool is_loaded;  /* something came from the disk */
     bool is_left;    /* bruit_leave() began */
 
-    struct br_kv_request *requests; /* BRUIT_KV_REQUESTS_MAX, once there is one */
+    struct br_kv_request *requests; /* slots, at most BRUIT_KV_REQUESTS_MAX */
+    uint32_t request_capacity;
     uint32_t request_count;
-    uint32_t request_last;
+    uint32_t request_last; /* how many there were */
     bruit_time requests_at;
 
     struct br_kv_parked parked[BR_KV_PARKED_MAX]; /* in order */

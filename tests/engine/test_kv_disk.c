@@ -175,6 +175,35 @@ static void test_peers_acknowledge_what_is_durable(void **state)
     world_free(w);
 }
 
+/* As many may wait as there are numbers; one more is refused, and all are told in the end, each by its own. */
+static void test_many_wait_at_once(void **state)
+{
+    (void)state;
+    struct world *w = disk_cluster(11, 2);
+    static uint32_t requests[BRUIT_KV_REQUESTS_MAX];
+    uint32_t one_more;
+    w->disk_delay = 2 * S;
+    for (uint32_t i = 0; i < BRUIT_KV_REQUESTS_MAX; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%u", i);
+        assert_int_equal(kv_put_how(w, 0, key, "v", NULL, &requests[i]), 0);
+    }
+    assert_int_equal(kv_put_how(w, 0, "more", "v", NULL, &one_more), BRUIT_EFULL);
+    assert_null(kv_get(w, 0, "more"));
+    kv_put(w, 0, "more", "nobody waits for it");
+    assert_int_equal(kv_stat(w, 0).requests, BRUIT_KV_REQUESTS_MAX);
+    world_run(w, 3 * S);
+    for (uint32_t i = 0; i < BRUIT_KV_REQUESTS_MAX; i++) {
+        assert_non_null(kv_done(0, requests[i]));
+        assert_int_equal(kv_done(0, requests[i])->error, 0);
+    }
+    assert_int_equal(kv_stat(w, 0).requests, 0);
+    assert_int_equal(kv_put_how(w, 0, "more", "v", NULL, &one_more), 0);
+    world_run(w, 60 * S);
+    assert_true(kv_all_equal(w));
+    world_free(w);
+}
+
 /* The disk fails: who waits is told, the state goes on in memory and spreads, and a restart does no harm. */
 static void test_a_failed_disk_is_told(void **state)
 {
@@ -679,6 +708,7 @@ int main(void)
         cmocka_unit_test(test_a_restart_keeps_and_forgets),
         cmocka_unit_test(test_all_restart),
         cmocka_unit_test(test_peers_acknowledge_what_is_durable),
+        cmocka_unit_test(test_many_wait_at_once),
         cmocka_unit_test(test_a_failed_disk_is_told),
         cmocka_unit_test(test_what_a_failed_disk_lost_is_named_by_nobody),
         cmocka_unit_test(test_a_disk_of_the_past_gets_a_new_name),
