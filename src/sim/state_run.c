@@ -124,11 +124,14 @@ static bool is_value(struct bruit_bytes value, uint32_t write, uint32_t size)
 static uint32_t write_of(struct br_state *state, uint32_t node, uint32_t key, const struct bruit_kv_entry *entry)
 {
     uint32_t number = entry->value.size < 4 ? BR_STATE_NONE : br_load_u32(entry->value.data);
-    const struct br_write *write = number < state->history.count ? &state->history.writes[number] : NULL;
-    /* A write that its writer's disk refused goes on under another name. */
-    bool has_name = write != NULL && (write->outcome != BR_WRITE_DONE ||
-                                      (write->actor == entry->actor && write->counter == entry->counter));
-    if (has_name && write->key == key && !write->is_delete && is_value(entry->value, number, write->size))
+    struct br_write *write = number < state->history.count ? &state->history.writes[number] : NULL;
+    bool is_it = write != NULL && write->key == key && !write->is_delete &&
+                 is_value(entry->value, number, write->size);
+    if (is_it && write->outcome != BR_WRITE_DONE) { /* what its writer's disk refused goes on under another name */
+        write->actor = entry->actor;
+        write->counter = entry->counter;
+    }
+    if (is_it && write->actor == entry->actor && write->counter == entry->counter)
         return number;
     br_state_fail(state, "siblings", "n%u shows key-%u with a value that nobody wrote (%zu bytes, w%u)",
                   (unsigned)node, (unsigned)key, entry->value.size, (unsigned)number);
