@@ -226,8 +226,8 @@ static int run_seeds(struct options *options)
                            (double)result.figures[BR_STATE_EPOCHS]);
     if (!result.is_whole)
         br_report_note(report, "Ended early: %" PRIu64 " seeds were not run.", options->seeds - result.done);
-    br_report_note(report, "%" PRIu64 " seeds, %" PRIu64 " writes, %" PRIu64 " failed.", result.done,
-                   result.figures[BR_STATE_WRITES], result.failed);
+    br_report_note(report, "%" PRIu64 " seeds, %" PRIu64 " writes, %" PRIu64 " engine events, %" PRIu64 " failed.",
+                   result.done, result.figures[BR_STATE_WRITES], result.events, result.failed);
     int code = br_tool_end(COMMAND, report, &options->output);
     br_report_free(report);
     if (result.failure_count > 0)

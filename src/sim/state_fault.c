@@ -10,6 +10,8 @@
 #include <stdlib.h>
 
 #define RULES_MAX 2
+/* Of a thousand nodes a few dozens: whoever is cut off is suspected by all others, and half a thousand would be. */
+#define CUT_MAX 25
 #define YEAR INT64_C(31557600)
 /* Else most nodes would do little but come back with nothing. */
 #define ASSASSIN_EVERY (3 * BRUIT_SECOND)
@@ -166,7 +168,8 @@ static uint32_t draw_victim(struct br_state *state)
 /* A cut, or 30 to 80 % loss, between some nodes and the others. */
 static void disturb(struct br_state *state, bool is_cut)
 {
-    uint32_t nodes = state->config->nodes, count = 1 + br_state_below(state, nodes / 2), id;
+    uint32_t nodes = state->config->nodes, most = nodes / 2 < CUT_MAX ? nodes / 2 : CUT_MAX, id;
+    uint32_t count = 1 + br_state_below(state, most);
     uint32_t *order = br_state_room(NULL, nodes, sizeof *order);
     for (uint32_t i = 0; i < nodes; i++)
         order[i] = i;
