@@ -167,13 +167,14 @@ struct world {
 static void check_books(const struct br_kv_store *s)
 {
     uint64_t root = 0, bytes = 0;
-    uint32_t live = 0, graves = 0;
+    uint32_t live = 0, graves = 0, empty = 0;
     for (uint32_t i = 0; i < s->keys.used; i++) {
         const struct br_kv_key *key = br_kv_store_key(s, i);
         if (key->name_size == 0)
             continue;
         BR_ASSERT(key->sibling_count <= s->limits.siblings_max);
         bytes += key->name_size;
+        empty += key->sibling_count == 0;
         for (uint32_t at = key->first; at != BR_KV_NONE; at = br_kv_store_next(s, at)) {
             const struct br_kv_sibling *sibling = br_kv_store_sibling(s, at);
             BR_ASSERT(br_kv_context_covers(&s->context, br_kv_store_dot(s, at)));
@@ -188,7 +189,9 @@ static void check_books(const struct br_kv_store *s)
     BR_ASSERT(bytes == s->bytes);
     BR_ASSERT(live == s->live_siblings);
     BR_ASSERT(graves == s->grave_count);
-    BR_ASSERT(br_kv_slots_count(&s->keys) <= s->limits.keys_max);
+    BR_ASSERT(empty == s->empty_keys);
+    BR_ASSERT(br_kv_slots_count(&s->keys) - empty <= s->limits.keys_max);
+    BR_ASSERT(empty <= s->limits.changes_max);
 }
 
 /* One store takes a key as the other holds it. */

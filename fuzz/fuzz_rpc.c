@@ -53,6 +53,7 @@ static void look_at(struct br_rpc_request *request, struct result *result, bool 
     add(result, request->log_level);
     add(result, request->payload);
     add(result, request->key);
+    add(result, request->body);
     while (br_rpc_next_text(&request->nodes, &key))
         add(result, key);
     while (br_rpc_next_text(&request->existing, &key))

@@ -2,6 +2,7 @@
 #ifndef BRUIT_H
 #define BRUIT_H
 
+#include <bruit/aggregate.h>
 #include <bruit/cipher.h>
 #include <bruit/config.h>
 #include <bruit/coord.h>
@@ -15,6 +16,7 @@
 #include <bruit/kv.h>
 #include <bruit/member.h>
 #include <bruit/module.h>
+#include <bruit/owner.h>
 #include <bruit/query.h>
 #include <bruit/stats.h>
 #include <bruit/status.h>

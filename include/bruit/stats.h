@@ -77,7 +77,11 @@ extern "C" {
     X(KV_FULL, "a key-value write beyond a bound of this store, or of its disk")                             \
     X(KV_CLOCK, "a key-value write with a stamp too far ahead: our clock does not follow it")                \
     X(KV_BUSY, "a key-value comparison that asks while others wait for the budget")                          \
-    X(KV_IMPERSONATED, "key-value writes in our name that we have not made: we go on under another")
+    X(KV_IMPERSONATED, "key-value writes in our name that we have not made: we go on under another")         \
+    /* --- aggregates --- */                                                                                 \
+    X(AGGREGATE_STRANGER, "an aggregate message in the name of somebody who is no peer")                     \
+    X(AGGREGATE_EPOCH, "an aggregate record or exchange of an epoch that cannot have been reached yet")      \
+    X(AGGREGATE_FULL, "one aggregate more than are estimated at once, or no memory for a member's values")
 
 enum bruit_drop {
 #define BRUIT_DROP_ENUM(name, text) BRUIT_DROP_##name,

@@ -30,6 +30,16 @@ typedef struct uv_loop_s uv_loop_t;
 
 struct bruit_uv;
 
+/*
+ * Puts `count` operations on the disk, in this order, and returns once they are durable: 0, BRUIT_EFULL when there
+ * is no room, BRUIT_EIO for everything else. They are borrowed for the call. All or nothing is best; after a crash
+ * at any moment a prefix of all operations ever given must be there and nothing else. Called on a thread of libuv's
+ * pool, one call at a time; meanwhile further operations gather for the next one. A batch that failed is given again
+ * after a second, with newer ones behind it. The last calls may come after bruit_uv_close(), none after its
+ * `on_closed`.
+ */
+typedef int (*bruit_uv_store_fn)(void *context, const struct bruit_store_op *ops, size_t count);
+
 struct bruit_uv_options {
     size_t struct_size; /* set by bruit_uv_options_init() */
 
@@ -60,6 +70,15 @@ struct bruit_uv_options {
     void (*on_event)(struct bruit_uv *uv, void *context, const struct bruit_event *event);
     void *context;
 
+    /*
+     * Where the modules' state is kept, or NULL: in memory alone. It decides over config.has_store. What was stored
+     * before is the program's to load, right after bruit_uv_new() and before the loop runs: each module with state
+     * has a function for it (kv: bruit_kv_load()). The pool should have two threads or more (UV_THREADPOOL_SIZE, 4
+     * when it is not set): of two, libuv lets names being resolved keep only one from the disk.
+     */
+    bruit_uv_store_fn store;
+    void *store_context;
+
     uint32_t receive_batch; /* datagrams taken from the kernel in one call, 1 to 64; 0: 64 */
     uint32_t send_batch;    /* datagrams handed to it in one call, 1 to 64; 0: 64 */
     bool one_by_one;        /* recvmsg and sendmsg for each datagram, as where batches do not exist */
@@ -81,11 +100,11 @@ BRUIT_API int bruit_uv_new(struct bruit_uv **out, uv_loop_t *loop, const struct 
                            char *why, size_t why_size);
 
 /*
- * Closes everything and frees `uv`: callable at any moment, from any callback, more than once (the first
- * `on_closed` counts). Peers are told nothing: leave first if they should be. What is under way ends
- * first, on a later turn of the loop: joins are reported with BRUIT_ECLOSED, posted functions are called
- * with a `uv` of NULL; then the engine is freed, then `on_closed` (may be NULL) is called, and `uv` is
- * gone. A resolver that is still waiting for its name server keeps the loop alive, but nothing else.
+ * Closes everything and frees `uv`: callable at any moment, from any callback, more than once (the first `on_closed`
+ * counts). Peers are told nothing: leave first if they should be. What is under way ends first, on a later turn of
+ * the loop: what waits for the disk is written, joins are reported with BRUIT_ECLOSED, posted functions are called
+ * with a `uv` of NULL; then the engine is freed, then `on_closed` (may be NULL) is called, and `uv` is gone. A
+ * resolver that is still waiting for its name server keeps the loop alive, but nothing else.
  */
 typedef void (*bruit_uv_closed_fn)(void *context);
 BRUIT_API void bruit_uv_close(struct bruit_uv *uv, bruit_uv_closed_fn on_closed, void *context);
@@ -181,6 +200,9 @@ struct bruit_uv_stats {
     uint64_t streams_accepted;
     uint64_t streams_refused; /* accepted by the kernel, but no room here */
     uint64_t streams_open;    /* now, those that are being flushed included */
+    uint64_t store_batches;   /* calls of the program's `store` that have ended */
+    uint64_t store_ops;       /* operations that are on the disk */
+    uint64_t store_failed;    /* times the engine was told that some are not */
 };
 
 BRUIT_API void bruit_uv_stats_get(const struct bruit_uv *uv, struct bruit_uv_stats *out);

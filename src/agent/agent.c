@@ -2,6 +2,8 @@
 #include "agent/agent.h"
 
 #include "agent/blob.h"
+#include "agent/feature.h"
+#include "base/check.h"
 #include "codec/addr.h"
 
 #include <bruit/conflict.h>
@@ -19,6 +21,9 @@
 
 /* Serf's patience with a leave that a signal asked for. */
 #define LEAVE_PATIENCE_MS 3000
+
+/* As many as an engine takes. */
+#define MODULES_MAX 16
 
 static int begin(struct br_agent *agent);
 static int load_files(struct br_agent *agent);
@@ -60,9 +65,8 @@ static int refuse(struct br_agent *agent, enum br_flags_result result, const cha
 }
 
 /*
- * The process is to be small. One arena serves the loop and the resolver's thread alike, of which one is
- * enough, and what is free at the top of the heap goes back soon: a table that was large while a thousand
- * members joined must not stay so.
+ * The process is to be small. One arena serves the loop and the resolver's thread alike, and what is free at the top
+ * of the heap goes back soon: a table that was large while a thousand members joined must not stay so.
  */
 static void keep_memory_small(void)
 {
@@ -70,7 +74,15 @@ static void keep_memory_small(void)
     (void)mallopt(M_TRIM_THRESHOLD, 64 * 1024);
     (void)mallopt(M_TOP_PAD, 16 * 1024);
     (void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
-    (void)setenv("UV_THREADPOOL_SIZE", "1", 0);
+}
+
+/*
+ * For names that are being resolved one thread is enough. With a disk there are two, of which libuv gives names only
+ * one: the disk never waits for a name server.
+ */
+static void keep_threads_few(const struct br_agent *agent)
+{
+    (void)setenv("UV_THREADPOOL_SIZE", br_options_has_data(&agent->options) ? "2" : "1", 0);
 }
 
 int br_agent_main(int argc, char **argv)
@@ -140,6 +152,7 @@ static int init_handles(struct br_agent *agent)
 static int begin(struct br_agent *agent)
 {
     (void)signal(SIGPIPE, SIG_IGN);
+    keep_threads_few(agent);
     agent->log.level = agent->options.level;
     agent->log.sink = agent->syslog.fd < 0 ? NULL : br_syslog_line;
     agent->log.sink_context = &agent->syslog;
@@ -175,6 +188,7 @@ static void free_agent(struct br_agent *agent)
     br_coalescer_fini(&agent->coalescer);
     br_user_coalescer_fini(&agent->users);
     br_agent_memory_close(agent);
+    br_agent_store_close(agent);
     br_options_release(&agent->options);
     br_syslog_close(&agent->syslog);
     br_log_fini(&agent->log);
@@ -205,11 +219,25 @@ static int load_files(struct br_agent *agent)
     return error;
 }
 
+/* Serf's, and those of bruit's own features. */
+static size_t list_modules(const struct bruit_module *out[MODULES_MAX])
+{
+    static const struct bruit_module *const serf[] = {&bruit_status_module,   &bruit_event_module,
+                                                      &bruit_query_module,    &bruit_conflict_module,
+                                                      &bruit_coord_module,    &bruit_keys_module};
+    size_t count = sizeof serf / sizeof serf[0];
+    memcpy(out, serf, sizeof serf);
+    for (size_t i = 0; i < br_feature_count; i++) {
+        BR_ASSERT(count < MODULES_MAX);
+        if (br_features[i]->module != NULL)
+            out[count++] = br_features[i]->module;
+    }
+    return count;
+}
+
 static int open_engine(struct br_agent *agent)
 {
-    static const struct bruit_module *const modules[] = {&bruit_status_module, &bruit_event_module,
-                                                         &bruit_query_module, &bruit_conflict_module,
-                                                         &bruit_coord_module, &bruit_keys_module};
+    const struct bruit_module *modules[MODULES_MAX];
     struct br_options *options = &agent->options;
     struct bruit_config config;
     struct bruit_bytes keys[BR_KEYRING_KEYS_MAX];
@@ -228,7 +256,7 @@ static int open_engine(struct br_agent *agent)
     }
     br_options_config(options, &config, keys);
     config.modules = modules;
-    config.module_count = sizeof modules / sizeof modules[0];
+    config.module_count = list_modules(modules);
     bruit_uv_options_init(&uv);
     uv.bind = options->bind_addr;
     uv.config = &config;
@@ -239,6 +267,8 @@ static int open_engine(struct br_agent *agent)
     br_agent_news_init(agent);
     br_coalescer_init(&agent->coalescer, uv_hrtime(), on_coalesced, agent);
     error = br_agent_memory_open(agent, why);
+    if (error == 0)
+        error = br_agent_store_open(agent, &uv, why);
     if (error != 0)
         return start_failed(agent, error, why);
     error = bruit_uv_new(&agent->uv, &agent->loop, &uv, why, sizeof why);
@@ -247,6 +277,11 @@ static int open_engine(struct br_agent *agent)
         return start_failed(agent, error, why);
     }
     configure_modules(bruit_uv_engine(agent->uv), options);
+    error = br_features_open(agent, why);
+    if (error == 0)
+        error = br_agent_store_load(agent, why);
+    if (error != 0)
+        return start_failed(agent, error, why);
     br_agent_keyring_init(agent);
     br_agent_memory_restore(agent);
     error = br_agent_set_handlers(agent, &options->scripts);
@@ -318,6 +353,8 @@ static void tell_details(struct br_agent *agent)
     br_log_detail(&agent->log, "                   RPC addr: '%s'", text);
     br_log_detail(&agent->log, "                  Encrypted: %s", options->key_size != 0 ? "true" : "false");
     br_log_detail(&agent->log, "                   Snapshot: %s", agent->memory != NULL ? "true" : "false");
+    if (agent->store != NULL)
+        br_log_detail(&agent->log, "             Data directory: %s", options->data_dir);
     br_log_detail(&agent->log, "                    Profile: %s", options->profile);
     br_log_detail(&agent->log, "Message Compression Enabled: %s",
                   options->disable_compression ? "false" : "true");
@@ -378,6 +415,7 @@ void br_agent_stop(struct br_agent *agent, int exit_code)
         br_log(&agent->log, BRUIT_TRACE_INFO, "agent", "requesting serf shutdown");
         if (!agent->has_left)
             br_log(&agent->log, BRUIT_TRACE_WARN, "serf", "Shutdown without a Leave");
+        br_features_close(agent);
         br_agent_memory_stop(agent);
         br_coalescer_flush(&agent->coalescer);
         br_user_coalescer_flush(&agent->users);
@@ -576,6 +614,7 @@ static void on_event(struct bruit_uv *uv, void *context, const struct bruit_even
     br_agent_measure_event(agent, event);
     br_agent_memory_keep(agent, event);
     br_agent_watch_queues(agent);
+    br_features_event(agent, event);
     switch (event->type) {
     case BRUIT_EVENT_STATUS: member_event(agent, event); break;
     case BRUIT_EVENT_LEAVE_DONE: leave_done(agent, event->error); break;

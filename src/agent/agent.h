@@ -41,6 +41,7 @@ struct br_agent_wait {
 };
 
 struct br_agent_memory;
+struct br_agent_store;
 struct br_handlers;
 struct br_mdns;
 struct br_agent_measure;
@@ -78,6 +79,8 @@ struct br_agent {
 
     struct br_handlers *handlers;   /* NULL: there are none, and were none */
     struct br_agent_memory *memory; /* NULL: there is no snapshot */
+    struct br_agent_store *store;   /* NULL: no -data-dir */
+    bruit_time wall_told_at;        /* rpc_kv.c: when replicated state last heard what time it is */
     struct br_mdns *mdns;           /* NULL: no -discover */
     struct br_agent_measure *measure;
     int64_t retries;              /* failures of -retry-join so far */
@@ -113,6 +116,16 @@ void br_agent_memory_close(struct br_agent *agent);
 
 /* Joins one after the other of those the snapshot knows, until one answers; in the background. */
 void br_agent_rejoin(struct br_agent *agent);
+
+/* ---- store.c ---- */
+
+/*
+ * -data-dir: opened before there is an engine, filling in the driver's options; loaded into the engine before
+ * anything else is; closed when the driver is gone. Without -data-dir all of them do nothing.
+ */
+int br_agent_store_open(struct br_agent *agent, struct bruit_uv_options *uv, char why[BR_WHY_MAX]);
+int br_agent_store_load(struct br_agent *agent, char why[BR_WHY_MAX]);
+void br_agent_store_close(struct br_agent *agent);
 
 /* ---- react.c ---- */
 

@@ -358,6 +358,12 @@ static void stats(void *context, struct br_blob *out)
     write_tags(agent, out);
 }
 
+static struct bruit_engine *engine_of(void *context)
+{
+    const struct br_agent *agent = context;
+    return bruit_uv_engine(agent->uv);
+}
+
 struct br_rpc_backend br_agent_backend(struct br_agent *agent)
 {
     struct br_rpc_backend backend = {
@@ -369,6 +375,8 @@ struct br_rpc_backend br_agent_backend(struct br_agent *agent)
         .leave = leave,
         .keys = br_agent_rpc_keys,
         .stats = stats,
+        .has_disk = agent->store != NULL,
+        .engine = engine_of,
     };
     br_agent_news_backend(&backend);
     return backend;

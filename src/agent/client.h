@@ -62,6 +62,7 @@ struct br_rpc {
     struct br_list turns; /* of struct br_client: those whose commands wait for the next turn */
     uint64_t turn;        /* the loop's clock, ms */
     bruit_time spent;     /* on commands in this turn */
+    struct br_list kv_waits, kv_watches; /* rpc_kv.c's */
 };
 
 /* The longest filter of a stream, and how many queries a client may still respond to: it forgets the oldest. */

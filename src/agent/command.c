@@ -6,6 +6,7 @@
  */
 #include "agent/client.h"
 
+#include "agent/feature.h"
 #include "agent/tags.h"
 #include "agent/value.h"
 #include "base/pattern.h"
@@ -33,6 +34,7 @@ static void tags(struct br_client *client, const struct br_rpc_request *request)
 static void leave(struct br_client *client, const struct br_rpc_request *request);
 static void keys(struct br_client *client, const struct br_rpc_request *request);
 static void stats(struct br_client *client, const struct br_rpc_request *request);
+static void feature(struct br_client *client, const struct br_rpc_request *request);
 
 typedef void (*command_fn)(struct br_client *client, const struct br_rpc_request *request);
 
@@ -57,6 +59,7 @@ static const command_fn commands[BR_RPC_COMMANDS] = {
     [BR_RPC_QUERY] = br_client_query,
     [BR_RPC_RESPOND] = br_client_respond,
     [BR_RPC_GET_COORDINATE] = br_client_get_coordinate,
+    [BR_RPC_FEATURE] = feature,
 };
 
 void br_client_answer(struct br_client *client, uint64_t seq, const char *error)
@@ -624,4 +627,12 @@ static void stats(struct br_client *client, const struct br_rpc_request *request
     br_rpc_write_header(&out, request->seq, "");
     backend->stats(backend->context, &out);
     br_client_send(client, &out, NULL);
+}
+
+/* ------------------------------------------------------------------ bruit's own */
+
+static void feature(struct br_client *client, const struct br_rpc_request *request)
+{
+    if (request->feature->execute(client, request->seq, request->body) != 0)
+        br_client_cut_off(client, &client->rpc->stats.cut_malformed, "failed to decode a request");
 }

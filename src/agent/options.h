@@ -21,7 +21,7 @@
 struct br_options {
     /* As typed: texts are borrowed from argv, or `owned`. After br_options_read, the merge of all sources. */
     const char *node, *bind, *advertise, *iface, *profile, *encrypt, *log_level, *role, *rpc_addr, *rpc_auth,
-        *label, *tags_file, *keyring_file, *snapshot, *syslog_facility, *discover, *mdns_iface,
+        *label, *tags_file, *keyring_file, *snapshot, *data_dir, *syslog_facility, *discover, *mdns_iface,
         *statsite_addr, *statsd_addr;
     struct br_values join, retry_join, tags, event_handlers, config_paths, owned;
     int64_t protocol, retry_max, query_response_size_limit, query_size_limit, user_event_size_limit;
@@ -93,6 +93,9 @@ struct br_options_restored {
  * error with a sentence in `why`.
  */
 int br_options_load(struct br_options *options, struct br_options_restored *restored, char why[BR_WHY_MAX]);
+
+/* Whether -data-dir was given. */
+bool br_options_has_data(const struct br_options *options);
 
 /* The metadata that the configured tags make, into meta and meta_size. Part of br_options_check_start. */
 int br_options_encode_tags(struct br_options *options, char why[BR_WHY_MAX]);

@@ -1,6 +1,8 @@
 /* The words of Serf's RPC; see request.h. */
 #include "agent/request.h"
 
+#include "agent/feature.h"
+
 #include "agent/tags.h"
 #include "codec/addr.h"
 
@@ -84,6 +86,7 @@ static const struct command commands[BR_RPC_COMMANDS] = {
     [BR_RPC_LIST_KEYS] = {"list-keys", NO_BODY},
     [BR_RPC_STATS] = {"stats", NO_BODY},
     [BR_RPC_GET_COORDINATE] = {"get-coordinate", BODY(get_coordinate_fields)},
+    [BR_RPC_FEATURE] = {"?", NO_BODY}, /* each says for itself: has_body() */
 };
 
 const char *br_rpc_command_name(enum br_rpc_command command)
@@ -93,10 +96,25 @@ const char *br_rpc_command_name(enum br_rpc_command command)
 
 static enum br_rpc_command find_command(struct bruit_bytes name)
 {
-    for (enum br_rpc_command i = BR_RPC_UNKNOWN + 1; i < BR_RPC_COMMANDS; i++)
+    for (enum br_rpc_command i = BR_RPC_UNKNOWN + 1; i < BR_RPC_FEATURE; i++)
         if (br_bytes_equal(name, br_bytes_string(commands[i].name)))
             return i;
     return BR_RPC_UNKNOWN;
+}
+
+/* Serf's commands first: none of ours can hide one. */
+static void set_command(struct br_rpc_decoder *decoder, struct bruit_bytes name)
+{
+    decoder->command = find_command(name);
+    decoder->feature = decoder->command == BR_RPC_UNKNOWN ? br_feature_find_command(name) : NULL;
+    if (decoder->feature != NULL)
+        decoder->command = BR_RPC_FEATURE;
+}
+
+static bool has_body(const struct br_rpc_decoder *decoder)
+{
+    return decoder->command == BR_RPC_FEATURE ? decoder->feature->has_body
+                                              : commands[decoder->command].has_body;
 }
 
 /* ------------------------------------------------------------------ decoding */
@@ -134,9 +152,10 @@ int br_rpc_decode(struct br_rpc_decoder *decoder, struct bruit_bytes unread, siz
         if (error != 0)
             return error;
         out->command = decoder->command;
+        out->feature = decoder->feature;
         out->seq = decoder->seq;
         /* Before the handshake every other command is refused on sight: its body may never come. */
-        decoder->expects_body = !is_body && commands[decoder->command].has_body &&
+        decoder->expects_body = !is_body && has_body(decoder) &&
                                 (decoder->is_open || decoder->command == BR_RPC_HANDSHAKE);
         if (!decoder->expects_body)
             return 0;
@@ -147,7 +166,7 @@ int br_rpc_decode(struct br_rpc_decoder *decoder, struct bruit_bytes unread, siz
 static void read_header_value(struct br_reader *r, struct br_rpc_decoder *decoder, struct bruit_bytes key)
 {
     if (br_bytes_equal(key, br_bytes_text("Command")))
-        decoder->command = find_command(br_mp_read_bytes(r));
+        set_command(decoder, br_mp_read_bytes(r));
     else if (br_bytes_equal(key, br_bytes_text("Seq")))
         decoder->seq = br_mp_read_uint(r, UINT64_MAX);
     else
@@ -173,8 +192,7 @@ static int decode_header(struct br_rpc_decoder *decoder, struct bruit_bytes obje
     return r.failed ? BRUIT_EFORMAT : 0;
 }
 
-/* Whether a list holds texts only, `each` of them an element (1) or a pair (2). */
-static bool holds_texts(const struct br_mp_list *list, uint32_t each)
+bool br_rpc_holds_texts(const struct br_mp_list *list, uint32_t each)
 {
     struct br_reader r;
     br_reader_init(&r, list->items);
@@ -188,10 +206,14 @@ static int decode_body(const struct br_rpc_decoder *decoder, struct bruit_bytes 
 {
     const struct command *command = &commands[decoder->command];
     struct br_reader r;
+    if (decoder->command == BR_RPC_FEATURE) {
+        out->body = object;
+        return 0;
+    }
     br_reader_init(&r, object);
     br_mp_read_struct(&r, command->fields, command->field_count, out);
-    if (r.failed || !holds_texts(&out->existing, 1) || !holds_texts(&out->delete_tags, 1) ||
-        !holds_texts(&out->nodes, 1) || !holds_texts(&out->tags, 2))
+    if (r.failed || !br_rpc_holds_texts(&out->existing, 1) || !br_rpc_holds_texts(&out->delete_tags, 1) ||
+        !br_rpc_holds_texts(&out->nodes, 1) || !br_rpc_holds_texts(&out->tags, 2))
         return BRUIT_EFORMAT;
     return 0;
 }
@@ -243,7 +265,7 @@ void br_rpc_write_map(struct br_blob *out, size_t count)
     br_blob_written(out, &w);
 }
 
-static void write_array(struct br_blob *out, size_t count)
+void br_rpc_write_array(struct br_blob *out, size_t count)
 {
     struct br_writer w = br_blob_writer(out, VALUE_MAX);
     br_mp_write_array(&w, (uint32_t)count);
@@ -282,7 +304,7 @@ void br_rpc_write_members(struct br_blob *out, size_t count)
 {
     br_rpc_write_map(out, 1);
     write_key(out, "Members");
-    write_array(out, count);
+    br_rpc_write_array(out, count);
 }
 
 static void write_number(struct br_writer *w, const char *key, uint64_t value)
@@ -343,7 +365,7 @@ void br_rpc_write_event(struct br_blob *out, enum bruit_status_change change, si
     write_key(out, "Event");
     write_key(out, br_rpc_event_name(change));
     write_key(out, "Members");
-    write_array(out, count);
+    br_rpc_write_array(out, count);
 }
 
 void br_rpc_write_log(struct br_blob *out, struct bruit_bytes line)

@@ -46,8 +46,11 @@ enum br_rpc_command {
     BR_RPC_LIST_KEYS,
     BR_RPC_STATS,
     BR_RPC_GET_COORDINATE,
+    BR_RPC_FEATURE, /* one of bruit's own: agent/feature.h */
     BR_RPC_COMMANDS,
 };
+
+struct br_feature_command;
 
 /*
  * A whole request. Slices are borrowed from the bytes it was decoded from; only its command's fields are
@@ -55,6 +58,8 @@ enum br_rpc_command {
  */
 struct br_rpc_request {
     enum br_rpc_command command;
+    const struct br_feature_command *feature; /* BR_RPC_FEATURE, and its body as it came */
+    struct bruit_bytes body;
     uint64_t seq;
     int64_t version;               /* handshake */
     struct bruit_bytes auth_key;   /* auth */
@@ -84,6 +89,7 @@ struct br_rpc_decoder {
     struct br_mp_scanner scanner;
     uint64_t seq;                /* of the last header: one that has none inherits it (a quirk of Serf's) */
     enum br_rpc_command command; /* likewise */
+    const struct br_feature_command *feature; /* with BR_RPC_FEATURE */
     bool expects_body;           /* the next object is the body of `command` */
     bool is_open; /* set by the caller once a handshake succeeded: before, bodies are not waited for */
 };
@@ -100,6 +106,9 @@ int br_rpc_decode(struct br_rpc_decoder *decoder, struct bruit_bytes unread, siz
 
 /* "handshake", "auth", ...; "?" for BR_RPC_UNKNOWN. */
 const char *br_rpc_command_name(enum br_rpc_command command);
+
+/* Whether a list holds texts only, `each` of them an element (1) or a pair (2). */
+bool br_rpc_holds_texts(const struct br_mp_list *list, uint32_t each);
 
 /* The next text of a list (pair of a map) that br_rpc_decode has checked; false at the end. Consumes. */
 bool br_rpc_next_text(struct br_mp_list *list, struct bruit_bytes *text);
@@ -131,8 +140,9 @@ struct br_rpc_keys {
 void br_rpc_write_keys(struct br_blob *out, const struct br_rpc_keys *keys);
 /* NULL: there is none. */
 void br_rpc_write_coordinate(struct br_blob *out, const struct bruit_coordinate *coordinate);
-/* A map of `count` pairs, which follow; and pieces of them. */
+/* A map of `count` pairs, a list of `count` items, which follow; and pieces of them. */
 void br_rpc_write_map(struct br_blob *out, size_t count);
+void br_rpc_write_array(struct br_blob *out, size_t count);
 void br_rpc_write_text(struct br_blob *out, struct bruit_bytes text);
 void br_rpc_write_number(struct br_blob *out, uint64_t number);
 

@@ -1,6 +1,7 @@
 /* The RPC server's connections; see rpc.h. */
 #include "agent/client.h"
 
+#include "agent/feature.h"
 #include "codec/addr.h"
 
 #include <netinet/in.h>
@@ -114,6 +115,8 @@ int br_rpc_new(struct br_rpc **out, uv_loop_t *loop, const struct br_rpc_options
     rpc->options = *options;
     br_list_init(&rpc->clients);
     br_list_init(&rpc->turns);
+    br_list_init(&rpc->kv_waits);
+    br_list_init(&rpc->kv_watches);
     to_sockaddr(&options->bind, &bind);
     int error = uv_tcp_bind(&rpc->listener, (const struct sockaddr *)&bind, 0);
     if (error == 0)
@@ -249,6 +252,7 @@ void br_client_close(struct br_client *client)
     client->call = NULL;
     br_client_forget_streams(client);
     br_client_forget_queries(client);
+    br_features_forget(client);
     br_client_is_gone(client);
     uv_close((uv_handle_t *)&client->tcp, on_client_closed);
 }
@@ -267,6 +271,7 @@ void br_client_finish(struct br_client *client)
     client->is_ending = true;
     br_client_forget_streams(client);
     br_client_forget_queries(client);
+    br_features_forget(client);
     if (uv_shutdown(&client->shutdown, (uv_stream_t *)&client->tcp, on_shutdown) != 0)
         br_client_close(client);
 }
@@ -514,6 +519,7 @@ static void on_written(uv_write_t *request, int status)
         return;
     }
     br_client_has_read(client);
+    br_features_drained(client);
     if (!client->is_reading && client->call == NULL)
         br_client_resume(client);
 }

@@ -46,6 +46,9 @@ struct br_rpc_backend {
     /* False: unknown. */
     bool (*coordinate)(void *context, struct bruit_bytes node, struct bruit_coordinate *out);
     bruit_time (*now)(void *context);
+    /* What features of bruit's own ask: agent/feature.h. */
+    struct bruit_engine *(*engine)(void *context);
+    bool has_disk; /* -data-dir */
     /* What was asked for may go out; it may report events at once. */
     void (*kick)(void *context);
 };

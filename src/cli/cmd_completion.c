@@ -97,6 +97,23 @@ static void write_summary(struct br_blob *out, const char *text, const char *(*e
     }
 }
 
+static bool is_of_group(const struct br_command *command)
+{
+    return strchr(command->name, ' ') != NULL;
+}
+
+/* The names of the groups, each once: those of the commands that others are part of. */
+static void write_groups(struct br_blob *out, const char *between)
+{
+    bool is_first = true;
+    for (size_t i = 0; i + 1 < br_command_count; i++) {
+        if (!br_is_in_group(br_commands[i + 1], br_commands[i]->name))
+            continue;
+        br_blob_printf(out, "%s%s", is_first ? "" : between, br_commands[i]->name);
+        is_first = false;
+    }
+}
+
 /* Calls `write` for each flag of each command that is listed. */
 static void each_flag(struct br_blob *out,
                       void (*write)(struct br_blob *, const struct br_command *, const struct br_flag *))
@@ -151,10 +168,7 @@ static const char bash_members[] =
     "        [[ -z $line || $line != \"$value\"* ]] || { line=$prefix$line; COMPREPLY+=(\"${line#\"$skip\"}\"); }\n"
     "    done\n"
     "}\n"
-    "\n"
-    "_bruit_flags()\n"
-    "{\n"
-    "    case $1 in\n";
+    "\n";
 
 static const char bash_main[] =
     "    esac\n"
@@ -176,7 +190,9 @@ static const char bash_main[] =
     "    done\n"
     "    cur=${words[last]} prev=\n"
     "    for ((i = 1; i < last; i++)); do\n"
-    "        [[ $command || ${words[i]} == -* ]] || command=${words[i]}\n"
+    "        [[ ${words[i]} != -* ]] || continue\n"
+    "        [[ -z $command ]] || _bruit_is_group \"$command\" || break\n"
+    "        command+=${command:+ }${words[i]}\n"
     "    done\n"
     "    ((last < 2)) || prev=${words[last - 1]}\n"
     "    value=$cur\n"
@@ -233,7 +249,7 @@ static void write_bash_value(struct br_blob *out, const struct br_command *comma
 {
     if (is_switch(flag))
         return;
-    br_blob_printf(out, "    %s:%s)", command->name, flag->name);
+    br_blob_printf(out, "    '%s:%s')", command->name, flag->name);
     write_bash_kind(out, flag->argument);
 }
 
@@ -248,17 +264,21 @@ static void write_bash(struct br_blob *out)
         if (command->synopsis == NULL)
             continue;
         if (command->words != NULL) {
-            br_blob_printf(out, "    %s:)", command->name);
+            br_blob_printf(out, "    '%s:')", command->name);
             write_bash_kind(out, command->words);
         }
         size_t count = br_command_flags(command, found);
-        br_blob_printf(&names, " %s", command->name);
-        br_blob_printf(&lists, "    %s) printf '%%s\\n' -help", command->name);
+        if (!is_of_group(command))
+            br_blob_printf(&names, " %s", command->name);
+        br_blob_printf(&lists, "    '%s') printf '%%s\\n' -help", command->name);
         for (size_t j = 0; j < count; j++)
             br_blob_printf(&lists, " -%s", found[j].name);
         br_blob_text(&lists, " ;;\n");
     }
     br_blob_text(out, bash_members);
+    br_blob_text(out, "_bruit_is_group()\n{\n    [[ $1 == @(");
+    write_groups(out, "|");
+    br_blob_text(out, ") ]]\n}\n\n_bruit_flags()\n{\n    case $1 in\n");
     br_blob_printf(out, "    '') printf '%%s\\n'%s ;;\n", br_blob_string(&names));
     br_blob_add(out, br_blob_bytes(&lists));
     br_blob_text(out, bash_main);
@@ -291,8 +311,7 @@ static const char zsh_head[] =
     "_bruit() {\n"
     "    local curcontext=$curcontext context state state_descr line program=$words[1] d=- i\n"
     "    typeset -A opt_args\n"
-    "    local -a commands\n"
-    "    commands=(\n";
+    "    local -a commands\n";
 
 static const char zsh_main[] =
     "    )\n"
@@ -301,6 +320,10 @@ static const char zsh_main[] =
     "    if [[ $state == command ]]; then\n"
     "        _describe command commands\n"
     "        return\n"
+    "    fi\n"
+    "    if [[ $words[1] == (${~groups}) && $CURRENT -gt 2 ]]; then\n"
+    "        words=(\"$words[1] $words[2]\" ${words[3,-1]})\n"
+    "        ((CURRENT--))\n"
     "    fi\n"
     "    [[ $PREFIX == --* ]] && d=--\n"
     "    for ((i = 2; i <= $#words; i++)); do\n"
@@ -358,8 +381,11 @@ static void write_zsh(struct br_blob *out)
 {
     struct br_flag found[BR_COMMAND_FLAGS_MAX];
     br_blob_text(out, zsh_head);
+    br_blob_text(out, "    local groups='");
+    write_groups(out, "|");
+    br_blob_text(out, "'\n    commands=(\n");
     for (size_t i = 0; i < br_command_count; i++) {
-        if (br_commands[i]->synopsis == NULL)
+        if (br_commands[i]->synopsis == NULL || is_of_group(br_commands[i]))
             continue;
         br_blob_printf(out, "        '%s:", br_commands[i]->name);
         write_summary(out, br_commands[i]->synopsis, zsh_escape);
@@ -371,7 +397,7 @@ static void write_zsh(struct br_blob *out)
         if (command->synopsis == NULL)
             continue;
         size_t count = br_command_flags(command, found);
-        br_blob_printf(out, "    (%s)\n        _arguments $d'help[Show the usage]'", command->name);
+        br_blob_printf(out, "    (\"%s\")\n        _arguments $d'help[Show the usage]'", command->name);
         for (size_t j = 0; j < count; j++)
             write_zsh_flag(out, &found[j]);
         /* Nothing about words that nobody can guess: a message about them would keep flags from being offered. */
@@ -390,17 +416,19 @@ static void write_zsh(struct br_blob *out)
 static const char fish_head[] =
     "# fish completion of bruit, made by \"bruit completion fish\".\n"
     "\n"
-    "# Whether $argv is the command of the line; '' when there is none yet.\n"
+    "# Whether $argv is the command of the line; '' when there is none yet. Of a group it has two words.\n"
     "function __bruit_is\n"
     "    set -l words (commandline -opc)\n"
+    "    set -l command\n"
     "    set -e words[1]\n"
     "    for word in $words\n"
     "        if not string match -q -- '-*' $word\n"
-    "            test $word = \"$argv\"\n"
-    "            return\n"
+    "            set command $command $word\n"
+    "            contains -- \"$command\" $__bruit_groups\n"
+    "            or break\n"
     "        end\n"
     "    end\n"
-    "    test -z \"$argv\"\n"
+    "    test \"$command\" = \"$argv\"\n"
     "end\n"
     "\n"
     "function __bruit_members\n"
@@ -464,12 +492,17 @@ static void write_fish_flag(struct br_blob *out, const struct br_command *comman
 static void write_fish(struct br_blob *out)
 {
     br_blob_text(out, fish_head);
+    br_blob_text(out, "set -g __bruit_groups ");
+    write_groups(out, " ");
+    br_blob_text(out, "\n");
     for (size_t i = 0; i < br_command_count; i++) {
         const struct br_command *command = br_commands[i];
         if (command->synopsis == NULL)
             continue;
-        br_blob_printf(out, "complete -c bruit -n '__bruit_is \"\"' -a %s", command->name);
-        write_fish_summary(out, command->synopsis);
+        if (!is_of_group(command)) {
+            br_blob_printf(out, "complete -c bruit -n '__bruit_is \"\"' -a %s", command->name);
+            write_fish_summary(out, command->synopsis);
+        }
         br_blob_printf(out, "complete -c bruit -n '__bruit_is %s' -o help -l help -d 'Show the usage'\n",
                        command->name);
         if (command->words == NULL)

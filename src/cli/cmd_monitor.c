@@ -8,10 +8,10 @@
 
 #include "cli/member.h"
 #include "cli/json.h"
+#include "cli/quote.h"
 
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 struct options {
@@ -81,41 +81,6 @@ const struct br_command br_command_monitor = {
 
 static void write_value(struct br_blob *out, struct br_reader *r, unsigned depth);
 
-static void write_ascii(struct br_blob *out, uint8_t c)
-{
-    static const char names[] = "\a\b\t\n\v\f\r"; /* 7 to 13 */
-    static const char letters[] = "abtnvfr";
-    const char *name = c == 0 ? NULL : strchr(names, c);
-    if (name != NULL)
-        br_blob_printf(out, "\\%c", letters[name - names]);
-    else if (c == '"' || c == '\\')
-        br_blob_printf(out, "\\%c", c);
-    else if (c < 0x20 || c == 0x7f)
-        br_blob_printf(out, "\\x%02x", c);
-    else
-        br_blob_add(out, br_bytes(&c, 1));
-}
-
-/* A text in quotes; what does not print is escaped, of characters beyond ASCII those of C1 alone. */
-static void write_text(struct br_blob *out, struct bruit_bytes text)
-{
-    br_blob_text(out, "\"");
-    while (text.size > 0) {
-        size_t size = br_rune_size(text);
-        if (size == 1)
-            write_ascii(out, text.data[0]);
-        else if (size == 0)
-            br_blob_printf(out, "\\x%02x", text.data[0]);
-        else if (size == 2 && text.data[0] == 0xc2 && text.data[1] < 0xa0)
-            br_blob_printf(out, "\\u00%02x", text.data[1]);
-        else
-            br_blob_add(out, br_bytes(text.data, size));
-        size += size == 0;
-        text = br_bytes(text.data + size, text.size - size);
-    }
-    br_blob_text(out, "\"");
-}
-
 /* Go names bytes []byte on the outside and []uint8 inside of another value. */
 static void write_bytes(struct br_blob *out, struct bruit_bytes bytes, unsigned depth)
 {
@@ -164,7 +129,7 @@ static void write_map(struct br_blob *out, struct br_reader *r, unsigned depth)
         struct br_reader value;
         br_reader_init(&value, pairs.tags[i].value);
         br_blob_text(out, i == 0 ? "" : ", ");
-        write_text(out, pairs.tags[i].key);
+        br_quote(out, pairs.tags[i].key);
         br_blob_text(out, ":");
         write_value(out, &value, depth + 1);
     }
@@ -181,7 +146,7 @@ static void write_value(struct br_blob *out, struct br_reader *r, unsigned depth
     switch (br_mp_peek(r)) {
     case BR_MP_BOOL: br_blob_text(out, br_mp_read_bool(r) ? "true" : "false"); break;
     case BR_MP_INTEGER: write_integer(out, r); break;
-    case BR_MP_STRING: write_text(out, br_mp_read_bytes(r)); break;
+    case BR_MP_STRING: br_quote(out, br_mp_read_bytes(r)); break;
     case BR_MP_BINARY: write_bytes(out, br_mp_read_bytes(r), depth); break;
     case BR_MP_ARRAY: write_list(out, r, depth); break;
     case BR_MP_MAP: write_map(out, r, depth); break;
@@ -273,25 +238,12 @@ static void write_members(struct br_json *json, struct bruit_bytes raw)
     br_json_close(json, ']');
 }
 
-/* What is no text would be changed by JSON: it is written in base64 then. */
-static void write_payload(struct br_json *json, struct bruit_bytes payload)
-{
-    char *coded = NULL;
-    if (!br_json_is_text(payload))
-        coded = malloc(4 * ((payload.size + 2) / 3) + 1);
-    br_json_name(json, coded == NULL ? "payload" : "payload_base64");
-    if (coded != NULL)
-        br_base64_encode(payload, coded);
-    br_json_text(json, coded == NULL ? payload : br_bytes_string(coded));
-    free(coded);
-}
-
 static void write_event(struct br_json *json, const struct event *event)
 {
     bool is_query = br_bytes_equal(event->event, br_bytes_text("query"));
     br_json_name(json, "name");
     br_json_text(json, event->name);
-    write_payload(json, event->payload);
+    br_json_bytes(json, "payload", event->payload);
     br_json_name(json, is_query ? "id" : "coalesce");
     if (is_query)
         br_json_number(json, event->id);

@@ -10,6 +10,7 @@
 
 const struct br_command *const br_commands[] = {
     &br_command_agent,
+    &br_command_agg,
     &br_command_completion,
     &br_command_event,
     &br_command_force_leave,
@@ -17,10 +18,19 @@ const struct br_command *const br_commands[] = {
     &br_command_join,
     &br_command_keygen,
     &br_command_keys,
+    &br_command_kv,
+    &br_command_kv_cas,
+    &br_command_kv_delete,
+    &br_command_kv_get,
+    &br_command_kv_list,
+    &br_command_kv_put,
+    &br_command_kv_stat,
+    &br_command_kv_watch,
     &br_command_leave,
     &br_command_man,
     &br_command_members,
     &br_command_monitor,
+    &br_command_owner,
     &br_command_query,
     &br_command_reachability,
     &br_command_rtt,
@@ -39,6 +49,35 @@ size_t br_command_flags(const struct br_command *command, struct br_flag out[BR_
     if (command->flag_count > 0)
         memcpy(out, command->flags, command->flag_count * sizeof out[0]);
     return command->flag_count;
+}
+
+/* ------------------------------------------------------------------ groups */
+
+bool br_is_in_group(const struct br_command *command, const char *group)
+{
+    size_t size = strlen(group);
+    return strncmp(command->name, group, size) == 0 && command->name[size] == ' ';
+}
+
+void br_group_help(const struct br_command *group, struct br_blob *out)
+{
+    br_blob_text(out, "  Available commands are:\n\n");
+    for (size_t i = 0; i < br_command_count; i++)
+        if (br_is_in_group(br_commands[i], group->name))
+            br_blob_printf(out, "    %-15s %s\n", br_commands[i]->name, br_commands[i]->synopsis);
+    br_blob_printf(out, "\n  \"bruit %s <command> -help\" tells more of each.\n", group->name);
+}
+
+/* As with a command that does not exist, or with none at all. */
+int br_group_run(const struct br_command *group, int argc, char **argv)
+{
+    struct br_blob help = BR_BLOB_EMPTY;
+    if (argc > 0)
+        (void)fprintf(stderr, "bruit: there is no command '%s %s'.\n\n", group->name, argv[0]);
+    group->help(&help);
+    (void)fprintf(stderr, "%s", br_blob_string(&help));
+    br_blob_release(&help);
+    return 127;
 }
 
 /* ------------------------------------------------------------------ printing */

@@ -1,7 +1,8 @@
 /*
  * The subcommands of the program, and what they share.
  *
- * Each is a file of its own, cmd_NAME.c, with one function for each subcommand. Texts and exit codes are
+ * Each is a file of its own, cmd_NAME.c, with one function for each subcommand. Several may form a group: a command
+ * called "kv", and others called "kv get" and so on, which are found by two words. Texts and exit codes are
  * those of Serf's command line (docs/wire/serf-agent.md section 7), errors on stdout included, since
  * scripts read them.
  */
@@ -21,6 +22,13 @@ struct br_command {
     size_t flag_count;
     const char *words; /* what stands behind the flags, as br_flag.argument says it; NULL: nothing known */
 };
+
+/* Whether `command` is one of the group called `group`. */
+bool br_is_in_group(const struct br_command *command, const char *group);
+
+/* The commands of a group with their synopses; and what running the group by itself does: say that none was named. */
+void br_group_help(const struct br_command *group, struct br_blob *out);
+int br_group_run(const struct br_command *group, int argc, char **argv);
 
 /* All of them, sorted by name: the list in the help, completion and the man page are made of it. */
 extern const struct br_command *const br_commands[];
@@ -96,6 +104,7 @@ int br_failed(struct br_session *session, const char *prefix);
 int br_misused(const struct br_command *command, const char *message);
 
 extern const struct br_command br_command_agent;
+extern const struct br_command br_command_agg;
 extern const struct br_command br_command_completion;
 extern const struct br_command br_command_event;
 extern const struct br_command br_command_force_leave;
@@ -103,10 +112,19 @@ extern const struct br_command br_command_info;
 extern const struct br_command br_command_join;
 extern const struct br_command br_command_keygen;
 extern const struct br_command br_command_keys;
+extern const struct br_command br_command_kv;
+extern const struct br_command br_command_kv_cas;
+extern const struct br_command br_command_kv_delete;
+extern const struct br_command br_command_kv_get;
+extern const struct br_command br_command_kv_list;
+extern const struct br_command br_command_kv_put;
+extern const struct br_command br_command_kv_stat;
+extern const struct br_command br_command_kv_watch;
 extern const struct br_command br_command_leave;
 extern const struct br_command br_command_man;
 extern const struct br_command br_command_members;
 extern const struct br_command br_command_monitor;
+extern const struct br_command br_command_owner;
 extern const struct br_command br_command_query;
 extern const struct br_command br_command_reachability;
 extern const struct br_command br_command_rtt;

@@ -1,6 +1,11 @@
 /* JSON as Go writes it; see json.h. */
 #include "cli/json.h"
 
+#include "agent/value.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
 static void new_line(struct br_json *json)
 {
     if (!json->is_compact)
@@ -112,6 +117,31 @@ void br_json_text(struct br_json *json, struct bruit_bytes text)
     br_blob_text(&json->out, "\"");
 }
 
+static void write_base64(struct br_json *json, struct bruit_bytes bytes)
+{
+    size_t size = 4 * ((bytes.size + 2) / 3);
+    uint8_t *place = br_blob_reserve(&json->out, size + 3);
+    if (place == NULL)
+        return; /* and the blob knows */
+    place[0] = '"';
+    br_base64_encode(bytes, (char *)place + 1);
+    place[size + 1] = '"';
+    json->out.size += size + 2;
+}
+
+void br_json_bytes(struct br_json *json, const char *name, struct bruit_bytes bytes)
+{
+    char base64_name[64];
+    if (br_json_is_text(bytes)) {
+        br_json_name(json, name);
+        br_json_text(json, bytes);
+        return;
+    }
+    (void)snprintf(base64_name, sizeof base64_name, "%s_base64", name);
+    br_json_name(json, base64_name);
+    write_base64(json, bytes);
+}
+
 void br_json_number(struct br_json *json, uint64_t number)
 {
     br_blob_printf(&json->out, "%llu", (unsigned long long)number);
@@ -130,4 +160,15 @@ void br_json_bool(struct br_json *json, bool value)
 void br_json_real(struct br_json *json, double number)
 {
     br_blob_printf(&json->out, "%.3f", number);
+}
+
+void br_json_exact(struct br_json *json, double number)
+{
+    char text[32];
+    for (int digits = 15; digits <= 17; digits++) { /* 17 are always enough */
+        (void)snprintf(text, sizeof text, "%.*g", digits, number);
+        if (strtod(text, NULL) == number)
+            break;
+    }
+    br_blob_text(&json->out, text);
 }

@@ -31,6 +31,13 @@ void br_json_number(struct br_json *json, uint64_t number);
 void br_json_null(struct br_json *json);
 void br_json_bool(struct br_json *json, bool value);
 void br_json_real(struct br_json *json, double number); /* with three decimals: milliseconds are enough */
+void br_json_exact(struct br_json *json, double number); /* finite; as many digits as it takes to read it back */
+
+/*
+ * The pair `name` and bytes that may be no text, which JSON would change: those are written in base64, under the name
+ * with "_base64" behind it.
+ */
+void br_json_bytes(struct br_json *json, const char *name, struct bruit_bytes bytes);
 
 /* Whether all of it is UTF-8, so that br_json_text loses nothing. */
 bool br_json_is_text(struct bruit_bytes text);

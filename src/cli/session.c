@@ -268,6 +268,18 @@ int br_session_call(struct br_session *session, const char *command, struct brui
     return error;
 }
 
+/* Serf's agents answer these words to what they do not know, and hang up. */
+int br_session_call_own(struct br_session *session, const char *command, struct bruit_bytes body)
+{
+    int error = br_session_call(session, command, body);
+    if (error == BRUIT_EREMOTE && strcmp(session->why, "Unsupported command") == 0)
+        (void)snprintf(session->why, sizeof session->why,
+                       "this agent is Serf's, or a bruit older than this one, and has no \"%s\": with -rpc-addr ask "
+                       "an agent that has",
+                       command);
+    return error;
+}
+
 int br_session_call_text(struct br_session *session, const char *command, const char *key, const char *value)
 {
     struct br_blob body = BR_BLOB_EMPTY;

@@ -43,6 +43,9 @@ int br_session_open_until(struct br_session *session, const char *address, const
  */
 int br_session_call(struct br_session *session, const char *command, struct bruit_bytes body);
 
+/* The same for a command that only bruit's agents have (agent/feature.h): to any other agent's "no" `why` says so. */
+int br_session_call_own(struct br_session *session, const char *command, struct bruit_bytes body);
+
 /* The same with the body {key: value}. */
 int br_session_call_text(struct br_session *session, const char *command, const char *key, const char *value);
 

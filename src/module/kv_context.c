@@ -51,7 +51,7 @@ void br_kv_context_fini(struct br_kv_context *c)
     br_alloc_free(c->alloc, c->actors, c->slot_capacity * sizeof *c->actors);
     br_alloc_free(c->alloc, c->order, c->slot_capacity * sizeof *c->order);
     br_table_fini(&c->by_id);
-    br_kv_context_init(c, c->alloc, c->actors_max, c->runs_max, c->secret);
+    br_kv_context_init(c, c->alloc, c->actors_max, c->runs_max, c->secret); /* own is nobody */
 }
 
 /* ---- asking -------------------------------------------------------------------------------------------- */
@@ -174,8 +174,6 @@ uint64_t br_kv_context_actors_digest(const struct br_kv_context *c)
 /* Room for `extra` more actors. */
 static enum br_kv_refusal reserve_actors(struct br_kv_context *c, uint32_t extra)
 {
-    if (extra > c->actors_max || c->actor_count > c->actors_max - extra)
-        return BR_KV_ACTORS_FULL;
     if (br_table_reserve(&c->by_id, extra) != 0)
         return BR_KV_NO_MEMORY;
     uint32_t count = c->actor_count + extra; /* free slots are used first */
@@ -200,6 +198,15 @@ static enum br_kv_refusal reserve_actors(struct br_kv_context *c, uint32_t extra
     c->actors = actors;
     c->slot_capacity = capacity;
     return BR_KV_ACCEPTED;
+}
+
+/* Room for `extra` more actors other than our own, for which one place is kept. */
+static enum br_kv_refusal reserve_others(struct br_kv_context *c, uint32_t extra)
+{
+    bool is_kept_free = c->own != 0 && br_kv_context_find(c, c->own) == BR_KV_ACTOR_NONE;
+    if ((uint64_t)c->actor_count + extra + is_kept_free > c->actors_max)
+        return BR_KV_ACTORS_FULL;
+    return reserve_actors(c, extra);
 }
 
 /* Where an actor is, or would be, in the order. */
@@ -292,7 +299,7 @@ static enum br_kv_refusal reserve_dot(struct br_kv_context *c, struct br_kv_dot 
 {
     uint32_t at = br_kv_context_find(c, dot.actor);
     if (at == BR_KV_ACTOR_NONE) {
-        enum br_kv_refusal refusal = reserve_actors(c, 1);
+        enum br_kv_refusal refusal = dot.actor == c->own ? reserve_actors(c, 1) : reserve_others(c, 1);
         if (refusal != BR_KV_ACCEPTED)
             return refusal;
         at = add_actor(c, dot.actor);
@@ -464,7 +471,7 @@ static enum br_kv_refusal plan_join(struct br_kv_context *c, const struct br_kv_
         else
             runs -= c->actors[plans[i].ours].run_count;
     }
-    return runs > c->runs_max ? BR_KV_RUNS_FULL : reserve_actors(c, new_actors);
+    return runs > c->runs_max ? BR_KV_RUNS_FULL : reserve_others(c, new_actors);
 }
 
 static void carry_out(struct br_kv_context *c, const struct br_kv_actor *theirs, struct plan *plan, bruit_time now)
@@ -595,7 +602,7 @@ static int decode_actor(struct br_kv_context *c, struct br_reader *r, const stru
     uint64_t id = names == NULL ? item.actor : names->actors[names->order[place]].id;
     if (place > 0 && id <= c->actors[c->order[place - 1]].id)
         return BRUIT_EFORMAT;
-    enum br_kv_refusal refusal = reserve_actors(c, 1);
+    enum br_kv_refusal refusal = reserve_others(c, 1);
     if (refusal != BR_KV_ACCEPTED)
         return refusal == BR_KV_NO_MEMORY ? BRUIT_ENOMEM : BRUIT_EFULL;
     struct br_kv_actor *actor = &c->actors[add_actor(c, id)];

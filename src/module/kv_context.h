@@ -42,6 +42,7 @@ struct br_kv_context {
     uint32_t *order; /* the slots in use, by id; owned, slot_capacity of them */
     uint32_t actor_count;
     uint32_t actors_max;
+    uint64_t own;       /* an actor for which one of them is kept free; 0: nobody */
     uint32_t run_count; /* of all actors */
     uint32_t runs_max;
     uint64_t secret; /* of the table */

@@ -40,6 +40,7 @@ uint32_t br_kv_keep_key(struct br_kv_store *s, uint8_t *name, uint16_t size)
     br_kv_tree_link(&s->tree, &s->keys, at);
     br_kv_order_insert(&s->order, &s->keys, at);
     s->bytes += size;
+    s->empty_keys++;
     return at;
 }
 
@@ -53,6 +54,7 @@ bool br_kv_keep_release(struct br_kv_store *s, uint32_t at)
     br_kv_tree_unlink(&s->tree, &s->keys, at);
     (void)br_table_remove(&s->by_name, br_kv_keep_hash(s, name), at); /* it is in */
     s->bytes -= key->name_size;
+    s->empty_keys--;
     br_alloc_free(s->alloc, key->name, key->name_size);
     key->name_size = 0;
     br_kv_slots_give(&s->keys, at);
@@ -102,6 +104,7 @@ static void insert(struct br_kv_store *s, uint32_t at)
     }
     sibling->next = *link;
     *link = at;
+    s->empty_keys -= key->sibling_count == 0;
     key->sibling_count++;
 }
 
@@ -154,6 +157,7 @@ void br_kv_keep_remove(struct br_kv_store *s, uint32_t at)
         link = &br_kv_sibling_at(&s->siblings, *link)->next;
     *link = sibling->next;
     key->sibling_count--;
+    s->empty_keys += key->sibling_count == 0;
     if (sibling->is_delete)
         s->grave_count--;
     else

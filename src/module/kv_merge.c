@@ -142,17 +142,23 @@ static uint32_t find_place(const struct merge *m, struct br_kv_dot dot, uint32_t
     return BR_KV_NONE;
 }
 
-/* Two writes of one dot: somebody runs a copy of our or of another's disk. The later stamp stays, everywhere. */
+/*
+ * A live sibling that is a tombstone elsewhere was replaced there, and kept for what is pending with it: it is no more.
+ * Two live writes of one dot: somebody runs a copy of our or of another's disk. The later stamp stays, everywhere.
+ */
 static enum fate fate_of_held(struct merge *m, const struct br_kv_write *write, uint32_t place, uint32_t slot)
 {
     const struct br_kv_sibling *held = br_kv_store_sibling(m->s, slot);
-    bool is_same = held->hlc == write->hlc || held->is_delete || write->is_delete;
-    if (is_same || m->origin != FROM_THEM)
+    if (m->origin != FROM_THEM || held->is_delete)
         return SKIP;
-    m->s->stats.clashes++;
-    m->s->is_impersonated = m->s->is_impersonated || write->dot.actor == m->s->actor;
-    if (write->hlc < held->hlc)
-        return SKIP;
+    if (!write->is_delete) {
+        if (held->hlc == write->hlc)
+            return SKIP;
+        m->s->stats.clashes++;
+        m->s->is_impersonated = m->s->is_impersonated || write->dot.actor == m->s->actor;
+        if (write->hlc < held->hlc)
+            return SKIP;
+    }
     m->leaving |= UINT64_C(1) << place;
     return ADD;
 }
@@ -321,11 +327,11 @@ static enum br_kv_refusal plan_bytes(struct merge *m)
 {
     const struct br_kv_store *s = m->s;
     uint64_t more = 0, less = 0;
-    if (m->key == BR_KV_NONE && m->add_count > 0) {
+    if (m->key == BR_KV_NONE && m->add_count > 0)
         more = m->name.size;
-        if (br_kv_slots_count(&s->keys) >= s->limits.keys_max)
-            return BR_KV_KEYS_FULL;
-    }
+    if (m->places == 0 && m->add_count > 0 &&
+        br_kv_slots_count(&s->keys) - s->empty_keys >= s->limits.keys_max)
+        return BR_KV_KEYS_FULL;
     for (uint32_t i = 0; i < m->count; i++)
         if (m->fates[i] == ADD)
             more += m->writes[i].value.size + m->writes[i].owner.size;

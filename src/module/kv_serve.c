@@ -66,17 +66,20 @@ static void write_context(struct br_kv *kv, struct br_writer *w, bool has_names)
         c->actors[own].base = base;
 }
 
-static void answer_digest(struct br_kv *kv, bruit_node from, uint32_t id, struct br_reader *r)
+/* Who is stale shows nothing to who forgot, unless that one is stale, too: without a context nothing is compared. */
+static void answer_digest(struct br_kv *kv, bruit_node from, const struct br_kv_session *session, struct br_reader *r)
 {
     struct br_kv_digest theirs;
     br_kv_read_digest(r, &theirs);
     struct br_kv_digest ours = br_kv_own_digest(kv, theirs.salt);
-    bool is_equal = ours.root == theirs.root && ours.context == theirs.context;
+    uint8_t flags = BR_KV_ANSWER | BR_KV_LAST | br_kv_age_flags(kv);
+    bool is_hidden = (flags & BR_KV_STALE) && (session->flags & (BR_KV_STALE | BR_KV_FORGOT)) == BR_KV_FORGOT;
+    bool is_equal = is_hidden || (ours.root == theirs.root && ours.context == theirs.context);
     size_t size = BR_KV_BEGIN_MAX + 64 + (is_equal ? 0 : br_kv_context_size_max(&kv->store.context));
     uint8_t *bytes = br_kv_scratch(kv, size);
     struct br_writer w;
     br_writer_init(&w, bytes, bytes == NULL ? 0 : size);
-    br_kv_begin(kv, &w, is_equal ? BR_KV_DIGEST : BR_KV_CONTEXT, id, BR_KV_ANSWER | BR_KV_LAST);
+    br_kv_begin(kv, &w, is_equal ? BR_KV_DIGEST : BR_KV_CONTEXT, (uint32_t)session->id, flags);
     br_kv_write_digest(&w, &ours);
     if (!is_equal)
         write_context(kv, &w, ours.actors != theirs.actors);
@@ -268,7 +271,7 @@ static void answer_question(struct br_kv *kv, bruit_node from, struct bruit_byte
         if (session.flags & BR_KV_TURN)
             take_turn(kv, from, &r);
         else
-            answer_digest(kv, from, (uint32_t)session.id, &r);
+            answer_digest(kv, from, &session, &r);
         break;
     case BR_KV_BRANCHES: answer_branches(kv, from, (uint32_t)session.id, &r); break;
     case BR_KV_WANT: answer_want(kv, from, (uint32_t)session.id, &r); break;

@@ -51,6 +51,7 @@ void br_kv_store_init(struct br_kv_store *s, struct br_alloc *alloc, const struc
     br_store_u64(s->secret, secret[0]);
     br_store_u64(s->secret + 8, secret[1]);
     begin(s);
+    s->context.own = actor;
 }
 
 void br_kv_store_fini(struct br_kv_store *s)
@@ -82,7 +83,7 @@ void br_kv_store_reset(struct br_kv_store *s, uint64_t actor)
     br_kv_store_fini(s);
     begin(s);
     s->bytes = 0;
-    s->live_keys = s->live_siblings = s->grave_count = s->owned_count = 0;
+    s->live_keys = s->live_siblings = s->empty_keys = s->grave_count = s->owned_count = 0;
     s->change_next++;
     br_kv_store_be(s, actor, 0);
 }
@@ -92,6 +93,7 @@ void br_kv_store_be(struct br_kv_store *s, uint64_t actor, uint64_t counter)
     BR_ASSERT(actor != 0);
     uint64_t seen = br_kv_context_last(&s->context, actor);
     s->actor = actor;
+    s->context.own = actor;
     s->counter = counter > seen ? counter : seen;
     s->is_impersonated = false;
 }
@@ -242,8 +244,9 @@ uint32_t br_kv_store_gone(const struct br_kv_store *s, uint32_t key, const struc
 {
     uint32_t gone_count = 0;
     for (uint32_t i = 0; i < count; i++) {
-        bool is_held = key != BR_KV_NONE && br_kv_store_find_dot(s, key, dots[i]) != BR_KV_NONE;
-        if (!is_held && br_kv_context_covers(&s->context, dots[i]))
+        uint32_t at = key == BR_KV_NONE ? BR_KV_NONE : br_kv_store_find_dot(s, key, dots[i]);
+        bool is_live = at != BR_KV_NONE && !br_kv_store_sibling(s, at)->is_delete;
+        if (!is_live && br_kv_context_covers(&s->context, dots[i]))
             gone[gone_count++] = dots[i];
     }
     return gone_count;

@@ -36,8 +36,8 @@
 #include "module/kv_tree.h"
 
 struct br_kv_limits {
-    uint32_t keys_max;
-    uint64_t bytes_max;    /* of keys, values and owners; what they cost besides is some 130 bytes a key */
+    uint32_t keys_max;     /* with siblings; names of deleted ones stay while the ring of changes speaks of them */
+    uint64_t bytes_max;    /* of keys, values and owners; what they cost besides is some 125 bytes a key */
     uint32_t siblings_max; /* of a key, tombstones included; at most BR_KV_SIBLINGS_MAX */
     uint32_t actors_max;
     uint32_t runs_max;    /* exceptions of the context */
@@ -86,6 +86,7 @@ struct br_kv_store {
     uint64_t bytes;              /* keys, values and owners held */
     uint32_t live_keys;          /* keys with something to show */
     uint32_t live_siblings;
+    uint32_t empty_keys; /* without siblings, of which changes are remembered */
     uint32_t grave_count;
     uint32_t owned_count; /* siblings that die with a member */
     bool is_impersonated; /* somebody has seen writes of our actor that we have not made: take a new actor */
@@ -230,7 +231,7 @@ struct br_kv_state {
 int br_kv_store_merge_key(struct br_kv_store *s, const struct br_kv_state *state, bruit_time now,
                           struct br_kv_merged *merged);
 
-/* Which of the dots that somebody holds of a key we have seen and do not hold: into `gone`; returns how many. */
+/* Which dots that somebody holds of a key we have seen and do not hold alive: into `gone`; returns how many. */
 uint32_t br_kv_store_gone(const struct br_kv_store *s, uint32_t key, const struct br_kv_dot *dots, uint32_t count,
                           struct br_kv_dot *gone);
 
@@ -258,7 +259,7 @@ int br_kv_store_set_alarm(struct br_kv_store *s, uint32_t sibling, bruit_time ti
 uint32_t br_kv_store_pop_alarm(struct br_kv_store *s, bruit_time now);
 bruit_time br_kv_store_next_alarm(const struct br_kv_store *s);
 
-/* Collects at most `budget` tombstones that are due: how many were. Those with something pending come up again later. */
+/* Collects at most `budget` tombstones that are due: how many were. Those with something pending come up later. */
 uint32_t br_kv_store_collect(struct br_kv_store *s, bruit_time now, uint32_t budget);
 bruit_time br_kv_store_next_collect(const struct br_kv_store *s);
 

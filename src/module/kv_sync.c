@@ -15,7 +15,7 @@
  * A key that we hold and they do not show: what their context covers of it is gone, the rest they lack. What they
  * lack is pushed to them; at the end they are told that it is their turn, find equal roots, and join contexts, too.
  *
- * Cost: a path that differs is some 80 bytes on each level, a key some 60 and what it holds: docs/kv.md has figures.
+ * Cost: a path that differs is some 80 bytes on each level, a key some 60 and what it holds: docs/state.md has figures.
  */
 #include "base/bytes.h"
 #include "base/check.h"
@@ -114,13 +114,13 @@ static void ask(struct br_kv *kv, enum br_kv_step step, const struct br_writer *
     send_question(kv);
 }
 
-static void begin_question(struct br_kv *kv, struct br_writer *w, enum br_kv_kind kind, size_t size)
+static void begin_question(struct br_kv *kv, struct br_writer *w, enum br_kv_kind kind, size_t size, uint8_t flags)
 {
     uint8_t *bytes = br_kv_scratch(kv, size);
     br_writer_init(w, bytes, bytes == NULL ? 0 : size);
     if (++kv->sync.id == 0)
         kv->sync.id = 1;
-    br_kv_begin(kv, w, kind, kv->sync.id, 0);
+    br_kv_begin(kv, w, kind, kv->sync.id, flags);
 }
 
 /* ------------------------------------------------------------------ the beginning */
@@ -139,12 +139,15 @@ static void start(struct br_kv *kv)
         return; /* planned again when there is somebody */
     kv->is_started = true;
     sync->is_incomplete = false;
+    sync->is_reset = false;
+    sync->with_stale = false;
+    sync->they_forgot = false;
     sync->salt = bruit_host_random(kv->host);
     sync->end_at = br_time_add(br_kv_now(kv), LONGEST);
-    struct br_kv_digest ours = br_kv_own_digest(kv, sync->salt);
-    sync->actors = ours.actors;
-    begin_question(kv, &w, BR_KV_DIGEST, BR_KV_BEGIN_MAX + 64);
-    br_kv_write_digest(&w, &ours);
+    sync->ours = br_kv_own_digest(kv, sync->salt);
+    sync->ours_counter = kv->disk.is_on ? kv->disk.durable : kv->store.counter;
+    begin_question(kv, &w, BR_KV_DIGEST, BR_KV_BEGIN_MAX + 64, br_kv_age_flags(kv));
+    br_kv_write_digest(&w, &sync->ours);
     ask(kv, BR_KV_STEP_DIGEST, &w);
 }
 
@@ -193,7 +196,34 @@ static void push(struct br_kv *kv, const struct br_kv_telling *telling)
     sync->push_size = br_writer_size(&w);
 }
 
-/* What their context does not cover of a key; `but`: what they have just told us. And what of theirs is gone here. */
+/*
+ * We were away too long, and they do not know the actor of a write of ours: they may have seen and dropped it, and
+ * forgotten whose it was. A context forgets actors as a whole; one that begins with the first write forgot nothing.
+ */
+static bool is_forgotten(const struct br_kv *kv, struct br_kv_dot dot)
+{
+    const struct br_kv_context *theirs = &kv->sync.theirs;
+    if (!kv->sync.is_reset || br_kv_is_unseen(kv, dot))
+        return false;
+    uint32_t actor = br_kv_context_find(theirs, dot.actor);
+    return actor == BR_KV_ACTOR_NONE || theirs->actors[actor].base == 0;
+}
+
+/* A write that they do not show: did they see it and drop it? */
+static bool is_gone(const struct br_kv *kv, struct br_kv_dot dot)
+{
+    return br_kv_context_covers(&kv->sync.theirs, dot) || is_forgotten(kv, dot);
+}
+
+static bool was_told(const struct br_kv_state *told, struct br_kv_dot dot)
+{
+    for (uint32_t i = 0; told != NULL && i < told->write_count; i++)
+        if (br_kv_dot_equal(told->writes[i].dot, dot))
+            return true;
+    return false;
+}
+
+/* What their context does not cover of a key; `told`: what they have just told us. And what of theirs is gone here. */
 static void push_key(struct br_kv *kv, uint32_t key, struct bruit_bytes name, const struct br_kv_state *told,
                      const struct br_kv_dot *gone, uint32_t gone_count)
 {
@@ -206,10 +236,8 @@ static void push_key(struct br_kv *kv, uint32_t key, struct bruit_bytes name, co
     uint32_t i = key == BR_KV_NONE ? BR_KV_NONE : br_kv_store_first(s, key);
     for (; i != BR_KV_NONE; i = br_kv_store_next(s, i)) {
         struct br_kv_dot dot = br_kv_store_dot(s, i);
-        bool is_theirs = br_kv_context_covers(&kv->sync.theirs, dot);
-        for (uint32_t j = 0; told != NULL && j < told->write_count; j++)
-            is_theirs = is_theirs || br_kv_dot_equal(told->writes[j].dot, dot);
-        if (!is_theirs)
+        bool is_theirs = br_kv_context_covers(&kv->sync.theirs, dot) || was_told(told, dot);
+        if (!is_theirs && !is_forgotten(kv, dot))
             telling.siblings[telling.sibling_count++] = i;
     }
     if (telling.sibling_count > 0 || gone_count > 0)
@@ -264,7 +292,7 @@ static void ask_branches(struct br_kv *kv)
 {
     struct br_kv_sync *sync = &kv->sync;
     struct br_writer w;
-    begin_question(kv, &w, BR_KV_BRANCHES, BR_KV_BEGIN_MAX + 8 + BR_KV_PATHS_MAX * 16);
+    begin_question(kv, &w, BR_KV_BRANCHES, BR_KV_BEGIN_MAX + 8 + BR_KV_PATHS_MAX * 16, 0);
     br_write_u64(&w, sync->salt);
     sync->asked_count = 0;
     while (sync->path_count > 0 && sync->asked_count < BR_KV_PATHS_MAX) {
@@ -295,7 +323,7 @@ static void ask_keys(struct br_kv *kv)
 {
     struct br_kv_sync *sync = &kv->sync;
     struct br_writer w;
-    begin_question(kv, &w, BR_KV_WANT, BR_KV_CHUNK);
+    begin_question(kv, &w, BR_KV_WANT, BR_KV_CHUNK, 0);
     uint32_t count = 0;
     for (uint32_t i = sync->wanted_count; i-- > 0 && count < BR_KV_WANTS_MAX; count++) {
         size_t before = br_writer_size(&w);
@@ -314,7 +342,7 @@ static void ask_keys(struct br_kv *kv)
 
 /* ------------------------------------------------------------------ answers: the digest */
 
-static void on_context(struct br_kv *kv, struct br_reader *r)
+static void on_context(struct br_kv *kv, uint8_t flags, struct br_reader *r)
 {
     struct br_kv_sync *sync = &kv->sync;
     const struct br_kv_store *s = &kv->store;
@@ -326,17 +354,24 @@ static void on_context(struct br_kv *kv, struct br_reader *r)
     const struct br_kv_context *names = actors == sync->digest.actors ? &s->context : NULL;
     int status = r->failed ? BRUIT_EFORMAT : br_kv_context_decode(&sync->theirs, br_reader_rest(r), names);
     if (status != 0) {
-        if (status == BRUIT_EFORMAT && actors == sync->actors)
+        if (status == BRUIT_EFORMAT && actors == sync->ours.actors)
             br_host_drop(kv->host, BRUIT_DROP_MALFORMED);
         finish(kv, false, "their context cannot be read");
         return;
+    }
+    sync->with_stale = (flags & BR_KV_STALE) != 0;
+    sync->they_forgot = (flags & BR_KV_FORGOT) != 0;
+    sync->is_reset = br_kv_is_stale(kv) && !sync->with_stale && sync->they_forgot;
+    if (sync->is_reset) {
+        BR_TRACE(kv->tracer, kv_reset, .name = bruit_member_name(bruit_host_engine(kv->host), sync->node));
+        kv->resets++;
     }
     if (br_kv_store_root(s) != sync->digest.root)
         add_path(kv, (struct br_kv_path){0});
     go_on(kv);
 }
 
-static void on_digest(struct br_kv *kv, struct br_reader *r)
+static void on_digest(struct br_kv *kv, uint8_t flags, struct br_reader *r)
 {
     struct br_kv_digest theirs;
     br_kv_read_digest(r, &theirs);
@@ -344,7 +379,9 @@ static void on_digest(struct br_kv *kv, struct br_reader *r)
         br_host_drop(kv->host, BRUIT_DROP_MALFORMED);
         return;
     }
-    finish(kv, true, "equal");
+    kv->sync.with_stale = (flags & BR_KV_STALE) != 0;
+    bool is_equal = kv->sync.ours.root == theirs.root && kv->sync.ours.context == theirs.context;
+    finish(kv, is_equal, is_equal ? "equal" : "they were away for too long");
 }
 
 /* ------------------------------------------------------------------ answers: branches and leaves */
@@ -395,7 +432,7 @@ static void on_missing(struct br_kv *kv, uint32_t key, bool is_half)
     struct bruit_bytes ours = br_kv_store_name(s, key);
     struct br_kv_state state = {.gone = gone};
     for (uint32_t i = br_kv_store_first(s, key); i != BR_KV_NONE; i = br_kv_store_next(s, i))
-        if (!br_kv_store_sibling(s, i)->is_delete && br_kv_context_covers(&kv->sync.theirs, br_kv_store_dot(s, i)))
+        if (!br_kv_store_sibling(s, i)->is_delete && is_gone(kv, br_kv_store_dot(s, i)))
             gone[state.gone_count++] = br_kv_store_dot(s, i);
     memcpy(name, ours.data, ours.size); /* the store's own may go */
     state.key = br_bytes(name, ours.size);
@@ -510,6 +547,20 @@ static void settle_wanted(struct br_kv *kv, bool is_last)
     sync->wanted_count = kept;
 }
 
+/* The same of a key that they hold, too. */
+static int drop_old(struct br_kv *kv, const struct br_kv_state *told)
+{
+    struct br_kv_before ours;
+    struct br_kv_dot gone[BR_KV_SIBLINGS_MAX];
+    struct br_kv_state state = {.key = told->key, .gone = gone};
+    br_kv_dots(kv, told->key, &ours);
+    for (uint32_t i = 0; i < ours.count; i++)
+        if (!br_kv_context_covers(&kv->sync.theirs, ours.dots[i]) && is_forgotten(kv, ours.dots[i]) &&
+            !was_told(told, ours.dots[i]))
+            gone[state.gone_count++] = ours.dots[i];
+    return state.gone_count == 0 ? 0 : br_kv_take_key(kv, &state, false);
+}
+
 /* A key as they hold it; with `is_ours`, an answer to us: what they lack of it is pushed in return. */
 static bool take_item(struct br_kv *kv, const struct br_kv_state *state, bool is_ours, bool tell)
 {
@@ -521,7 +572,7 @@ static bool take_item(struct br_kv *kv, const struct br_kv_state *state, bool is
         uint32_t key = br_kv_store_find(&kv->store, state->key);
         gone_count = br_kv_store_gone(&kv->store, key, dots, state->write_count, gone);
     }
-    if (br_kv_take_key(kv, state, tell) != 0)
+    if (br_kv_take_key(kv, state, tell) != 0 || (is_ours && kv->sync.is_reset && drop_old(kv, state) != 0))
         return false;
     if (is_ours)
         push_key(kv, br_kv_store_find(&kv->store, state->key), state->key, state, gone, gone_count);
@@ -603,9 +654,9 @@ void br_kv_sync_answer(struct br_kv *kv, enum br_kv_kind kind, const struct br_k
     if (sync->life != life)
         finish(kv, false, "they began anew meanwhile");
     else if (sync->step == BR_KV_STEP_DIGEST && kind == BR_KV_DIGEST)
-        on_digest(kv, r);
+        on_digest(kv, session->flags, r);
     else if (sync->step == BR_KV_STEP_DIGEST && kind == BR_KV_CONTEXT)
-        on_context(kv, r);
+        on_context(kv, session->flags, r);
     else if (sync->step == BR_KV_STEP_BRANCHES && kind == BR_KV_LEAVES)
         on_paths(kv, r);
     else if (sync->step == BR_KV_STEP_WANT && kind == BR_KV_KEYS)
@@ -688,6 +739,8 @@ static void join(struct br_kv *kv)
     }
     br_kv_be_unique(kv);
     kv->is_incomplete = false;
+    if (sync->they_forgot)
+        br_kv_forgot(kv);
     if (br_kv_context_digest(&kv->store.context) != before)
         br_kv_disk_context(kv);
 }
@@ -704,17 +757,19 @@ static bruit_time patience(struct br_kv *kv)
 static void finish(struct br_kv *kv, bool is_complete, const char *outcome)
 {
     struct br_kv_sync *sync = &kv->sync;
-    BR_TRACE(kv->tracer, kv_compared, .name = bruit_member_name(bruit_host_engine(kv->host), sync->node),
-             .outcome = outcome);
+    if (!is_complete || sync->has_theirs) /* that nothing differed is not worth a line every ten seconds */
+        BR_TRACE(kv->tracer, kv_compared, .name = bruit_member_name(bruit_host_engine(kv->host), sync->node),
+                 .outcome = outcome);
     flush_push(kv);
     if (is_complete && sync->has_theirs)
         join(kv);
     if (sync->has_theirs && !sync->is_turn)
         give_turn(kv);
-    if (is_complete) {
-        sync->equal_at = br_kv_now(kv);
-        sync->count++;
-    }
+    if (is_complete && sync->with_stale && br_kv_is_stale(kv))
+        br_kv_met_stale(kv);
+    else if (is_complete)
+        br_kv_met(kv, sync->has_theirs ? &sync->theirs : NULL);
+    sync->count += is_complete;
     sync->state = is_complete ? BRUIT_KV_EQUAL : BRUIT_KV_BEHIND;
     sync->failures = is_complete ? 0 : sync->failures + 1;
     release(kv);

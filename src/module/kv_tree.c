@@ -2,8 +2,7 @@
  * The hash tree; see kv_tree.h.
  *
  * Level l is an array of 16^l sums that begins at (16^l - 1) / 15. Each leaf is a list through its keys. When the
- * keys have become too many for the leaves, all is added up anew one level deeper: some 20 ns a key, five times in the
- * life of a store of two million keys.
+ * keys have become too many for the leaves, all is added up anew one level deeper: as often as there are levels.
  */
 #include "module/kv_tree.h"
 

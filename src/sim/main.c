@@ -10,6 +10,7 @@ static const struct br_tool_command *const commands[] = {
     &br_tool_spread,
     &br_tool_detect,
     &br_tool_tune,
+    &br_tool_aggregate,
     &br_tool_watch,
     &br_tool_run,
     &br_tool_replay,

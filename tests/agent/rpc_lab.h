@@ -43,6 +43,7 @@ struct fixture {
     const char *refusal; /* what the cluster answers instead of doing as it is told, or NULL */
     uint64_t handle;     /* of the last query that was responded to */
     bruit_time now;
+    struct bruit_engine *engine; /* for features of bruit's own; NULL unless the test makes one */
 };
 
 static struct fixture f;
@@ -180,6 +181,13 @@ static inline bruit_time on_now(void *context)
     return f.now;
 }
 
+static inline struct bruit_engine *on_engine(void *context)
+{
+    (void)context;
+    assert_non_null(f.engine);
+    return f.engine;
+}
+
 /* The whole life of a query at once, as a cluster of one would have it. */
 static inline void on_kick(void *context)
 {
@@ -228,7 +236,8 @@ static inline void start(const char *auth)
                     .end_query = on_end_query,
                     .coordinate = on_coordinate,
                     .now = on_now,
-                    .kick = on_kick},
+                    .kick = on_kick,
+                    .engine = on_engine},
         .patience_ms = f.patience_ms,
     };
     assert_int_equal(br_rpc_new(&f.rpc, &f.loop, &options, why), 0);

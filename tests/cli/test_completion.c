@@ -132,7 +132,24 @@ static void test_bash_completes_commands_and_flags(void **state)
     expect_offers("bruit agent -enc", "-encrypt\n");
     expect_offers("bruit nothing -", "\n");
     assert_null(strstr(bash_offers("bruit \"\""), "man")); /* for the build alone */
-    assert_non_null(strstr(bash_offers("bruit \"\""), "agent completion event force-leave "));
+    assert_non_null(strstr(bash_offers("bruit \"\""), "agent agg completion event force-leave "));
+}
+
+/* A group is a word, and what is in it the next; only then come flags. Others have no second word. */
+static void test_bash_completes_groups(void **state)
+{
+    (void)state;
+    if (!has("bash"))
+        skip();
+    expect_offers("bruit k", "keygen keys kv\n");
+    expect_offers("bruit kv \"\"", "cas delete get list put stat watch\n");
+    expect_offers("bruit kv w", "watch\n");
+    expect_offers("bruit kv get -al", "-all\n");
+    expect_offers("bruit kv get --al", "--all\n");
+    expect_offers("bruit kv put -t", "-timeout -ttl\n");
+    expect_offers("bruit kv list -format = j", "json\n");
+    expect_offers("bruit kv -", "-help\n");
+    expect_offers("bruit members kv -nam", "-name\n");
 }
 
 /* After a blank or after '=', which bash takes for a word of its own; a switch takes no value. */
@@ -231,6 +248,11 @@ static void test_zsh_completes(void **state)
     expect_zsh("bruit force-leave -pr", "bruit force-leave -prune");
     expect_zsh("bruit query -node d", "bruit query -node db:1");
     expect_zsh("bruit completion f", "bruit completion fish");
+    expect_zsh("bruit kv wa", "bruit kv watch");
+    expect_zsh("bruit kv get -al", "bruit kv get -all");
+    expect_zsh("bruit kv put --tt", "bruit kv put --ttl=");
+    expect_zsh("bruit kv get -format=j", "bruit kv get -format=json");
+    expect_zsh("bruit kv put -owner d", "bruit kv put -owner db:1");
     expect_zsh("bruit agent -config-file drv", "bruit agent -config-file drv");
     expect_zsh("bruit agent -config-file dri", "bruit agent -config-file drive");
 }
@@ -262,6 +284,10 @@ static void test_fish_completes(void **state)
     expect_fish("bruit members -format j", "json\n");
     expect_fish("bruit wait -members 3 -status f", "failed\n");
     expect_fish("bruit force-leave web-", "web-1\n");
+    expect_fish("bruit k", "keygen\nkeys\nkv\n");
+    expect_fish("bruit kv wa", "watch\n");
+    expect_fish("bruit kv get -al", "-all\n");
+    expect_fish("bruit kv put -owner web-", "web-1\n");
     expect_fish("bruit completion ", "bash\nfish\nzsh\n");
 }
 
@@ -296,6 +322,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bash_completes_commands_and_flags),
+        cmocka_unit_test(test_bash_completes_groups),
         cmocka_unit_test(test_bash_completes_values),
         cmocka_unit_test(test_bash_completes_members),
         cmocka_unit_test(test_bash_offers_no_errors),

@@ -278,7 +278,8 @@ static void test_small_messages_come_back(void **state)
     br_rng_init(&rng, test_seed(), "messages");
     for (uint32_t round = 0; round < ROUNDS; round++) {
         struct br_kv_tell tell = {draw_number(&rng, UINT32_MAX)}, tell2;
-        struct br_kv_announce announce = {br_bytes(filler, 1 + br_rng_below(&rng, 512)), draw_dot(&rng), 65536}, announce2;
+        struct br_kv_announce announce = {br_bytes(filler, 1 + br_rng_below(&rng, 512)), draw_dot(&rng), 65536};
+        struct br_kv_announce announce2;
         struct br_kv_ack ack = {draw_number(&rng, UINT32_MAX), draw_dot(&rng), 3}, ack2;
         struct br_kv_session session = {draw_number(&rng, UINT32_MAX), 0xa5}, session2;
         struct br_kv_digest digest = {1, UINT64_MAX, br_rng_u64(&rng), 4, draw_number(&rng, UINT32_MAX)}, digest2;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #define NODES 60
+#define HEARTBEAT_SEED 3 /* is told with the other detector */
 
 static struct bruit_sim *world_of(uint64_t seed, int form)
 {
@@ -25,6 +26,8 @@ static struct bruit_sim *world_of(uint64_t seed, int form)
     config.trace_level = BRUIT_TRACE_TRACE;
     config.engine.push_pull_interval = 5 * BRUIT_SECOND;
     config.engine.compression = seed % 2 == 0;
+    if (seed == HEARTBEAT_SEED)
+        config.engine.detector = BRUIT_DETECTOR_HEARTBEAT;
     config.link.shape = BRUIT_SIM_LOGNORMAL;
     config.link.loss = 20000;
     config.link.burst_every = 5 * BRUIT_SECOND;
@@ -76,7 +79,7 @@ int tell_simulation(void)
     static const char *const forms[] = {"plain",    "2 shards",       "5 shards", "permuted rosters",
                                         "poisoned", "private rosters"};
     int failures = 0;
-    for (uint64_t seed = 1; seed <= 2; seed++) {
+    for (uint64_t seed = 1; seed <= HEARTBEAT_SEED; seed++) {
         uint64_t plain = tell(seed, 0);
         printf("simulation, seed %" PRIu64 ": %016" PRIx64 "\n", seed, plain);
         for (int form = 1; form < (int)(sizeof forms / sizeof *forms); form++) {

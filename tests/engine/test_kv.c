@@ -519,6 +519,97 @@ static void test_a_walk_by_prefix(void **state)
     world_free(w);
 }
 
+/* ---- little ---- */
+
+/* Equal stores at rest: a small digest now and then, no memory asked for but the packets' own, and no change. */
+static void test_at_rest(void **state)
+{
+    (void)state;
+    struct world *w = kv_cluster(17, 4);
+    for (uint32_t i = 0; i < 50; i++) {
+        char key[8];
+        snprintf(key, sizeof key, "k%u", i);
+        kv_put(w, i % 4, key, "v");
+        world_run(w, 50 * MS);
+    }
+    world_run(w, 60 * S);
+    uint64_t root = kv_stat(w, 0).root, sent = 0, memory[4];
+    for (uint32_t i = 0; i < 4; i++) {
+        sent -= kv_bytes_sent(w, i);
+        memory[i] = world_stats(w, i).memory;
+    }
+    world_run(w, 1000 * S);
+    for (uint32_t i = 0; i < 4; i++) {
+        sent += kv_bytes_sent(w, i);
+        assert_true(world_stats(w, i).memory <= memory[i] + 4096);
+        assert_int_equal(kv_stat(w, i).sync, BRUIT_KV_EQUAL);
+    }
+    printf("four at rest: %.1f bytes/s each\n", (double)sent / 4000);
+    assert_true(sent / 4000 < 16);
+    assert_true(kv_stat(w, 0).root == root);
+    world_free(w);
+}
+
+static void grind(struct world *w)
+{
+    char big[6000];
+    memset(big, 'x', sizeof big - 1);
+    big[sizeof big - 1] = '\0';
+    for (uint32_t i = 0; i < 24; i++) {
+        char key[8];
+        uint32_t request;
+        struct bruit_kv_write how = {.struct_size = sizeof how, .ack = i % 3};
+        snprintf(key, sizeof key, "k%u", i % 7);
+        if (i % 6 == 5)
+            (void)bruit_kv_delete(w->nodes[i % 3].engine, world_bytes(key), NULL, NULL, w->now);
+        else
+            (void)kv_put_how(w, i % 3, key, i % 8 == 7 ? big : "v", &how, &request);
+        world_settle(w, i % 3);
+        world_run(w, 40 * MS);
+        if (i == 8)
+            world_partition(w, 1, true);
+        if (i == 16)
+            world_partition(w, 1, false);
+    }
+    world_run(w, 20 * S);
+}
+
+/* Runs the story with the allocation of that number refused (0: none); returns how many there were. */
+static uint64_t grind_without(uint64_t at, bool has_disks)
+{
+    struct world *w = kv_world(18);
+    w->trace_level = BRUIT_TRACE_OFF;
+    w->has_disks = has_disks;
+    w->config.has_store = has_disks;
+    world_cluster(w, 3);
+    world_run(w, 3 * S);
+    uint64_t before = w->nodes[0].memory.count;
+    w->nodes[0].memory.fail_at = at == 0 ? 0 : before + at;
+    grind(w);
+    uint64_t count = w->nodes[0].memory.count - before;
+    for (int i = 0; i < 12 && !kv_all_equal(w); i++)
+        world_run(w, 10 * S);
+    if (!kv_all_equal(w) || kv_stat(w, 0).requests != 0)
+        print_error("the allocation %llu, %s\n", (unsigned long long)at, has_disks ? "with disks" : "without");
+    assert_true(kv_all_equal(w));
+    assert_int_equal(kv_stat(w, 0).requests, 0);
+    world_free(w);
+    return count;
+}
+
+/* Every allocation of one member fails once, in turn, with and without a disk: all end equal, and nothing leaks. */
+static void test_memory_that_runs_out(void **state)
+{
+    (void)state;
+    for (int has_disks = 0; has_disks < 2; has_disks++) {
+        uint64_t most = grind_without(0, has_disks);
+        for (uint64_t at = 1; at <= most; at++)
+            (void)grind_without(at, has_disks);
+        printf("%llu allocations, each refused once\n", (unsigned long long)most);
+        assert_true(most > 100);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -538,6 +629,8 @@ int main(void)
         cmocka_unit_test(test_a_value_dies_with_its_owner),
         cmocka_unit_test(test_changes_from_a_cursor),
         cmocka_unit_test(test_a_walk_by_prefix),
+        cmocka_unit_test(test_at_rest),
+        cmocka_unit_test(test_memory_that_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

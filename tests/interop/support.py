@@ -219,7 +219,7 @@ KEY_TALK = [r"memberlist: failed to receive: No installed keys could decrypt", r
             r"failed to receive: (Encryption is configured but|Remote state is encrypted and)", r"error joining"]
 LATE_TALK = [r"serf: reply for non-running query"]      # from one who was stopped when it was asked
 # The areas whose tests tell stories of members. In the others real agents are sent nonsense on purpose.
-STORIES = {"events", "files", "keys", "membership", "mixed", "network", "rest", "start", "variants"}
+STORIES = {"events", "files", "keys", "membership", "mixed", "network", "rest", "start", "state", "variants"}
 
 
 class Report:

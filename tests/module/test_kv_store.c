@@ -198,12 +198,13 @@ static void check_order(struct br_kv_store *s)
 static void check_counts(struct br_kv_store *s)
 {
     uint64_t bytes = 0;
-    uint32_t graves = 0, live = 0, owned = 0;
+    uint32_t graves = 0, live = 0, owned = 0, empty = 0;
     for (uint32_t i = 0; i < s->keys.used; i++) {
         const struct br_kv_key *key = br_kv_store_key(s, i);
         if (key->name_size == 0)
             continue;
         bytes += key->name_size;
+        empty += key->sibling_count == 0;
         uint64_t version = 0;
         for (uint32_t at = key->first, last = BR_KV_NONE; at != BR_KV_NONE; last = at, at = br_kv_store_next(s, at)) {
             const struct br_kv_sibling *sibling = br_kv_store_sibling(s, at);
@@ -223,6 +224,7 @@ static void check_counts(struct br_kv_store *s)
     assert_int_equal(graves, s->grave_count);
     assert_int_equal(live, s->live_siblings);
     assert_int_equal(owned, s->owned_count);
+    assert_int_equal(empty, s->empty_keys);
 }
 
 static void check_books(struct world *w)
@@ -705,7 +707,7 @@ static void check_outcome(struct world *w)
     }
 }
 
-/* A tombstone whose past is covered has nothing to wait for. Old messages then find nothing that they could bring back. */
+/* A tombstone whose past is covered waits for nothing, and old messages find nothing that they could bring back. */
 static void check_afterlife(struct world *w)
 {
     w->now += 2 * w->limits.tombstone_ns;
@@ -898,6 +900,46 @@ static void test_what_is_pending_outlives_its_sibling(void **state)
     finish(w);
 }
 
+/* A sibling that stays as a tombstone for what is pending is no sibling to those who still have it alive. */
+static void test_a_buried_sibling_is_gone_for_others_too(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    struct br_kv_past p1[BR_KV_PAST_MAX], p2[BR_KV_PAST_MAX];
+    for (uint32_t by_context = 0; by_context < 2; by_context++) {
+        start(w, 1 + by_context, 3, 1);
+        (void)put(w, 0, "a", "1", false, p1);
+        struct br_kv_write second = put(w, 0, "a", "2", false, p2);
+        (void)merge(w, 1, &second, 0);
+        (void)merge(w, 2, &second, 0);
+        struct br_kv_state none = {.key = br_bytes_text("a"), .gone = &second.dot, .gone_count = 1};
+        struct br_kv_merged merged;
+        assert_int_equal(br_kv_store_merge_key(&w->stores[1], &none, w->now, &merged), 0);
+        assert_true(merge_key(w, &w->stores[1], &w->stores[2], 0, by_context ? &w->stores[2].context : NULL));
+        assert_int_equal(live_count(w, 1, "a"), 0);
+        assert_true(merge_key(w, &w->stores[2], &w->stores[1], 0, by_context ? &w->stores[1].context : NULL));
+        assert_int_equal(live_count(w, 2, "a"), 0);
+        finish(w);
+    }
+}
+
+/* However many actors others make up, there is room for our own. */
+static void test_our_own_actor_has_its_place(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    struct br_kv_past past[BR_KV_PAST_MAX];
+    start(w, 1, 2, 1);
+    w->stores[0].context.actors_max = 3;
+    struct br_kv_write write = {.key = br_bytes_text("a"), .dot = {100, 1}};
+    for (; write.dot.actor < 102; write.dot.actor++)
+        (void)merge(w, 0, &write, 0);
+    assert_int_equal(merge(w, 0, &write, BRUIT_EFULL).refusal, BR_KV_ACTORS_FULL);
+    (void)put(w, 0, "a", "mine", false, past);
+    assert_int_equal(merge(w, 0, &write, BRUIT_EFULL).refusal, BR_KV_ACTORS_FULL);
+    finish(w);
+}
+
 static void test_two_writers_make_siblings_and_a_third_resolves_them(void **state)
 {
     (void)state;
@@ -950,11 +992,10 @@ static void test_bounds_refuse_and_do_not_cover(void **state)
     s->limits.keys_max = 3;
     write.dot.counter = 6;
     assert_int_equal(merge(w, 1, &write, BRUIT_EFULL).refusal, BR_KV_RUNS_FULL);
-    s->context.actors_max = 1;
+    s->context.actors_max = 2; /* one is kept for our own */
     write.dot.actor = 6;
     assert_int_equal(merge(w, 1, &write, BRUIT_EFULL).refusal, BR_KV_ACTORS_FULL);
     assert_int_equal(br_kv_context_find(&s->context, 6), BR_KV_ACTOR_NONE);
-    s->context.actors_max = 2;
     for (uint32_t i = BR_KV_KEYS_FULL; i <= BR_KV_RUNS_FULL; i++)
         assert_int_equal(s->stats.refused[i], 1);
     s->limits.bytes_max = 0;
@@ -964,6 +1005,30 @@ static void test_bounds_refuse_and_do_not_cover(void **state)
     struct br_kv_put large = {.key = br_bytes_text("k"), .value = br_bytes(zeros, sizeof zeros)};
     struct br_kv_merged merged;
     assert_int_equal(br_kv_store_put(s, &large, 0, &write, past, &merged), BRUIT_ETOOBIG);
+    finish(w);
+}
+
+/* Who deletes to make room has room once the tombstone is collected, though a cursor may still read of the key. */
+static void test_a_deleted_key_makes_room(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    struct br_kv_past past[BR_KV_PAST_MAX];
+    start(w, 1, 2, 1);
+    struct br_kv_store *s = &w->stores[0];
+    s->limits.keys_max = 1;
+    (void)put(w, 0, "a", "1", false, past);
+    (void)put(w, 0, "a", "", true, past);
+    struct br_kv_write write = {.key = br_bytes_text("b"), .dot = {5, 1}};
+    assert_int_equal(merge(w, 0, &write, BRUIT_EFULL).refusal, BR_KV_KEYS_FULL);
+    w->now += 2 * w->limits.tombstone_ns;
+    assert_int_equal(br_kv_store_collect(s, w->now, 1), 1);
+    (void)merge(w, 0, &write, 0);
+    assert_int_equal(live_count(w, 0, "b"), 1);
+    /* The first one's name is still known, and it is a new key when it comes back. */
+    assert_int_not_equal(br_kv_store_find(s, br_bytes_text("a")), BR_KV_NONE);
+    write = (struct br_kv_write){.key = br_bytes_text("a"), .dot = {5, 2}};
+    assert_int_equal(merge(w, 0, &write, BRUIT_EFULL).refusal, BR_KV_KEYS_FULL);
     finish(w);
 }
 
@@ -1043,6 +1108,35 @@ static void test_cursors_see_changes_or_are_told_what_they_missed(void **state)
     assert_int_equal(br_kv_store_change(s, &slow, &change), BRUIT_ERESET);
     assert_int_equal(slow, 3);
     assert_int_equal(br_kv_store_change(s, &slow, &change), 0);
+    finish(w);
+}
+
+/* A store that was away for too long forgets everything, takes another name, and says so to who was watching. */
+static void test_a_reset_store_begins_anew(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    struct br_kv_past past[BR_KV_PAST_MAX];
+    struct br_kv_change change;
+    start(w, 1, 2, 1);
+    struct br_kv_store *s = &w->stores[0];
+    struct br_kv_write old = put(w, 0, "a", "1", false, past);
+    (void)put(w, 0, "b", "", false, past);
+    uint64_t cursor = br_kv_store_cursor(s);
+    br_kv_store_reset(s, 4711);
+    assert_int_equal(br_kv_store_root(s), 0);
+    assert_int_equal(s->bytes, 0);
+    assert_int_equal(br_kv_store_walk(s, br_bytes_text(""), true), BR_KV_NONE);
+    assert_false(br_kv_context_covers(&s->context, old.dot));
+    assert_int_equal(br_kv_store_change(s, &cursor, &change), BRUIT_ERESET);
+    assert_int_equal(br_kv_store_change(s, &cursor, &change), BRUIT_ENOENT);
+    struct br_kv_write fresh = put(w, 0, "a", "2", false, past);
+    assert_true(br_kv_dot_equal(fresh.dot, (struct br_kv_dot){4711, 1}));
+    assert_int_equal(br_kv_store_change(s, &cursor, &change), 0);
+    br_kv_store_be(s, 4712, 9);
+    assert_int_equal(put(w, 0, "a", "3", false, past).dot.counter, 10);
+    br_kv_store_be(s, 4711, 0); /* what the store holds of an actor counts, too */
+    assert_int_equal(put(w, 0, "a", "4", false, past).dot.counter, 2);
     finish(w);
 }
 
@@ -1212,7 +1306,18 @@ static void test_contexts_against_bits(void **state)
             br_writer_init(&writer, bytes, sizeof bytes);
             br_kv_context_encode(&c[0], &writer, has_names);
             assert_true(br_writer_size(&writer) <= br_kv_context_size_max(&c[0]));
-            assert_int_equal(br_kv_context_decode(&c[2], br_writer_bytes(&writer), &c[0]), 0);
+            size_t in_use = w->memory.in_use;
+            for (uint64_t n = 1;; n++) {
+                w->memory.fail_at = w->memory.count + n;
+                int status = br_kv_context_decode(&c[2], br_writer_bytes(&writer), &c[0]);
+                if (w->memory.count < w->memory.fail_at) {
+                    assert_int_equal(status, 0);
+                    break;
+                }
+                assert_int_equal(status, BRUIT_ENOMEM);
+                assert_int_equal(w->memory.in_use, in_use);
+            }
+            w->memory.fail_at = 0;
             assert_int_equal(br_kv_context_digest(&c[2]), br_kv_context_digest(&c[0]));
             if (!has_names && c[0].actor_count > 0) {
                 struct br_kv_context other;
@@ -1236,11 +1341,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_prefix_stands_in_for_what_was_lost),
         cmocka_unit_test(test_what_is_pending_outlives_its_sibling),
+        cmocka_unit_test(test_a_buried_sibling_is_gone_for_others_too),
+        cmocka_unit_test(test_our_own_actor_has_its_place),
         cmocka_unit_test(test_two_writers_make_siblings_and_a_third_resolves_them),
         cmocka_unit_test(test_bounds_refuse_and_do_not_cover),
+        cmocka_unit_test(test_a_deleted_key_makes_room),
         cmocka_unit_test(test_a_write_of_ours_that_we_never_made),
         cmocka_unit_test(test_two_writes_of_one_dot),
         cmocka_unit_test(test_cursors_see_changes_or_are_told_what_they_missed),
+        cmocka_unit_test(test_a_reset_store_begins_anew),
         cmocka_unit_test(test_lifetimes),
         cmocka_unit_test(test_many_keys),
         cmocka_unit_test(test_actors_retire),

@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "base/bytes.h"
 #include "codec/addr.h"
 #include "driver/uv/driver.h"
 
@@ -29,6 +30,11 @@ struct fake_datagram {
     uint64_t token;
     size_t size;
     uint8_t bytes[64];
+};
+
+struct fake_store_op {
+    struct bruit_store_op op;
+    char key[16], value[32]; /* overwritten once another is pulled: nobody may look at them any more */
 };
 
 struct bruit_engine {
@@ -48,6 +54,9 @@ struct bruit_engine {
     size_t op_first, op_end;
     struct bruit_event events[FAKE_QUEUE];
     size_t event_first, event_end;
+    struct fake_store_op stores[FAKE_QUEUE];
+    size_t store_first, store_end;
+    uint64_t stored; /* the latest token that was answered */
 
     int accept_error;
     uint32_t next_stream; /* handed out to accepted ones */
@@ -115,6 +124,18 @@ static inline void fake_op(struct bruit_engine *engine, enum bruit_stream_op_typ
 static inline void fake_event(struct bruit_engine *engine, const struct bruit_event *event)
 {
     engine->events[engine->event_end++ % FAKE_QUEUE] = *event;
+}
+
+/* Wants `value` stored under `key`; NULL: the key is to go. */
+static inline void fake_store(struct bruit_engine *engine, const char *key, const char *value)
+{
+    struct fake_store_op *store = &engine->stores[engine->store_end++ % FAKE_QUEUE];
+    *store = (struct fake_store_op){.op = {.token = engine->store_end, .is_delete = value == NULL}};
+    (void)snprintf(store->key, sizeof store->key, "%s", key);
+    (void)snprintf(store->value, sizeof store->value, "%s", value == NULL ? "" : value);
+    store->op.space = br_bytes_text("kv");
+    store->op.key = br_bytes_string(store->key);
+    store->op.value = value == NULL ? (struct bruit_bytes){NULL, 0} : br_bytes_string(store->value);
 }
 
 static inline void fake_tell(struct bruit_engine *engine, const char *input, uint32_t stream)
@@ -277,6 +298,36 @@ bool bruit_next_event(struct bruit_engine *engine, struct bruit_event *out)
         return false;
     *out = engine->events[engine->event_first++ % FAKE_QUEUE];
     return true;
+}
+
+static inline void fake_forget_store(struct bruit_engine *engine)
+{
+    if (engine->store_first == 0)
+        return;
+    struct fake_store_op *last = &engine->stores[(engine->store_first - 1) % FAKE_QUEUE];
+    memset(last->key, '!', sizeof last->key);
+    memset(last->value, '!', sizeof last->value);
+}
+
+bool bruit_next_store_op(struct bruit_engine *engine, struct bruit_store_op *out)
+{
+    assert_true(engine->config.has_store);
+    fake_forget_store(engine);
+    if (engine->store_first == engine->store_end)
+        return false;
+    *out = engine->stores[engine->store_first++ % FAKE_QUEUE].op;
+    return true;
+}
+
+int bruit_stored(struct bruit_engine *engine, uint64_t token, int status, bruit_time now)
+{
+    fake_forget_store(engine);
+    assert_true(token > engine->stored);
+    assert_true(token <= engine->store_first); /* only what was given away */
+    engine->stored = token;
+    fake_log(engine, now, "stored %d %s", (int)token, status == 0 ? "ok" : bruit_error_name(status));
+    fake_tell(engine, "stored", (uint32_t)token);
+    return 0;
 }
 
 /* ------------------------------------------------------------------ a driver on a loop of the test's own */

@@ -126,6 +126,7 @@ static int complete(struct bruit_config *config, struct bruit_env *env, const st
         return error;
     if (config->bind_port == 0)
         config->bind_port = uv->bound.port;
+    config->has_store = uv->store.write != NULL;
     if (env->entropy == NULL)
         env->entropy = system_entropy;
     if (config->seed == 0 && system_entropy(NULL, (uint8_t *)&config->seed, sizeof config->seed) != 0)
@@ -196,6 +197,7 @@ static void close_handles(struct bruit_uv *uv)
         br_uv_post_close(uv);
     if (uv->streams.listener.data != NULL)
         br_uv_streams_close(uv);
+    br_uv_store_close(uv);
     close_if_open((uv_handle_t *)&uv->timer, on_handle_closed);
     close_if_open((uv_handle_t *)&uv->poll, on_handle_closed);
     br_udp_close(&uv->udp);
@@ -206,6 +208,7 @@ static void release(struct bruit_uv *uv)
     if (uv->engine != NULL)
         bruit_engine_free(uv->engine);
     uv->engine = NULL;
+    br_uv_store_fini(&uv->store);
     br_udp_fini(&uv->udp);
 }
 
@@ -257,6 +260,8 @@ int bruit_uv_new(struct bruit_uv **out, uv_loop_t *loop, const struct bruit_uv_o
     uv->loop = loop;
     uv->on_event = options->on_event;
     uv->context = options->context;
+    uv->store.write = options->store;
+    uv->store.context = options->store_context;
     uv->udp.fd = -1;
     int error = open_and_make(uv, options, &listener, why, why_size);
     if (error != 0) {
@@ -448,15 +453,19 @@ void br_uv_turn(struct bruit_uv *uv)
     for (int round = 0; round < TURN_ROUNDS_MAX && uv->again && !uv->closing; round++)
         one_round(uv);
     uv->in_turn = false;
-    if (!uv->closing)
-        arm(uv);
+    if (uv->closing)
+        return;
+    br_uv_store_run(uv); /* Once, at the end: all that the turn wants stored shares a batch. */
+    arm(uv);
 }
 
 static void arm(struct bruit_uv *uv)
 {
     bruit_time deadline = bruit_deadline(uv->engine);
     bruit_time linger = br_uv_streams_deadline(&uv->streams);
+    bruit_time retry = br_uv_store_deadline(&uv->store);
     deadline = linger < deadline ? linger : deadline;
+    deadline = retry < deadline ? retry : deadline;
     if (deadline == BRUIT_NEVER && !uv->again) {
         (void)uv_timer_stop(&uv->timer); /* Always succeeds. */
         uv->armed_ms = 0;

@@ -5,6 +5,7 @@
  *   udp.c      the socket and its batches           stream.c   TCP, the engine's numbers mapped to handles
  *   resolve.c  joins by name                        post.c     calls from other threads
  *   advertise.c  which address to tell              sock.c     translation of addresses and errors
+ *   store.c    batches for the disk
  *
  * One turn is: take what the sockets have, tick if the deadline has come, then pull until a whole round gave
  * nothing new. Callbacks of the user run inside a turn; what they ask for lengthens it (`again`). After
@@ -18,6 +19,7 @@
 
 #include "driver/uv/post.h"
 #include "driver/uv/resolve.h"
+#include "driver/uv/store.h"
 #include "driver/uv/stream.h"
 #include "driver/uv/udp.h"
 
@@ -36,6 +38,7 @@ struct bruit_uv {
     struct br_uv_streams streams;
     struct br_uv_post post;
     struct br_uv_joins joins;
+    struct br_uv_store store;
 
     uv_poll_t poll;
     uv_timer_t timer;
@@ -47,7 +50,7 @@ struct bruit_uv {
     bool in_turn;
     bool again; /* the engine was told something: pull another round */
 
-    unsigned handle_count; /* open libuv handles, streams included */
+    unsigned handle_count; /* open libuv handles, streams included, and a last batch for the disk */
     bool closing;
     bruit_uv_closed_fn on_closed;
     void *closed_context;
