@@ -105,7 +105,7 @@ enum br_state_figure {
     BR_STATE_QUIET_MS, /* from the end of the faults to equal stores, all epochs together */
     BR_STATE_EPOCHS,
     BR_STATE_FLEETING, /* times a value was shown beside one that had replaced it */
-    BR_STATE_HALF,     /* values shown beside one that need not have survived and had replaced them, when all is quiet */
+    BR_STATE_HALF,     /* values beside one that need not have survived and had replaced them, when all is quiet */
     BR_STATE_MORTAL,   /* writes with a lifetime */
     BR_STATE_FIGURES,
 };

@@ -10,8 +10,8 @@
  * when it was acknowledged and some disk that held it then was never lost, or when fewer disks were lost since than
  * were said to hold it. Other writes may or may not have been: if they are shown they were; and a delete that may have
  * been excuses what it had replaced, if nothing of that is shown. A write that need not have survived and did so in
- * part, its value without what it had replaced, is counted and no more. Writes with a lifetime need not be anywhere; long
- * after it they must not.
+ * part, its value without what it had replaced, is counted and no more. Writes with a lifetime need not be anywhere;
+ * long after it they must not.
  */
 #include "base/bytes.h"
 #include "codec/kv.h"
