@@ -174,6 +174,7 @@ static void list_figures(struct br_report *report, const uint64_t figures[BR_FIG
         {BR_STATE_HELD, "held", "of these as held by two to four"},
         {BR_STATE_SIBLINGS, "siblings", "keys with siblings when all was quiet"},
         {BR_STATE_EXCUSED, "excused", "writes nobody had promised to keep, and nobody did"},
+        {BR_STATE_HALF, "half", "writes nobody had promised to keep, kept beside what they had replaced"},
         {BR_STATE_FLEETING, "fleeting", "times a value was shown beside one that had replaced it"},
         {BR_STATE_CRASHES, "crashes", "crashes"},
         {BR_STATE_LOST_DISKS, "lost_disks", "of these with the disk lost"},
@@ -225,8 +226,8 @@ static int run_seeds(struct options *options)
                            (double)result.figures[BR_STATE_EPOCHS]);
     if (!result.is_whole)
         br_report_note(report, "Ended early: %" PRIu64 " seeds were not run.", options->seeds - result.done);
-    br_report_note(report, "%" PRIu64 " seeds, %" PRIu64 " writes, %" PRIu64 " failed.", result.done,
-                   result.figures[BR_STATE_WRITES], result.failed);
+    br_report_note(report, "%" PRIu64 " seeds, %" PRIu64 " writes, %" PRIu64 " engine events, %" PRIu64 " failed.",
+                   result.done, result.figures[BR_STATE_WRITES], result.events, result.failed);
     int code = br_tool_end(COMMAND, report, &options->output);
     br_report_free(report);
     if (result.failure_count > 0)

@@ -194,13 +194,15 @@ void bruit_sim_run_until(struct bruit_sim *sim, bruit_time time)
             run_events(sim, act - 1);
         if (is_interrupted(sim))
             return;
-        sim->now = act;
+        sim->now = br_time_max(act, sim->now); /* a callback may have asked for a moment that had begun */
         for (uint32_t i = 0; i < sim->shard_count; i++)
-            sim->shards[i].now = act;
+            sim->shards[i].now = sim->now;
         do_acts(sim);
     }
     if (time >= sim->now && !is_interrupted(sim))
         run_events(sim, time);
+    if (next_act(sim) <= time && !is_interrupted(sim))
+        do_acts(sim); /* which callbacks have asked for meanwhile */
 }
 
 void bruit_sim_run(struct bruit_sim *sim, bruit_time duration)

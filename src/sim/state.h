@@ -105,6 +105,7 @@ enum br_state_figure {
     BR_STATE_QUIET_MS, /* from the end of the faults to equal stores, all epochs together */
     BR_STATE_EPOCHS,
     BR_STATE_FLEETING, /* times a value was shown beside one that had replaced it */
+    BR_STATE_HALF,     /* values beside one that need not have survived and had replaced them, when all is quiet */
     BR_STATE_MORTAL,   /* writes with a lifetime */
     BR_STATE_FIGURES,
 };
@@ -144,7 +145,8 @@ struct br_state_node {
     bool is_stale;        /* what it shows may be older than what was known when all were equal */
     bool is_failing;      /* its disk */
     bool is_absent;       /* does not come back before the epoch after this one */
-    bool is_doomed;       /* a crash has been decided */
+    bool is_doomed;       /* it crashes when the callback of its program returns */
+    bool is_wiped;        /* its disk is lost, and it has not come back yet */
 };
 
 /* What ends a fault, or tries something again. */

@@ -9,8 +9,9 @@
  * same, in the same order; of X exactly those values are shown that nothing in X replaced. A write must have survived
  * when it was acknowledged and some disk that held it then was never lost, or when fewer disks were lost since than
  * were said to hold it. Other writes may or may not have been: if they are shown they were; and a delete that may have
- * been excuses what it had replaced, if nothing of that is shown. Writes with a lifetime need not be anywhere; long
- * after it they must not.
+ * been excuses what it had replaced, if nothing of that is shown. A write that need not have survived and did so in
+ * part, its value without what it had replaced, is counted and no more. Writes with a lifetime need not be anywhere;
+ * long after it they must not.
  */
 #include "base/bytes.h"
 #include "codec/kv.h"
@@ -148,7 +149,7 @@ static bool has_durably(struct br_state *state, uint32_t node, uint32_t number)
     struct br_kv_key_record head;
     struct br_reader r;
     bool has = false;
-    if (!read_record(state, node, key, &record))
+    if (state->nodes[node].is_wiped || !read_record(state, node, key, &record))
         return false;
     br_reader_init(&r, record);
     br_kv_read_key_record(&r, &head);
@@ -353,9 +354,10 @@ void br_state_explain_unequal(struct br_state *state)
 struct finding {
     const uint32_t *shown;
     uint32_t shown_count;
-    uint32_t *real; /* those that must be, or are shown; then those that may have been and would leave nothing */
-    uint32_t real_count;
-    uint32_t possible_count; /* with the latter */
+    uint32_t *real; /* those that must be; others that are shown; those that may have been and would leave nothing */
+    uint32_t must_count;
+    uint32_t real_count;     /* with those that are shown */
+    uint32_t possible_count; /* with all */
 };
 
 static bool is_possible(const struct br_state *state, const struct finding *finding, uint32_t number)
@@ -370,12 +372,15 @@ static bool is_possible(const struct br_state *state, const struct finding *find
 static void find_real(struct br_state *state, uint32_t key, struct finding *finding)
 {
     const struct br_key_history *of_key = &state->history.keys[key];
-    finding->real_count = 0;
+    uint32_t count = 0;
     for (uint32_t i = 0; i < of_key->count; i++)
-        if (must_exist(state, of_key->writes[i]) ||
-            is_among(finding->shown, finding->shown_count, of_key->writes[i]))
-            finding->real[finding->real_count++] = of_key->writes[i];
-    finding->possible_count = finding->real_count;
+        if (must_exist(state, of_key->writes[i]))
+            finding->real[count++] = of_key->writes[i];
+    finding->must_count = count;
+    for (uint32_t i = 0; i < finding->shown_count; i++)
+        if (!is_among(finding->real, finding->must_count, finding->shown[i]))
+            finding->real[count++] = finding->shown[i];
+    finding->real_count = finding->possible_count = count;
     for (uint32_t i = 0; i < of_key->count; i++)
         if (is_possible(state, finding, of_key->writes[i]))
             finding->real[finding->possible_count++] = of_key->writes[i];
@@ -394,14 +399,16 @@ static void judge_write(struct br_state *state, uint32_t number, const struct fi
     struct br_write *write = &state->history.writes[number];
     bool is_real = is_among(finding->real, finding->real_count, number);
     bool is_shown = is_among(finding->shown, finding->shown_count, number);
+    uint32_t must = who_covers(state, finding->real, finding->must_count, number);
     uint32_t cover = who_covers(state, finding->real, finding->real_count, number);
     bool is_excused = who_covers(state, finding->real, finding->possible_count, number) != BR_STATE_NONE;
-    if (is_shown && cover != BR_STATE_NONE)
-        br_state_fail(state, state->history.writes[cover].is_delete ? "resurrected" : "siblings",
+    if (is_shown && must != BR_STATE_NONE)
+        br_state_fail(state, state->history.writes[must].is_delete ? "resurrected" : "siblings",
                       "key-%u: all show %s, though w%u (%s at n%u) had replaced it", (unsigned)write->key,
-                      tell_write(state, number).at, (unsigned)cover,
-                      state->history.writes[cover].is_delete ? "a delete" : "written",
-                      (unsigned)state->history.writes[cover].node);
+                      tell_write(state, number).at, (unsigned)must,
+                      state->history.writes[must].is_delete ? "a delete" : "written",
+                      (unsigned)state->history.writes[must].node);
+    br_state_count(state, BR_STATE_HALF, is_shown && must == BR_STATE_NONE && cover != BR_STATE_NONE);
     bool leaves_trace = !write->is_delete && !br_write_is_mortal(write);
     if (is_real && !is_shown && leaves_trace && !is_excused)
         br_state_fail(state, "lost", "key-%u: %s was acknowledged, replaced by nothing, and is gone: all have %s",

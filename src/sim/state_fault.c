@@ -10,6 +10,8 @@
 #include <stdlib.h>
 
 #define RULES_MAX 2
+/* Of a thousand nodes a few dozens: whoever is cut off is suspected by all others, and half a thousand would be. */
+#define CUT_MAX 25
 #define YEAR INT64_C(31557600)
 /* Else most nodes would do little but come back with nothing. */
 #define ASSASSIN_EVERY (3 * BRUIT_SECOND)
@@ -64,7 +66,7 @@ static void come_back(struct br_state *state, uint32_t node, bool has_disk)
     if (of->is_failing)
         (void)bruit_sim_fail_disk(state->sim, node, 0); /* it has a disk: there is nothing to allocate */
     of->is_stale = of->is_stale || of->is_failing || (!has_disk && is_anybody_stale(state));
-    of->is_failing = of->is_absent = false;
+    of->is_failing = of->is_absent = of->is_wiped = false;
     br_state_log(state, "n%u starts, %s", (unsigned)node, has_disk ? "with its disk" : "with an empty disk");
     int status = bruit_sim_restart(state->sim, node, has_disk);
     if (status != 0) {
@@ -166,7 +168,8 @@ static uint32_t draw_victim(struct br_state *state)
 /* A cut, or 30 to 80 % loss, between some nodes and the others. */
 static void disturb(struct br_state *state, bool is_cut)
 {
-    uint32_t nodes = state->config->nodes, count = 1 + br_state_below(state, nodes / 2), id;
+    uint32_t nodes = state->config->nodes, most = nodes / 2 < CUT_MAX ? nodes / 2 : CUT_MAX, id;
+    uint32_t count = 1 + br_state_below(state, most);
     uint32_t *order = br_state_room(NULL, nodes, sizeof *order);
     for (uint32_t i = 0; i < nodes; i++)
         order[i] = i;
@@ -203,6 +206,7 @@ static void lose_disk(struct br_state *state, uint32_t node)
     br_state_count(state, BR_STATE_LOST_DISKS, 1);
     bruit_sim_lose_disk(state->sim, node);
     state->nodes[node].disk_lost = bruit_sim_now(state->sim);
+    state->nodes[node].is_wiped = true;
     br_state_undo_later(state, br_state_between(state, BRUIT_SECOND, 20 * BRUIT_SECOND), BR_UNDO_LOST_DISK,
                         node);
 }
@@ -284,32 +288,12 @@ void br_state_fault(struct br_state *state)
 
 /* ------------------------------------------------------------------ the assassin */
 
-struct hit {
-    struct br_state *state;
-    uint32_t node;
-};
-
-/* Not from within the callback in which it was decided, but before anything else happens. */
-static void strike(struct bruit_sim *sim, void *context)
+/* From within the callback in which the writer is told: nothing else has happened since. */
+static void strike(struct br_state *state, uint32_t node)
 {
-    struct hit *hit = context;
-    struct br_state *state = hit->state;
-    uint32_t node = hit->node;
-    free(hit);
-    if (br_state_is_over(state) || bruit_sim_condition(sim, node) == BRUIT_SIM_STOPPED)
-        return;
+    state->nodes[node].is_doomed = true;
     crash(state, node);
     lose_disk(state, node);
-}
-
-static void doom(struct br_state *state, uint32_t node)
-{
-    struct hit *hit = br_state_room(NULL, 1, sizeof *hit);
-    *hit = (struct hit){state, node};
-    if (bruit_sim_at(state->sim, bruit_sim_now(state->sim), strike, hit) == 0)
-        state->nodes[node].is_doomed = true;
-    else
-        free(hit);
 }
 
 void br_state_assassinate(struct br_state *state, uint32_t number)
@@ -323,7 +307,7 @@ void br_state_assassinate(struct br_state *state, uint32_t number)
     br_state_log(state, "%u of those who hold w%u are to lose their disks", (unsigned)deaths, (unsigned)number);
     for (uint32_t i = 0; i < write->holder_count && deaths > 0; i++)
         if (!state->nodes[write->holders[i]].is_doomed && !is_down(state, write->holders[i])) {
-            doom(state, write->holders[i]);
+            strike(state, write->holders[i]);
             deaths--;
         }
 }

@@ -217,7 +217,7 @@ def a_failing_scenario_is_shrunk_to_what_matters(lab):
 def replicated_state_is_put_through_faults(lab):
     done = lab.run("state", "--nodes", "8", "--keys", "12", "--seeds", "4")
     assert done.returncode == GOOD, done.stdout + done.stderr
-    assert re.search(r"4 seeds, \d+ writes, 0 failed", done.stdout), done.stdout
+    assert re.search(r"4 seeds, \d+ writes, \d+ engine events, 0 failed", done.stdout), done.stdout
     seen = json.loads(lab.run("state", "--nodes", "8", "--keys", "12", "--seeds", "4", "--json").stdout)
     assert "crashes" in json.dumps(seen), seen
     story = lab.run("state", "--nodes", "8", "--keys", "12", "--show", "2")

@@ -197,6 +197,46 @@ static void test_memory_is_foretold(void **state)
     bruit_sim_free(sim);
 }
 
+struct late {
+    bruit_time asked; /* when a callback asked for an act at that very moment */
+    bruit_time done;
+};
+
+static void act_late(struct bruit_sim *sim, void *context)
+{
+    ((struct late *)context)->done = bruit_sim_now(sim);
+}
+
+static void ask_late(void *context, struct bruit_sim *sim, uint32_t node, const struct bruit_event *event)
+{
+    struct late *late = context;
+    (void)node;
+    if (event->type != BRUIT_EVENT_JOIN_DONE || late->asked != 0)
+        return;
+    late->asked = bruit_sim_now(sim);
+    assert_int_equal(bruit_sim_at(sim, late->asked, act_late, late), 0);
+}
+
+/* An act that a callback asks for at once comes as soon as it can; time does not go back for it. */
+static void test_time_never_goes_back_for_an_act(void **state)
+{
+    (void)state;
+    struct late late = {0, 0};
+    struct bruit_sim_config config = config_of(5);
+    const uint32_t first = 0;
+    config.on_event = ask_late;
+    config.context = &late;
+    struct bruit_sim *sim = world_of(&config);
+    assert_int_equal(bruit_sim_start(sim, 0), 0);
+    assert_int_equal(bruit_sim_start(sim, 1), 0);
+    assert_int_equal(bruit_sim_join(sim, 1, &first, 1, NULL), 0);
+    bruit_sim_run(sim, 10 * BRUIT_SECOND);
+    assert_true(late.asked > 0);
+    assert_true(late.done >= late.asked);
+    assert_int_equal(bruit_sim_now(sim), 10 * BRUIT_SECOND);
+    bruit_sim_free(sim);
+}
+
 /* ---- the same run ---- */
 
 /* An eventful half minute, whose hash must not depend on what `change` changes. */
@@ -415,6 +455,7 @@ int main(void)
         cmocka_unit_test(test_versions_and_configurations_mix),
         cmocka_unit_test(test_probes_fall_into_step_when_told_to),
         cmocka_unit_test(test_memory_is_foretold),
+        cmocka_unit_test(test_time_never_goes_back_for_an_act),
         cmocka_unit_test(test_the_same_seed_is_the_same_run),
         cmocka_unit_test(test_another_seed_is_another_run),
         cmocka_unit_test(test_shards_change_nothing),
