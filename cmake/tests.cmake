@@ -202,6 +202,11 @@ if(TARGET bruit AND TARGET bruit-sim-program AND NOT BRUIT_FUZZ)
     add_test(NAME cli/sim COMMAND bruit sim spread --nodes 10 --trials 5 --seed 77)
     set_tests_properties(cli/sim PROPERTIES LABELS unit TIMEOUT 60 PASS_REGULAR_EXPRESSION "seed +77\n.*What it took")
 endif()
+if(TARGET bruit AND NOT BRUIT_FUZZ)
+    add_test(NAME cli/mistyped COMMAND bruit membrs)
+    set_tests_properties(cli/mistyped PROPERTIES LABELS unit TIMEOUT 10
+        PASS_REGULAR_EXPRESSION "there is no command 'membrs': did you mean 'members'\\?\n")
+endif()
 
 # The recorded vectors, checked by the decoders that came with them.
 if(EXISTS ${BRUIT_VECTORS}/decode.py AND NOT BRUIT_FUZZ)

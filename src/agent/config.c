@@ -27,6 +27,7 @@ struct reader {
     struct br_values *owned;
     char *mistakes[MISTAKES_MAX];
     size_t mistake_count;
+    char advice[128]; /* what to do about them, behind Serf's words; may be empty */
     const char *path;
     bool failed; /* out of memory */
 };
@@ -255,6 +256,8 @@ static int tell_mistakes(struct reader *reader, char *why)
                    reader->mistake_count);
     for (size_t i = 0; i < reader->mistake_count; i++)
         br_blob_printf(&text, "\n* %s", reader->mistakes[i]);
+    if (reader->advice[0] != 0)
+        br_blob_printf(&text, ": %s", reader->advice);
     (void)snprintf(why, BR_WHY_MAX, "%s", br_blob_string(&text));
     br_blob_release(&text);
     return BRUIT_EINVAL;
@@ -470,6 +473,29 @@ static bool is_known(const struct reader *reader, const json_t *object, const ch
     return false;
 }
 
+/* The known key of the group that is nearest to what was written, if one may have been meant. */
+static const char *nearest_key(const struct reader *reader, const char *name, const char *group)
+{
+    unsigned best = br_word_reach(name);
+    const char *found = NULL;
+    for (size_t i = 0; i < reader->count; i++) {
+        const char *key = key_in(&reader->options[i], group);
+        if (key != NULL && br_word_is_nearer(name, key, &best))
+            found = key;
+    }
+    return found;
+}
+
+static void advise(struct reader *reader, const char *name, const char *group)
+{
+    const char *near = nearest_key(reader, name, group);
+    if (near != NULL)
+        (void)snprintf(reader->advice, sizeof reader->advice, "did you mean '%s%s'?", group, near);
+    else
+        (void)snprintf(reader->advice, sizeof reader->advice,
+                       "most keys are called like the flags of \"bruit agent -help\", with _ for -");
+}
+
 static void tell_unknown(struct reader *reader, const char **names, size_t count, const char *group)
 {
     struct br_blob text = BR_BLOB_EMPTY;
@@ -480,6 +506,7 @@ static void tell_unknown(struct reader *reader, const char **names, size_t count
     mistake(reader, "'%.*s' has invalid keys: %s", (int)(group_size > 0 ? group_size - 1 : 0), group,
             br_blob_string(&text));
     br_blob_release(&text);
+    advise(reader, names[0], group);
 }
 
 static void read_object(struct reader *reader, const json_t *object, const char *group)

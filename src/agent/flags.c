@@ -162,15 +162,11 @@ static enum br_flags_result set_value(const struct br_flag *flag, void *target, 
 /* The flag whose name is nearest to what was typed, if any is near enough to be meant. */
 static const struct br_flag *nearest(const struct br_flag *flags, size_t count, const char *typed)
 {
-    unsigned best = strlen(typed) < 4 ? 2 : 3; /* distances from here on are guesses nobody is helped by */
+    unsigned best = br_word_reach(typed);
     const struct br_flag *found = NULL;
-    for (size_t i = 0; i < count; i++) {
-        unsigned distance = br_word_distance(typed, flags[i].name);
-        if (distance < best) {
-            best = distance;
+    for (size_t i = 0; i < count; i++)
+        if (br_word_is_nearer(typed, flags[i].name, &best))
             found = &flags[i];
-        }
-    }
     return found;
 }
 

@@ -384,7 +384,8 @@ static int check_mdns(const struct br_options *options, char *why)
                        "Invalid mDNS network interface: '%.60s' does not exist: \"ip link\" lists those that do",
                        options->mdns_iface);
     else if (is_given(options->discover) && options->mdns_disable_ipv4 && options->mdns_disable_ipv6)
-        (void)snprintf(why, BR_WHY_MAX, "Invalid mDNS configuration: both IPv4 and IPv6 are disabled");
+        (void)snprintf(why, BR_WHY_MAX,
+                       "Invalid mDNS configuration: both IPv4 and IPv6 are disabled: leave one of them on");
     else
         return 0;
     return BRUIT_EINVAL;
@@ -445,6 +446,9 @@ int br_options_level(const struct br_options *options, char why[BR_WHY_MAX])
 
 /* ------------------------------------------------------------------ addresses */
 
+/* What to do about one that cannot be; behind Serf's words. */
+#define WRITE_ADDRESS ": write address or address:port, such as 10.0.0.1:7946"
+
 /*
  * "host:port" as an address; an empty host is 0.0.0.0. What is no literal is looked up, which may take
  * seconds.
@@ -473,7 +477,7 @@ static int check_bind(struct br_options *options, char *why)
     const char *text = options->bind[0] == 0 ? "0.0.0.0" : options->bind;
     int error = resolve(text, BR_GOSSIP_PORT, &options->bind_addr, reason);
     if (error != 0)
-        (void)snprintf(why, BR_WHY_MAX, "Invalid bind address: %.600s", reason);
+        (void)snprintf(why, BR_WHY_MAX, "Invalid bind address: %.600s" WRITE_ADDRESS, reason);
     return error;
 }
 
@@ -547,7 +551,7 @@ static int check_advertise(struct br_options *options, char *why)
         return 0;
     int error = resolve(options->advertise, BR_GOSSIP_PORT, &options->advertise_addr, reason);
     if (error != 0) {
-        (void)snprintf(why, BR_WHY_MAX, "Invalid advertise address: %.600s", reason);
+        (void)snprintf(why, BR_WHY_MAX, "Invalid advertise address: %.600s" WRITE_ADDRESS, reason);
         return error;
     }
     if (br_addr_is_unspecified(&options->advertise_addr)) {
@@ -576,7 +580,7 @@ int br_options_check_rpc(struct br_options *options, char why[BR_WHY_MAX])
     if (error == 0)
         error = resolve(text, 0, &options->rpc_bind, reason);
     if (error != 0)
-        (void)snprintf(why, BR_WHY_MAX, "listen tcp: %.600s", reason);
+        (void)snprintf(why, BR_WHY_MAX, "listen tcp: %.600s: write host:port", reason);
     return error;
 }
 

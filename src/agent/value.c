@@ -260,7 +260,7 @@ const char *br_level_name(int level)
 }
 
 /* Levenshtein's distance, one row of his table at a time. */
-unsigned br_word_distance(const char *a, const char *b)
+static unsigned distance_of(const char *a, const char *b)
 {
     enum { LONGEST = 40 };
     size_t b_size = strlen(b);
@@ -279,6 +279,20 @@ unsigned br_word_distance(const char *a, const char *b)
         }
     }
     return row[b_size];
+}
+
+unsigned br_word_reach(const char *typed)
+{
+    return strlen(typed) < 4 ? 2 : 3; /* distances from here on are guesses nobody is helped by */
+}
+
+bool br_word_is_nearer(const char *typed, const char *known, unsigned *best)
+{
+    unsigned distance = distance_of(typed, known);
+    if (distance >= *best)
+        return false;
+    *best = distance;
+    return true;
 }
 
 /* ------------------------------------------------------------------ endpoints */

@@ -41,8 +41,12 @@ int br_level_parse(const char *text, size_t size);
 /* "TRACE", "DEBUG", "INFO", "WARN", "ERR": Serf's names. */
 const char *br_level_name(int level);
 
-/* How many letters must be added, dropped or changed to get from one word to the other; 99 for long words. */
-unsigned br_word_distance(const char *a, const char *b);
+/*
+ * Which of many words may have been meant: begin with `best` as br_word_reach() gives it, and ask of each. True: it
+ * is nearer than all before it, by letters added, dropped or changed, and `best` becomes its distance.
+ */
+unsigned br_word_reach(const char *typed);
+bool br_word_is_nearer(const char *typed, const char *known, unsigned *best);
 
 /*
  * host, host:port, [v6], [v6]:port, :port and a bare v6. `host` is filled without brackets (room for 256

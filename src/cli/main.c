@@ -40,6 +40,19 @@ static const struct br_command *find_at(int argc, char **argv, int *at)
     return member != NULL ? member : command;
 }
 
+static void tell_unknown(const char *word)
+{
+    unsigned best = br_word_reach(word);
+    const char *near = NULL;
+    for (size_t i = 0; i < br_command_count; i++)
+        if (br_word_is_nearer(word, br_commands[i]->name, &best))
+            near = br_commands[i]->name;
+    if (near != NULL)
+        (void)fprintf(stderr, "bruit: there is no command '%s': did you mean '%s'?\n\n", word, near);
+    else
+        (void)fprintf(stderr, "bruit: there is no command '%s'.\n\n", word);
+}
+
 static bool is_one_of(const char *word, const char *a, const char *b, const char *c)
 {
     return strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0;
@@ -93,7 +106,7 @@ int main(int argc, char **argv)
         return show_help(command);
     if (command == NULL) {
         if (at < argc)
-            (void)fprintf(stderr, "bruit: there is no command '%s'.\n\n", argv[at]);
+            tell_unknown(argv[at]);
         print_help();
         return 127;
     }

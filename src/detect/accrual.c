@@ -3,6 +3,7 @@
  */
 #include "detect/accrual.h"
 
+#include "base/check.h"
 #include "base/num.h"
 #include "base/time.h"
 
@@ -23,25 +24,40 @@ void br_accrual_rule_init(struct br_accrual_rule *rule, const struct bruit_heart
     };
 }
 
+void br_accrual_rule_turn(struct br_accrual_rule *rule, bruit_time turn)
+{
+    rule->turn = seconds(turn);
+}
+
 void br_accrual_begin(struct br_accrual *pair, const struct br_accrual_rule *rule, bruit_time now)
 {
-    double deviation = rule->first / 4.0;
-    *pair = (struct br_accrual){(float)rule->first, (float)(deviation * deviation), now};
+    double mean = rule->first > 2.0 * rule->turn ? rule->first : 2.0 * rule->turn;
+    double deviation = mean / 4.0;
+    *pair = (struct br_accrual){(float)mean, (float)(deviation * deviation), now};
 }
 
 void br_accrual_beat(struct br_accrual *pair, const struct br_accrual_rule *rule, bruit_time now)
 {
-    double distance = seconds(br_time_since(pair->last, now)) - (double)pair->mean;
+    bruit_time silence = br_time_since(pair->last, now);
+    if (BR_UNLIKELY(br_accrual_is_over(pair, rule, now)))
+        silence = br_time_min(silence, br_time_mul(br_accrual_limit(pair, rule), 2));
+    double distance = seconds(silence) - (double)pair->mean;
     double step = rule->weight * distance;
     pair->variance = (float)((1.0 - rule->weight) * ((double)pair->variance + step * distance));
     pair->mean = (float)((double)pair->mean + step);
     pair->last = now;
 }
 
+static double least_deviation(const struct br_accrual_rule *rule)
+{
+    return rule->deviation_min + rule->turn;
+}
+
 static double deviation_of(const struct br_accrual *pair, const struct br_accrual_rule *rule)
 {
     double deviation = br_num_sqrt((double)pair->variance);
-    return deviation > rule->deviation_min ? deviation : rule->deviation_min;
+    double least = least_deviation(rule);
+    return deviation > least ? deviation : least;
 }
 
 bruit_time br_accrual_limit(const struct br_accrual *pair, const struct br_accrual_rule *rule)
@@ -56,7 +72,7 @@ bool br_accrual_is_over(const struct br_accrual *pair, const struct br_accrual_r
 {
     bruit_time silence = br_time_since(pair->last, now);
     /* Nearly always it is short enough whatever the deviation, and no root need be drawn. */
-    if (!rule->is_plain && seconds(silence) <= (double)pair->mean + rule->z * rule->deviation_min)
+    if (!rule->is_plain && seconds(silence) <= (double)pair->mean + rule->z * least_deviation(rule))
         return false;
     return silence > br_accrual_limit(pair, rule);
 }

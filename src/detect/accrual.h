@@ -31,13 +31,21 @@ struct br_accrual_rule {
     double z;             /* of the threshold */
     double deviation_min; /* seconds */
     double first;         /* seconds */
+    double turn;          /* seconds: so long it takes until everybody has been spoken of; br_accrual_rule_turn() */
     double weight;        /* of one arrival */
 };
 
 void br_accrual_rule_init(struct br_accrual_rule *rule, const struct bruit_heartbeat_config *config);
 
+/*
+ * With a budget that does not reach around in one round, members are spoken of by turns, and arrivals are that rare and
+ * uneven: the first interval is taken for two turns at least, and the least deviation is one turn more.
+ */
+void br_accrual_rule_turn(struct br_accrual_rule *rule, bruit_time turn);
+
 /* The first arrival. */
 void br_accrual_begin(struct br_accrual *pair, const struct br_accrual_rule *rule, bruit_time now);
+/* One more. A silence that was judged too long and ended all the same counts as twice the limit at most. */
 void br_accrual_beat(struct br_accrual *pair, const struct br_accrual_rule *rule, bruit_time now);
 
 /* After which silence the threshold is reached. */

@@ -30,6 +30,9 @@
  * as many bytes as those of a cluster that has been up for a while. */
 #define PRELOAD_HEARTBEAT 86400
 
+/* Deletions are remembered by their owner for this long; who was away for longer is reset. Others follow its floor. */
+#define TOMBSTONE_TIME (3600 * BRUIT_SECOND)
+
 /* People are told of another detector once a minute at most, like of a missing key. */
 #define DIFFERS_QUIET (60 * BRUIT_SECOND)
 
@@ -53,6 +56,7 @@ void br_beat_init(struct bruit_engine *engine, bruit_time now)
     struct br_core *core = &engine->core;
     const struct bruit_heartbeat_config *config = &core->config.heartbeat;
     br_pulse_init(&core->pulse, &core->alloc);
+    br_items_init(&core->items, &core->alloc);
     br_heartbeat_init(&engine->heartbeat, core);
     br_digest_init(&engine->digest, core, now);
     br_ring_init(&engine->beat_sends, &core->alloc, sizeof(struct br_user_send), ANSWERS_MAX);
@@ -68,6 +72,7 @@ void br_beat_fini(struct bruit_engine *engine)
     br_ring_fini(&engine->beat_sends);
     br_digest_fini(&engine->digest);
     br_heartbeat_fini(&engine->heartbeat);
+    br_items_fini(&engine->core.items);
     br_pulse_fini(&engine->core.pulse);
 }
 
@@ -134,8 +139,6 @@ static void become(struct bruit_engine *engine, uint32_t slot, enum bruit_state 
         return;
     BR_ASSERT(br_transition_is_allowed(before, state));
     br_view_believe(&core->view, slot, state, core->view.incarnation[slot], core->now);
-    if (state == BRUIT_ALIVE)
-        br_heartbeat_begin(&engine->heartbeat, slot);
     if (state != BRUIT_DEAD) /* which is our own verdict, and nobody else's */
         br_digest_tell(&engine->digest, slot);
     br_hosts_changed(engine, slot, br_transition_change(before, state));
@@ -151,10 +154,9 @@ static void hear_beat(struct bruit_engine *engine, uint32_t slot, uint32_t heart
     if (core->view.state[slot] == BRUIT_DEAD && !lives)
         return;
     core->pulse.heartbeat[slot] = heartbeat;
+    br_heartbeat_arrived(&engine->heartbeat, slot);
     if (lives)
         become(engine, slot, BRUIT_ALIVE);
-    else
-        br_heartbeat_arrived(&engine->heartbeat, slot);
 }
 
 /* A restart wins at once, whatever we thought of the life before. What it said of itself then counts no more. */
@@ -164,11 +166,11 @@ static void be_reborn(struct bruit_engine *engine, uint32_t slot, const struct b
     BR_TRACE(&core->tracer, reborn, .node = br_core_name(core, slot), .generation = entry->generation);
     core->pulse.heartbeat[slot] = entry->heartbeat;
     core->pulse.version[slot] = 0;
+    br_items_forget(&core->items, slot);
     br_view_believe(&core->view, slot, (enum bruit_state)core->view.state[slot], entry->generation, core->now);
-    if (core->view.state[slot] == BRUIT_ALIVE) {
-        br_heartbeat_begin(&engine->heartbeat, slot);
+    br_heartbeat_begin(&engine->heartbeat, slot);
+    if (core->view.state[slot] == BRUIT_ALIVE)
         br_digest_tell(&engine->digest, slot);
-    }
     if (!(entry->flags & BR_BEAT_LEFT))
         become(engine, slot, BRUIT_ALIVE);
     else if (core->view.state[slot] == BRUIT_ALIVE)
@@ -193,16 +195,62 @@ static void defend(struct bruit_engine *engine, const struct br_beat_entry *entr
 
 /* ---- answering ---- */
 
-static struct br_beat_entry content_of(const struct bruit_engine *engine, uint32_t slot)
+/* What is around items in an entry: block, flags, numbers, tag, count. */
+#define ITEMS_AROUND 40
+
+/* Where the bytes of items stand until they are written. */
+struct content {
+    uint8_t items[BR_ITEMS_ENCODED_MAX];
+};
+
+static uint32_t identity_version(const struct bruit_engine *engine, uint32_t slot)
+{
+    const struct br_items_owner *owner = br_items_find(&engine->core.items, slot);
+    if (is_self(engine, slot))
+        return engine->identity_version;
+    return owner == NULL ? engine->core.pulse.version[slot] : owner->identity_version;
+}
+
+/* Items above what the other side has; all of them when it may hold what was deleted since. */
+static void add_items(const struct bruit_engine *engine, struct br_beat_entry *entry, uint32_t slot,
+                      uint32_t version, uint32_t floor, size_t room, struct content *content)
+{
+    const struct br_items_owner *owner = br_items_find(&engine->core.items, slot);
+    struct br_writer w;
+    uint32_t last;
+    bool whole;
+    if (owner == NULL)
+        return;
+    bool resets = version < owner->floor && floor < owner->floor && version > 0;
+    br_writer_init(&w, content->items, room < sizeof content->items ? room : sizeof content->items);
+    entry->item_count = br_items_write(owner, resets ? 0 : version, &w, engine->core.now, &last, &whole);
+    entry->items = br_writer_bytes(&w);
+    entry->flags |= BR_BEAT_ITEMS | (resets ? BR_BEAT_RESET : 0);
+    entry->floor = owner->floor;
+    if (!whole)
+        entry->version = last;
+}
+
+/*
+ * What a member says of itself, for somebody who has it up to `version` and knows of deletions up to `floor`; in
+ * `room` bytes. Lives as long as `content`.
+ */
+static struct br_beat_entry content_of(const struct bruit_engine *engine, uint32_t slot, uint32_t version,
+                                       uint32_t floor, size_t room, struct content *content)
 {
     const struct br_core *core = &engine->core;
     struct br_beat_entry entry = br_digest_entry(core, slot);
+    size_t used = ITEMS_AROUND;
     if (entry.version == 0)
         return entry; /* we lack it ourselves */
-    entry.flags |= BR_BEAT_IDENTITY;
-    entry.identity = br_fragment_alive(br_core_fragment(core, slot), 0);
-    entry.identity.incarnation = is_self(engine, slot) ? engine->identity_version : entry.version;
-    entry.identity.carries = core->view.carries[slot];
+    if (version < identity_version(engine, slot)) {
+        entry.flags |= BR_BEAT_IDENTITY;
+        entry.identity = br_fragment_alive(br_core_fragment(core, slot), 0);
+        entry.identity.incarnation = identity_version(engine, slot);
+        entry.identity.carries = core->view.carries[slot];
+        used += br_core_fragment(core, slot)->size;
+    }
+    add_items(engine, &entry, slot, version, floor, room > used ? room - used : 0, content);
     return entry;
 }
 
@@ -225,10 +273,13 @@ static void want(struct exchange *x, const struct br_beat_entry *entry, uint32_t
 {
     if (x->kind == BR_BEAT_PULL || x->kind == BR_BEAT_DELTA)
         return;
+    uint32_t slot = br_digest_find(&x->engine->digest, entry->id);
+    const struct br_items_owner *owner = slot == 0 ? NULL : br_items_find(&x->engine->core.items, slot);
     answer_with(x, &(struct br_beat_entry){.id = entry->id,
                                            .flags = BR_BEAT_WANTED,
                                            .generation = entry->generation,
-                                           .version = version});
+                                           .version = version,
+                                           .floor = owner == NULL ? 0 : owner->floor});
 }
 
 static bool may_correct(const struct exchange *x)
@@ -242,10 +293,15 @@ static void correct(struct exchange *x, uint32_t slot, const struct br_beat_entr
     const struct br_core *core = &x->engine->core;
     if (!may_correct(x) || core->view.state[slot] == BRUIT_DEAD)
         return;
-    bool lacks_content = entry->generation < core->view.incarnation[slot] ||
-                         entry->version < core->pulse.version[slot];
-    struct br_beat_entry ours =
-        lacks_content ? content_of(x->engine, slot) : br_digest_entry(core, slot);
+    const struct br_items_owner *owner = br_items_find(&core->items, slot);
+    bool is_older = entry->generation < core->view.incarnation[slot];
+    uint32_t version = is_older ? 0 : entry->version;
+    /* Whoever may have to be reset says in its question how far it is with that. */
+    bool must_ask = version > 0 && owner != NULL && version < owner->floor;
+    struct content content;
+    struct br_beat_entry ours = br_digest_entry(core, slot);
+    if ((is_older || version < core->pulse.version[slot]) && !must_ask)
+        ours = content_of(x->engine, slot, version, 0, br_writer_room(&x->answer), &content);
     answer_with(x, &ours);
 }
 
@@ -275,11 +331,53 @@ static int take_identity(struct bruit_engine *engine, uint32_t slot, const struc
         return BRUIT_ENOMEM;
     bool same_meta = br_bytes_equal(br_fragment_meta(br_core_fragment(core, slot)), identity.meta);
     br_view_identify(&core->view, slot, record);
-    core->pulse.version[slot] = entry->version;
-    br_digest_tell(&engine->digest, slot);
     if (!same_meta)
         br_hosts_changed(engine, slot, BRUIT_CHANGE_UPDATED);
     br_claim_own_carries(engine, slot, identity.carries);
+    return 0;
+}
+
+/* Items in the order of their versions; what we have already is passed over. */
+static int take_items(struct bruit_engine *engine, uint32_t slot, const struct br_beat_entry *entry)
+{
+    struct br_core *core = &engine->core;
+    struct br_items_owner *owner = br_items_owner(&core->items, slot);
+    struct bruit_bytes left = entry->items;
+    struct br_beat_item item;
+    if (owner == NULL)
+        return BRUIT_ENOMEM;
+    if (entry->flags & BR_BEAT_IDENTITY)
+        owner->identity_version = entry->identity.incarnation;
+    else if (owner->identity_version == 0) /* its first items: who it is, we had before */
+        owner->identity_version = core->pulse.version[slot];
+    if (entry->flags & BR_BEAT_RESET)
+        br_items_reset(&core->items, owner);
+    br_items_raise_floor(&core->items, owner, entry->floor);
+    while (br_beat_item_next(&left, &item)) {
+        if (owner->count > 0 && item.version <= owner->items[owner->count - 1].version)
+            continue;
+        int status = br_items_put(&core->items, owner, &item, core->now);
+        if (status == BRUIT_ENOMEM)
+            return status;
+        if (status != 0)
+            br_core_drop(core, BRUIT_DROP_HEARTBEAT_STATE);
+    }
+    return 0;
+}
+
+/* How far we are with a member when its identity and items are taken in. */
+static int take_all(struct bruit_engine *engine, uint32_t slot, const struct br_beat_entry *entry)
+{
+    struct br_core *core = &engine->core;
+    int status = 0;
+    if (entry->flags & BR_BEAT_IDENTITY)
+        status = take_identity(engine, slot, entry);
+    if (status == 0 && entry->flags & BR_BEAT_ITEMS)
+        status = take_items(engine, slot, entry);
+    if (status != 0)
+        return status;
+    core->pulse.version[slot] = entry->version;
+    br_digest_tell(&engine->digest, slot);
     return 0;
 }
 
@@ -293,8 +391,12 @@ static int take_content(struct exchange *x, uint32_t slot, const struct br_beat_
                    entry->tag != br_pulse_tag(&core->view, slot);
     if (entry->generation != core->view.incarnation[slot])
         return 0;
-    if (entry->flags & BR_BEAT_IDENTITY && (entry->version > version || differs))
+    const struct br_items_owner *owner = br_items_find(&core->items, slot);
+    bool resets = entry->flags & BR_BEAT_RESET && version > 0 && owner != NULL && entry->floor > owner->floor;
+    if (entry->flags & BR_BEAT_IDENTITY && differs && version == entry->version)
         return take_identity(engine, slot, entry);
+    if (entry->flags & (BR_BEAT_IDENTITY | BR_BEAT_ITEMS) && (entry->version > version || resets))
+        return version == 0 && !(entry->flags & BR_BEAT_IDENTITY) ? 0 : take_all(engine, slot, entry);
     if (entry->version > version)
         want(x, entry, version);
     else if (differs)
@@ -359,11 +461,12 @@ static int take_unknown(struct exchange *x, const struct br_beat_entry *entry)
             br_roster_drop(core->roster, record);
         return BRUIT_ENOMEM;
     }
-    core->pulse.version[slot] = entry->version;
+    int status = entry->flags & BR_BEAT_ITEMS ? take_items(engine, slot, entry) : 0;
+    core->pulse.version[slot] = status == 0 ? entry->version : 0;
     br_digest_tell(&engine->digest, slot);
     br_hosts_changed(engine, slot, BRUIT_CHANGE_JOINED);
     br_claim_own_carries(engine, slot, identity.carries);
-    return 0;
+    return status;
 }
 
 static int take_known(struct exchange *x, uint32_t slot, const struct br_beat_entry *entry)
@@ -385,12 +488,15 @@ static int take_known(struct exchange *x, uint32_t slot, const struct br_beat_en
     return status;
 }
 
-static void answer_wanted(struct exchange *x, uint32_t slot)
+static void answer_wanted(struct exchange *x, uint32_t slot, const struct br_beat_entry *asked)
 {
+    struct content content;
     if (slot == 0 || x->engine->core.view.state[slot] == BRUIT_DEAD)
         return;
-    struct br_beat_entry content = content_of(x->engine, slot);
-    answer_with(x, &content);
+    bool is_same = asked->generation == x->engine->core.view.incarnation[slot];
+    struct br_beat_entry ours = content_of(x->engine, slot, is_same ? asked->version : 0, asked->floor,
+                                           br_writer_room(&x->answer), &content);
+    answer_with(x, &ours);
 }
 
 static int take_entry(struct exchange *x, const struct br_beat_entry *entry)
@@ -401,7 +507,7 @@ static int take_entry(struct exchange *x, const struct br_beat_entry *entry)
         return 0;
     }
     if (entry->flags & BR_BEAT_WANTED) {
-        answer_wanted(x, slot);
+        answer_wanted(x, slot, entry);
         return 0;
     }
     if (x->kind == BR_BEAT_PULL) { /* they only ask */
@@ -419,7 +525,7 @@ static int take_entry(struct exchange *x, const struct br_beat_entry *entry)
 /* The other side knows the bucket's members, versions and identities as we do. */
 static bool agree(const struct exchange *x, const struct br_beat_bucket *theirs, struct br_digest_run *run)
 {
-    return br_digest_run(&x->engine->digest, theirs, true, run) && run->count == theirs->count &&
+    return br_digest_run(&x->engine->digest, theirs, false, run) && run->count == theirs->count &&
            br_digest_checksum(&x->engine->digest, run) == theirs->checksum;
 }
 
@@ -468,7 +574,7 @@ static void list_bucket(struct exchange *x, const struct br_beat_bucket *theirs)
     struct br_digest_run run;
     struct br_beat_bucket list = {.depth = theirs->depth, .index = theirs->index};
     size_t before = br_writer_size(&x->answer);
-    if (!may_correct(x) || x->answer.failed || !br_digest_run(&x->engine->digest, theirs, false, &run))
+    if (!may_correct(x) || x->answer.failed || !br_digest_run(&x->engine->digest, theirs, true, &run))
         return;
     list.count = (uint8_t)run.count;
     br_beat_list_encode(&x->answer, &list);
@@ -494,11 +600,11 @@ static bool is_listed(const struct exchange *x, uint64_t id)
 static void end_list(struct exchange *x)
 {
     struct br_digest_run run;
-    if (!may_correct(x) || !br_digest_run(&x->engine->digest, &x->list, true, &run))
+    if (!may_correct(x) || !br_digest_run(&x->engine->digest, &x->list, false, &run))
         return;
     for (unsigned i = 0; i < run.count; i++) {
         struct br_beat_entry entry = br_digest_entry(&x->engine->core, run.slots[i]);
-        if (!is_listed(x, entry.id))
+        if (x->engine->core.view.state[run.slots[i]] == BRUIT_ALIVE && !is_listed(x, entry.id))
             answer_with(x, &entry);
     }
 }
@@ -614,14 +720,14 @@ static bool is_told(const struct br_core *core, uint32_t slot)
     return br_view_is_listed(&core->view, slot) && core->view.state[slot] == BRUIT_ALIVE;
 }
 
-/* Once over nothing, to know the size; then for good. */
 static void write_members(struct bruit_engine *engine, struct br_writer *w)
 {
     const struct br_core *core = &engine->core;
+    struct content content;
     for (uint32_t slot = 1; slot < core->view.used; slot++) {
         if (!is_told(core, slot))
             continue;
-        struct br_beat_entry entry = content_of(engine, slot);
+        struct br_beat_entry entry = content_of(engine, slot, 0, 0, sizeof content.items, &content);
         if (entry.version != 0)
             br_beat_entry_encode(w, &entry);
     }
@@ -635,7 +741,8 @@ static size_t members_size_max(const struct br_core *core)
     size_t size = 0;
     for (uint32_t slot = 1; slot < core->view.used; slot++)
         if (is_told(core, slot))
-            size += MEMBER_SIZE_MAX(core, slot);
+            size += MEMBER_SIZE_MAX(core, slot) +
+                    (br_items_find(&core->items, slot) == NULL ? 0 : BR_ITEMS_ENCODED_MAX);
     return size;
 }
 
@@ -689,6 +796,58 @@ int br_beat_state_merge(struct bruit_engine *engine, const struct br_beat_header
     return status;
 }
 
+/* ---- our own state ---- */
+
+static int change_item(struct bruit_engine *engine, struct bruit_bytes key, struct bruit_bytes value, uint32_t ttl,
+                       bool is_deleted)
+{
+    struct br_core *core = &engine->core;
+    uint32_t *version = &core->pulse.version[core->self];
+    struct br_items_owner *owner = br_items_owner(&core->items, core->self);
+    if (owner == NULL)
+        return BRUIT_ENOMEM;
+    if (*version == UINT32_MAX)
+        return BRUIT_EFULL;
+    int status = br_items_put(
+        &core->items, owner,
+        &(struct br_beat_item){
+            .version = *version + 1, .ttl = ttl, .is_deleted = is_deleted, .key = key, .value = value},
+        core->now);
+    if (status != 0)
+        return status;
+    (*version)++;
+    br_digest_tell(&engine->digest, core->self);
+    return 0;
+}
+
+int bruit_heartbeat_set(struct bruit_engine *engine, struct bruit_bytes key, struct bruit_bytes value,
+                        uint32_t ttl_seconds, bruit_time now)
+{
+    br_engine_input(engine, now);
+    if (!br_beat_is_on(engine))
+        return BRUIT_ENOSYS;
+    if (key.size == 0 || key.size > BRUIT_HEARTBEAT_KEY_MAX)
+        return BRUIT_EINVAL;
+    if (value.size > BRUIT_HEARTBEAT_VALUE_MAX)
+        return BRUIT_ETOOBIG;
+    if (engine->leave_stage != BR_LEAVE_NOT)
+        return BRUIT_ECLOSED;
+    return change_item(engine, key, value, ttl_seconds, false);
+}
+
+int bruit_heartbeat_delete(struct bruit_engine *engine, struct bruit_bytes key, bruit_time now)
+{
+    br_engine_input(engine, now);
+    const struct br_items_owner *owner = br_items_find(&engine->core.items, engine->core.self);
+    if (!br_beat_is_on(engine))
+        return BRUIT_ENOSYS;
+    if (owner == NULL || br_items_get(owner, key, now) == NULL)
+        return BRUIT_ENOENT;
+    if (engine->leave_stage != BR_LEAVE_NOT)
+        return BRUIT_ECLOSED;
+    return change_item(engine, key, br_bytes(NULL, 0), 0, true);
+}
+
 /* ---- rounds ---- */
 
 static void convict_silent(struct bruit_engine *engine)
@@ -702,6 +861,25 @@ static void convict_silent(struct bruit_engine *engine)
     }
 }
 
+/* Our own: lives that are over become deletions, and deletions are forgotten behind the horizon. */
+static void end_items(struct bruit_engine *engine)
+{
+    struct br_core *core = &engine->core;
+    struct br_items_owner *owner = br_items_find(&core->items, core->self);
+    if (owner == NULL || core->leaving)
+        return;
+    for (uint32_t i = 0; i < owner->count; i++) {
+        const struct br_item *item = &owner->items[i];
+        if (item->is_deleted && br_time_since(item->until, core->now) > TOMBSTONE_TIME)
+            br_items_raise_floor(&core->items, owner, item->version);
+        else if (!item->is_deleted && item->until <= core->now)
+            (void)change_item(engine, br_item_key(item), br_bytes(NULL, 0), 0, true);
+        else
+            continue;
+        return; /* the list has changed; the next one in the next round */
+    }
+}
+
 void br_beat_tick(struct bruit_engine *engine)
 {
     struct br_core *core = &engine->core;
@@ -709,7 +887,9 @@ void br_beat_tick(struct bruit_engine *engine)
         return;
     if (!core->leaving)
         br_heartbeat_beat(&engine->heartbeat);
+    br_accrual_rule_turn(&engine->heartbeat.rule, br_digest_turn(&engine->digest));
     convict_silent(engine);
+    end_items(engine);
     if (core->view.state_count[BRUIT_DEAD] + core->view.state_count[BRUIT_LEFT] > 0)
         br_claim_reap(engine);
     if (engine->leave_stage == BR_LEAVE_MEMBER) /* whoever leaves is in a hurry */
@@ -719,6 +899,7 @@ void br_beat_tick(struct bruit_engine *engine)
 void br_beat_forget(struct bruit_engine *engine, uint32_t slot)
 {
     br_heartbeat_bury(&engine->heartbeat, slot);
+    br_items_forget(&engine->core.items, slot);
     br_digest_remove(&engine->digest, slot);
 }
 
@@ -738,12 +919,13 @@ int br_beat_preload(struct bruit_engine *engine, uint32_t from)
     if (status != 0)
         return status;
     core->pulse.heartbeat[core->self] = PRELOAD_HEARTBEAT;
+    br_digest_sort(&engine->digest);
+    br_accrual_rule_turn(&engine->heartbeat.rule, br_digest_turn(&engine->digest));
     for (uint32_t slot = from; slot < core->view.used; slot++) {
         core->pulse.heartbeat[slot] = PRELOAD_HEARTBEAT;
         core->pulse.version[slot] = 1;
         br_heartbeat_begin(&engine->heartbeat, slot);
     }
-    br_digest_sort(&engine->digest);
     br_digest_forget_news(&engine->digest);
     return 0;
 }
@@ -765,6 +947,7 @@ int bruit_heartbeat_get(const struct bruit_engine *engine, bruit_node node, stru
         return BRUIT_ENOENT;
     *out = (struct bruit_heartbeat_info){.generation = core->view.incarnation[node],
                                          .heartbeat = core->pulse.heartbeat[node],
+                                         .version = core->pulse.version[node],
                                          .limit = br_accrual_limit(&hb->pairs[node], &hb->rule)};
     if (is_self(engine, node))
         return 0;
@@ -772,6 +955,43 @@ int bruit_heartbeat_get(const struct bruit_engine *engine, bruit_node node, stru
     out->silence = br_heartbeat_silence(hb, node);
     out->phi_milli = phi < 1e6 ? (uint32_t)phi : 1000000;
     return 0;
+}
+
+static void show_item(struct bruit_heartbeat_item *out, const struct br_item *item, bruit_time now)
+{
+    *out = (struct bruit_heartbeat_item){.key = br_item_key(item),
+                                         .value = br_item_value(item),
+                                         .version = item->version,
+                                         .ttl = item->until == BRUIT_NEVER ? BRUIT_NEVER : item->until - now};
+}
+
+int bruit_heartbeat_value(const struct bruit_engine *engine, bruit_node node, struct bruit_bytes key,
+                          struct bruit_heartbeat_item *out)
+{
+    const struct br_core *core = &engine->core;
+    const struct br_items_owner *owner = br_items_find(&core->items, node);
+    const struct br_item *item = owner == NULL ? NULL : br_items_get(owner, key, core->now);
+    if (!br_beat_is_on(engine))
+        return BRUIT_ENOSYS;
+    if (item == NULL)
+        return BRUIT_ENOENT;
+    show_item(out, item, core->now);
+    return 0;
+}
+
+bool bruit_heartbeat_next(const struct bruit_engine *engine, bruit_node node, uint32_t *at,
+                          struct bruit_heartbeat_item *out)
+{
+    const struct br_items_owner *owner = br_items_find(&engine->core.items, node);
+    for (uint32_t i = 0; owner != NULL && i < owner->count; i++) {
+        const struct br_item *item = &owner->items[i];
+        if (item->version <= *at || !br_item_is_live(item, engine->core.now))
+            continue;
+        *at = item->version;
+        show_item(out, item, engine->core.now);
+        return true;
+    }
+    return false;
 }
 
 /* ---- the other detector ---- */

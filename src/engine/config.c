@@ -18,7 +18,7 @@
  * Of heartbeats: docs/heartbeat.md measures what they do. Arrivals of one member's beats scatter with loss, and a
  * tail that the normal distribution does not have; less than this deviation, and 20 % loss convicts the living.
  */
-#define HEARTBEAT_DEVIATION_MIN (500 * BRUIT_MILLISECOND)
+#define HEARTBEAT_DEVIATION_MIN BRUIT_SECOND
 #define HEARTBEAT_FIRST_INTERVAL (2 * BRUIT_SECOND)
 #define HEARTBEAT_WINDOW 100
 

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/rng.h"
 #include "base/trace.h"
+#include "member/items.h"
 #include "member/pulse.h"
 #include "member/roster.h"
 #include "member/view.h"
@@ -25,7 +26,8 @@ struct br_core {
     struct bruit_stats stats;
     struct br_roster *roster; /* our own, or shared with the other engines of a simulation */
     struct br_view view;
-    struct br_pulse pulse; /* with heartbeats only */
+    struct br_pulse pulse; /* these two with heartbeats only */
+    struct br_items items;
     bruit_time now;       /* of the input at hand; never decreases */
     uint32_t self;        /* our own slot in the view; stays ours even after we left */
     uint32_t incarnation; /* the highest number we ever used for ourselves */

@@ -71,7 +71,7 @@ struct br_kv_disk {
     bool is_failed;
     bool is_broken;    /* something could not be handed over: gives up at the next opportunity */
     bool has_actor;    /* the record "a" is written */
-    uint64_t synced_counter; /* our counter when we last were equal with somebody */
+    uint64_t synced_counter; /* our counter, as far as somebody else has seen all writes up to it */
     uint64_t synced_ms; /* of the record loaded: wall time of the last comparison; 0: unknown */
     uint64_t token;    /* the last one given */
     uint64_t stored;   /* the last one that is durable */
@@ -136,11 +136,13 @@ struct br_kv_sync {
     bool is_turn;    /* they told us to compare: do not tell them back */
     bool is_incomplete; /* something could not be had: contexts are not joined */
     bool with_stale;    /* they were away too long, and so were we */
+    bool they_forgot;   /* BR_KV_FORGOT */
     bool is_reset;      /* we were away too long: what they do not hold goes */
     bool has_theirs;
     struct br_kv_context theirs; /* as of the beginning */
     struct br_kv_digest digest;  /* theirs, of that moment */
-    uint64_t actors;             /* ours, when we asked */
+    struct br_kv_digest ours;    /* when we asked; and how many of our writes were durable then */
+    uint64_t ours_counter;
     struct br_kv_path *paths;    /* to be looked at, the newest last */
     uint32_t path_count;
     uint32_t path_capacity;
@@ -221,6 +223,7 @@ struct br_kv {
     uint8_t *seen; /* of the last read: BR_KV_SIBLINGS_MAX dots */
 
     uint32_t stale_meetings; /* comparisons in a row, while we are stale, with others who are */
+    bool has_forgotten;      /* actors; or learnt from somebody who has */
     bruit_time aged_at;      /* when actors were last looked at for what can be forgotten; 0: never */
 
     bool is_incomplete;
@@ -289,6 +292,7 @@ bool br_kv_disk_has_room(const struct br_kv *kv, struct bruit_bytes key, size_t 
 void br_kv_disk_key(struct br_kv *kv, struct bruit_bytes key, const struct br_kv_before *before);
 void br_kv_disk_context(struct br_kv *kv);
 void br_kv_disk_actor(struct br_kv *kv);
+void br_kv_disk_forgot(struct br_kv *kv);
 /* Something is to happen once all that was handed over so far is durable; at once when it is. Takes wait->item. */
 void br_kv_disk_wait(struct br_kv *kv, const struct br_kv_wait *wait);
 /* Is some key below the path deleted by us, but not durably yet? Rather yes than no. */
@@ -335,6 +339,7 @@ enum {
     BR_KV_TURN = 4,   /* compare with me: I have something for you */
     BR_KV_PUSH = 8,   /* nobody asked, but you lack it */
     BR_KV_STALE = 16, /* the sender was away for longer than the horizon */
+    BR_KV_FORGOT = 32, /* it has forgotten actors, or learnt from somebody who has */
 };
 
 /* What stands in front of an item of BR_KV_LEAVES. Half a leaf: keys that it does not show may still be there. */
@@ -381,13 +386,17 @@ void br_kv_write_telling(const struct br_kv *kv, struct br_writer *w, const stru
 
 /* ---- kv_age.c ---- */
 
+/* What we say of ourselves in that respect: flags of a session. */
+uint8_t br_kv_age_flags(const struct br_kv *kv);
 /* Were we away for longer than the horizon, and not taken in again yet? */
 bool br_kv_is_stale(const struct br_kv *kv);
 /* A write of ours that nobody can have seen while we were away. */
 bool br_kv_is_unseen(const struct br_kv *kv, struct br_kv_dot dot);
-/* We are equal with somebody; or we, who are stale, met somebody who is, too. */
-void br_kv_met(struct br_kv *kv);
+/* We are equal with somebody, whose context was this (NULL: ours when we asked); or we, who are stale, met somebody who is, too. */
+void br_kv_met(struct br_kv *kv, const struct br_kv_context *theirs);
 void br_kv_met_stale(struct br_kv *kv);
+/* Actors may be missing from our context from now on. */
+void br_kv_forgot(struct br_kv *kv);
 
 /* ---- kv_life.c ---- */
 

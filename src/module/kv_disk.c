@@ -5,7 +5,9 @@
  *     k KEY     all siblings of a key; deleted when there are none
  *     d NN      dots that the context covers and no record of a key shows any more (NN counts from one c to the next)
  *     c         the whole context; makes all d of before superfluous
- *     a         the number of this store as an actor; when it was last equal with another one, and its counter then
+ *     a         the number of this store as an actor; when it was last equal with another one, and how
+ *               many of its writes were seen by then
+ *     f         there is one when actors were forgotten (kv_age.c)
  *
  * A context that covers a write which no record shows says that it was replaced or deleted. So what is known to be
  * covered must never run ahead of the records of keys: a key is written first, then a context that covers it. What a
@@ -108,6 +110,13 @@ void br_kv_disk_actor(struct br_kv *kv)
     BR_ASSERT(!w.failed);
     store(kv, br_bytes_text("a"), br_writer_bytes(&w));
     kv->disk.has_actor = true;
+}
+
+void br_kv_disk_forgot(struct br_kv *kv)
+{
+    uint8_t version = BR_KV_VERSION;
+    if (kv->disk.is_on)
+        store(kv, br_bytes_text("f"), br_bytes(&version, 1));
 }
 
 void br_kv_disk_context(struct br_kv *kv)
@@ -523,6 +532,14 @@ static int load_actor(struct br_kv *kv, struct br_reader *r)
     return 0;
 }
 
+static int load_forgot(struct br_kv *kv, struct br_reader *r)
+{
+    if (br_read_u8(r) != BR_KV_VERSION || br_reader_left(r) != 0)
+        return BRUIT_EFORMAT;
+    kv->has_forgotten = true;
+    return 0;
+}
+
 int bruit_kv_load(struct bruit_engine *engine, struct bruit_bytes key, struct bruit_bytes value)
 {
     struct br_kv *kv = br_kv_of(engine);
@@ -542,6 +559,8 @@ int bruit_kv_load(struct bruit_engine *engine, struct bruit_bytes key, struct br
         status = load_gone(kv, br_load_u16(key.data + 1), &r);
     else if (br_bytes_equal(key, br_bytes_text("a")))
         status = load_actor(kv, &r);
+    else if (br_bytes_equal(key, br_bytes_text("f")))
+        status = load_forgot(kv, &r);
     kv->disk.durable = kv->store.counter;
     return status;
 }

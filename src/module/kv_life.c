@@ -102,7 +102,10 @@ static void ring_owned(struct br_kv *kv, uint32_t sibling)
     bruit_time since = gone_since(kv, owner);
     if (since == BRUIT_NEVER)
         return;
-    if (br_time_since(since, br_kv_now(kv)) < kv->options.owner_grace)
+    /* Alone, we do not know who lives: a process that was just started must not remove what others own. */
+    if (since == 0 && bruit_member_alive_count(bruit_host_engine(kv->host)) < 2)
+        set_owner_alarm(kv, sibling, br_kv_now(kv));
+    else if (br_time_since(since, br_kv_now(kv)) < kv->options.owner_grace)
         set_owner_alarm(kv, sibling, since);
     else
         remove_sibling(kv, sibling);

@@ -66,16 +66,15 @@ static void write_context(struct br_kv *kv, struct br_writer *w, bool has_names)
         c->actors[own].base = base;
 }
 
-/* Who is stale shows nothing, except to others who are, too: without a context there is no comparison. */
+/* Who is stale shows nothing to who forgot, unless that one is stale, too: without a context nothing is compared. */
 static void answer_digest(struct br_kv *kv, bruit_node from, const struct br_kv_session *session, struct br_reader *r)
 {
     struct br_kv_digest theirs;
     br_kv_read_digest(r, &theirs);
     struct br_kv_digest ours = br_kv_own_digest(kv, theirs.salt);
-    bool is_stale = br_kv_is_stale(kv);
-    bool is_equal = (ours.root == theirs.root && ours.context == theirs.context) ||
-                    (is_stale && !(session->flags & BR_KV_STALE));
-    uint8_t flags = BR_KV_ANSWER | BR_KV_LAST | (is_stale ? BR_KV_STALE : 0);
+    uint8_t flags = BR_KV_ANSWER | BR_KV_LAST | br_kv_age_flags(kv);
+    bool is_hidden = (flags & BR_KV_STALE) && (session->flags & (BR_KV_STALE | BR_KV_FORGOT)) == BR_KV_FORGOT;
+    bool is_equal = is_hidden || (ours.root == theirs.root && ours.context == theirs.context);
     size_t size = BR_KV_BEGIN_MAX + 64 + (is_equal ? 0 : br_kv_context_size_max(&kv->store.context));
     uint8_t *bytes = br_kv_scratch(kv, size);
     struct br_writer w;

@@ -15,7 +15,7 @@
  * A key that we hold and they do not show: what their context covers of it is gone, the rest they lack. What they
  * lack is pushed to them; at the end they are told that it is their turn, find equal roots, and join contexts, too.
  *
- * Cost: a path that differs is some 80 bytes on each level, a key some 60 and what it holds: docs/kv.md has figures.
+ * Cost: a path that differs is some 80 bytes on each level, a key some 60 and what it holds: docs/state.md has figures.
  */
 #include "base/bytes.h"
 #include "base/check.h"
@@ -141,12 +141,13 @@ static void start(struct br_kv *kv)
     sync->is_incomplete = false;
     sync->is_reset = false;
     sync->with_stale = false;
+    sync->they_forgot = false;
     sync->salt = bruit_host_random(kv->host);
     sync->end_at = br_time_add(br_kv_now(kv), LONGEST);
-    struct br_kv_digest ours = br_kv_own_digest(kv, sync->salt);
-    sync->actors = ours.actors;
-    begin_question(kv, &w, BR_KV_DIGEST, BR_KV_BEGIN_MAX + 64, br_kv_is_stale(kv) ? BR_KV_STALE : 0);
-    br_kv_write_digest(&w, &ours);
+    sync->ours = br_kv_own_digest(kv, sync->salt);
+    sync->ours_counter = kv->disk.is_on ? kv->disk.durable : kv->store.counter;
+    begin_question(kv, &w, BR_KV_DIGEST, BR_KV_BEGIN_MAX + 64, br_kv_age_flags(kv));
+    br_kv_write_digest(&w, &sync->ours);
     ask(kv, BR_KV_STEP_DIGEST, &w);
 }
 
@@ -195,6 +196,25 @@ static void push(struct br_kv *kv, const struct br_kv_telling *telling)
     sync->push_size = br_writer_size(&w);
 }
 
+/*
+ * We were away too long, and they do not know the actor of a write of ours: they may have seen and dropped it, and
+ * forgotten whose it was. A context forgets actors as a whole; one that begins with the first write forgot nothing.
+ */
+static bool is_forgotten(const struct br_kv *kv, struct br_kv_dot dot)
+{
+    const struct br_kv_context *theirs = &kv->sync.theirs;
+    if (!kv->sync.is_reset || br_kv_is_unseen(kv, dot))
+        return false;
+    uint32_t actor = br_kv_context_find(theirs, dot.actor);
+    return actor == BR_KV_ACTOR_NONE || theirs->actors[actor].base == 0;
+}
+
+/* A write that they do not show: did they see it and drop it? */
+static bool is_gone(const struct br_kv *kv, struct br_kv_dot dot)
+{
+    return br_kv_context_covers(&kv->sync.theirs, dot) || is_forgotten(kv, dot);
+}
+
 static bool was_told(const struct br_kv_state *told, struct br_kv_dot dot)
 {
     for (uint32_t i = 0; told != NULL && i < told->write_count; i++)
@@ -217,7 +237,7 @@ static void push_key(struct br_kv *kv, uint32_t key, struct bruit_bytes name, co
     for (; i != BR_KV_NONE; i = br_kv_store_next(s, i)) {
         struct br_kv_dot dot = br_kv_store_dot(s, i);
         bool is_theirs = br_kv_context_covers(&kv->sync.theirs, dot) || was_told(told, dot);
-        if (!is_theirs && (!kv->sync.is_reset || br_kv_is_unseen(kv, dot)))
+        if (!is_theirs && !is_forgotten(kv, dot))
             telling.siblings[telling.sibling_count++] = i;
     }
     if (telling.sibling_count > 0 || gone_count > 0)
@@ -334,13 +354,14 @@ static void on_context(struct br_kv *kv, uint8_t flags, struct br_reader *r)
     const struct br_kv_context *names = actors == sync->digest.actors ? &s->context : NULL;
     int status = r->failed ? BRUIT_EFORMAT : br_kv_context_decode(&sync->theirs, br_reader_rest(r), names);
     if (status != 0) {
-        if (status == BRUIT_EFORMAT && actors == sync->actors)
+        if (status == BRUIT_EFORMAT && actors == sync->ours.actors)
             br_host_drop(kv->host, BRUIT_DROP_MALFORMED);
         finish(kv, false, "their context cannot be read");
         return;
     }
     sync->with_stale = (flags & BR_KV_STALE) != 0;
-    sync->is_reset = br_kv_is_stale(kv) && !sync->with_stale;
+    sync->they_forgot = (flags & BR_KV_FORGOT) != 0;
+    sync->is_reset = br_kv_is_stale(kv) && !sync->with_stale && sync->they_forgot;
     if (sync->is_reset) {
         BR_TRACE(kv->tracer, kv_reset, .name = bruit_member_name(bruit_host_engine(kv->host), sync->node));
         kv->resets++;
@@ -358,10 +379,9 @@ static void on_digest(struct br_kv *kv, uint8_t flags, struct br_reader *r)
         br_host_drop(kv->host, BRUIT_DROP_MALFORMED);
         return;
     }
-    if (flags & BR_KV_STALE)
-        finish(kv, false, "they were away for too long, and will take our state");
-    else
-        finish(kv, true, "equal");
+    kv->sync.with_stale = (flags & BR_KV_STALE) != 0;
+    bool is_equal = kv->sync.ours.root == theirs.root && kv->sync.ours.context == theirs.context;
+    finish(kv, is_equal, is_equal ? "equal" : "they were away for too long");
 }
 
 /* ------------------------------------------------------------------ answers: branches and leaves */
@@ -397,12 +417,6 @@ static void on_branch(struct br_kv *kv, const struct br_kv_branch *branch)
         if (!theirs || ours.count == 0 || br_kv_short(ours.sum, kv->sync.salt) != branch->hashes[i])
             add_path(kv, child);
     }
-}
-
-/* A write that they do not show: did they, or for a store that was away too long did anybody, see it and drop it? */
-static bool is_gone(const struct br_kv *kv, struct br_kv_dot dot)
-{
-    return br_kv_context_covers(&kv->sync.theirs, dot) || (kv->sync.is_reset && !br_kv_is_unseen(kv, dot));
 }
 
 /* A key that they do not show: what their context covers of it was removed there, the rest they lack. */
@@ -533,7 +547,7 @@ static void settle_wanted(struct br_kv *kv, bool is_last)
     sync->wanted_count = kept;
 }
 
-/* We were away too long, and they do not know at all what we hold of this key: they have forgotten whose it was. */
+/* The same of a key that they hold, too. */
 static int drop_old(struct br_kv *kv, const struct br_kv_state *told)
 {
     struct br_kv_before ours;
@@ -541,7 +555,7 @@ static int drop_old(struct br_kv *kv, const struct br_kv_state *told)
     struct br_kv_state state = {.key = told->key, .gone = gone};
     br_kv_dots(kv, told->key, &ours);
     for (uint32_t i = 0; i < ours.count; i++)
-        if (!br_kv_context_covers(&kv->sync.theirs, ours.dots[i]) && !br_kv_is_unseen(kv, ours.dots[i]) &&
+        if (!br_kv_context_covers(&kv->sync.theirs, ours.dots[i]) && is_forgotten(kv, ours.dots[i]) &&
             !was_told(told, ours.dots[i]))
             gone[state.gone_count++] = ours.dots[i];
     return state.gone_count == 0 ? 0 : br_kv_take_key(kv, &state, false);
@@ -725,6 +739,8 @@ static void join(struct br_kv *kv)
     }
     br_kv_be_unique(kv);
     kv->is_incomplete = false;
+    if (sync->they_forgot)
+        br_kv_forgot(kv);
     if (br_kv_context_digest(&kv->store.context) != before)
         br_kv_disk_context(kv);
 }
@@ -741,17 +757,18 @@ static bruit_time patience(struct br_kv *kv)
 static void finish(struct br_kv *kv, bool is_complete, const char *outcome)
 {
     struct br_kv_sync *sync = &kv->sync;
-    BR_TRACE(kv->tracer, kv_compared, .name = bruit_member_name(bruit_host_engine(kv->host), sync->node),
-             .outcome = outcome);
+    if (!is_complete || sync->has_theirs) /* that nothing differed is not worth a line every ten seconds */
+        BR_TRACE(kv->tracer, kv_compared, .name = bruit_member_name(bruit_host_engine(kv->host), sync->node),
+                 .outcome = outcome);
     flush_push(kv);
     if (is_complete && sync->has_theirs)
         join(kv);
     if (sync->has_theirs && !sync->is_turn)
         give_turn(kv);
-    if (is_complete && sync->with_stale)
+    if (is_complete && sync->with_stale && br_kv_is_stale(kv))
         br_kv_met_stale(kv);
     else if (is_complete)
-        br_kv_met(kv);
+        br_kv_met(kv, sync->has_theirs ? &sync->theirs : NULL);
     sync->count += is_complete;
     sync->state = is_complete ? BRUIT_KV_EQUAL : BRUIT_KV_BEHIND;
     sync->failures = is_complete ? 0 : sync->failures + 1;

@@ -28,9 +28,10 @@ static void look_at(struct br_run *run, uint32_t node, bruit_time since)
 static void look(struct br_run *run, void *state)
 {
     bruit_time now = br_run_now(run), limit = br_run_detection_max(run), calm = br_run_calm_since(run);
+    const struct bruit_config *config = &run->scenario->config.engine;
+    bool detects = config->probe_interval > 0 || config->detector == BRUIT_DETECTOR_HEARTBEAT;
     (void)state;
-    if (!run->has_fair_network || run->scenario->config.engine.probe_interval == 0 || calm == BRUIT_NEVER ||
-        now < limit || calm > now - limit)
+    if (!run->has_fair_network || !detects || calm == BRUIT_NEVER || now < limit || calm > now - limit)
         return;
     for (uint32_t i = 0; i < run->count; i++)
         if (br_run_is_member(run, i) && run->nodes[i].started <= now - limit)

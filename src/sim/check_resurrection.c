@@ -29,6 +29,9 @@ static void on_told(struct br_run *run, void *state, uint32_t node, const struct
     if (told->about == BRUIT_SIM_NOBODY || run->nodes[told->about].is_odd ||
         run->nodes[told->about].has_moved)
         return;
+    /* With heartbeats a verdict is one's own, and a heart that goes on is reason enough to change it. */
+    if (run->scenario->config.engine.detector == BRUIT_DETECTOR_HEARTBEAT)
+        return;
     uint64_t *died = &dead[(size_t)node * run->capacity + told->about];
     /* Bits gather between two pulls, but the runner pulls after each input: one input, one change at most. */
     if (told->changes & BRUIT_CHANGE_JOINED && *died > 0 && told->member.incarnation < *died)

@@ -3,11 +3,11 @@
  * each part of Lifeguard, for memberlist's own parameters and for bruit, under the same faults (detect.h).
  */
 #include "sim/detect.h"
+#include "sim/machine.h"
 #include "sim/tool.h"
 
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 #define COMMAND "bruit-sim detect"
 #define POINTS_MAX 200 /* of a curve */
@@ -15,6 +15,8 @@
 struct options {
     uint64_t nodes, trials, seed, threads;
     uint64_t suspicion_mult, suspicion_max_mult, gossip_nodes, retransmit_mult, indirect_checks;
+    uint64_t fan_out, rate, phi, rounds;
+    const char *mode;
     struct br_detect_config detect;
     const char *only;
     struct br_tool_output output;
@@ -30,6 +32,8 @@ static const struct br_tool_flag flags[] = {
     HEADING("Who, and what befalls them"),
     {"nodes", BR_TOOL_COUNT, AT(nodes), "N", "How many nodes, 3 to 10k. Default: 100."},
     {"loss", BR_TOOL_PART, AT(detect.loss), "P", "The part of the datagrams that is lost. Default: 0."},
+    {"jitter", BR_TOOL_TIME, AT(detect.jitter), "T",
+     "On top of 0.5 ms datagrams take so much longer, log-normally, in the median. Default: even, to 1 ms."},
     {"pause", BR_TOOL_PART, AT(detect.pause.part), "P",
      "This part of the nodes is paused (SIGSTOP) now and then."},
     {"pause-for", BR_TOOL_TIME, AT(detect.pause.length), "T", "How long each time. Default: 5s."},
@@ -43,7 +47,7 @@ static const struct br_tool_flag flags[] = {
     {"partition-every", BR_TOOL_TIME, AT(detect.partition.every), "T", "How often. Default: 1m."},
     HEADING("What they are told to be"),
     {"only", BR_TOOL_TEXT, AT(only), "NAMES",
-     "Some of swim, health, suspicion, buddy, memberlist and bruit, with commas. Default: all six."},
+     "Some of swim, health, suspicion, buddy, memberlist, bruit and heartbeat, with commas. Default: the first six."},
     {"probe-interval", BR_TOOL_TIME, AT(detect.engine.probe_interval), "T", "Default: 1s."},
     {"probe-timeout", BR_TOOL_TIME, AT(detect.engine.probe_timeout), "T", "Default: 500ms."},
     {"indirect-checks", BR_TOOL_COUNT, AT(indirect_checks), "K", "Default: 3."},
@@ -52,8 +56,17 @@ static const struct br_tool_flag flags[] = {
     {"gossip-interval", BR_TOOL_TIME, AT(detect.engine.gossip_interval), "T", "Default: 200ms."},
     {"gossip-nodes", BR_TOOL_COUNT, AT(gossip_nodes), "K", "Default: 3."},
     {"retransmit-mult", BR_TOOL_COUNT, AT(retransmit_mult), "M", "Default: 4."},
+    HEADING("And with heartbeats (--only heartbeat)"),
+    {"heartbeat-interval", BR_TOOL_TIME, AT(detect.engine.heartbeat.interval), "T", "Default: 1s."},
+    {"fan-out", BR_TOOL_COUNT, AT(fan_out), "K", "How many members each round goes to. Default: 2."},
+    {"mode", BR_TOOL_TEXT, AT(mode), "MODE", "push-pull, push or pull. Default: push-pull."},
+    {"rate", BR_TOOL_COUNT, AT(rate), "B", "Bytes a second that each may send. Default: 2000."},
+    {"phi", BR_TOOL_COUNT, AT(phi), "P", "The threshold, in thousandths. Default: 8000."},
+    {"deviation-min", BR_TOOL_TIME, AT(detect.engine.heartbeat.deviation_min), "T",
+     "No smaller deviation of arrivals is believed."},
+    {"rounds", BR_TOOL_COUNT, AT(rounds), "N", "Instead of phi: no progress for so many rounds."},
     HEADING("How it is run"),
-    {"trials", BR_TOOL_COUNT, AT(trials), "T",
+    {"trials", BR_TOOL_SOME, AT(trials), "T",
      "Crashes for each line. Default: 100; 30 beyond 200 nodes, 10 beyond 1,000."},
     {"watch", BR_TOOL_TIME, AT(detect.watch), "T",
      "Before each crash false verdicts and traffic are counted for so long. Default: 1m."},
@@ -87,7 +100,7 @@ static unsigned read_only(const char *text)
     const char *names[BR_DETECT_VARIANTS];
     unsigned wanted = 0;
     if (text == NULL)
-        return (1u << BR_DETECT_VARIANTS) - 1;
+        return (1u << BR_DETECT_HEARTBEAT) - 1;
     for (int i = 0; i < BR_DETECT_VARIANTS; i++)
         names[i] = br_detect_name((enum br_detect_variant)i);
     for (const char *at = text; *at != 0;) {
@@ -100,7 +113,7 @@ static unsigned read_only(const char *text)
         if (i == BR_DETECT_VARIANTS) {
             const char *nearest = br_tool_nearest(word, names, BR_DETECT_VARIANTS);
             (void)br_tool_fail(COMMAND, "--only knows no \"%s\": %s%s%s", word,
-                               nearest != NULL ? "did you mean \"" : "see --help for the six",
+                               nearest != NULL ? "did you mean \"" : "see --help for the seven",
                                nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : ".");
             return 0;
         }
@@ -115,17 +128,33 @@ static uint32_t narrowed(uint64_t count)
     return count > UINT32_MAX ? UINT32_MAX : (uint32_t)count;
 }
 
-/* Most of what this machine has free. */
-static uint64_t memory_free(void)
-{
-    long pages = sysconf(_SC_AVPHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    return pages > 0 && size > 0 ? (uint64_t)pages / 10 * 9 * (uint64_t)size : 0;
-}
-
 /* Seconds for small clusters, minutes for large ones. */
 static uint32_t usual_trials(uint64_t nodes)
 {
     return nodes <= 200 ? 100 : nodes <= 1000 ? 30 : 10;
+}
+
+/* False, with a sentence, when the mode is none. */
+static bool take_beats(struct options *options)
+{
+    static const char *const modes[] = {"push-pull", "push", "pull"};
+    struct bruit_heartbeat_config *beat = &options->detect.engine.heartbeat;
+    unsigned mode = 0;
+    while (options->mode != NULL && mode < 3 && strcmp(options->mode, modes[mode]) != 0)
+        mode++;
+    if (mode == 3) {
+        (void)br_tool_fail(COMMAND, "--mode knows no \"%s\": give push-pull, push or pull.", options->mode);
+        return false;
+    }
+    beat->mode = (enum bruit_heartbeat_mode)mode;
+    beat->nodes = narrowed(options->fan_out);
+    beat->rate = narrowed(options->rate);
+    beat->threshold = narrowed(options->phi);
+    if (options->rounds > 0) {
+        beat->rule = BRUIT_HEARTBEAT_ROUNDS;
+        beat->rounds = narrowed(options->rounds);
+    }
+    return true;
 }
 
 static void take_counts(struct options *options)
@@ -135,7 +164,7 @@ static void take_counts(struct options *options)
     detect->trials = options->trials != 0 ? narrowed(options->trials) : usual_trials(options->nodes);
     detect->seed = options->seed;
     detect->threads = narrowed(options->threads);
-    detect->memory_max = memory_free();
+    detect->memory_max = br_machine_memory();
     detect->engine.indirect_checks = narrowed(options->indirect_checks);
     detect->engine.suspicion_mult = narrowed(options->suspicion_mult);
     detect->engine.suspicion_max_mult = narrowed(options->suspicion_max_mult);
@@ -145,18 +174,17 @@ static void take_counts(struct options *options)
 
 static void set_defaults(struct options *options)
 {
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    *options = (struct options){.seed = 1};
+    *options = (struct options){.seed = 1, .threads = br_machine_processors()};
     br_detect_config_default(&options->detect);
     options->nodes = options->detect.nodes;
-    options->threads = processors > 0 ? (uint64_t)processors : 1;
-    if (options->threads > BR_DETECT_THREADS_MAX)
-        options->threads = BR_DETECT_THREADS_MAX;
     options->indirect_checks = options->detect.engine.indirect_checks;
     options->suspicion_mult = options->detect.engine.suspicion_mult;
     options->suspicion_max_mult = options->detect.engine.suspicion_max_mult;
     options->gossip_nodes = options->detect.engine.gossip_nodes;
     options->retransmit_mult = options->detect.engine.retransmit_mult;
+    options->fan_out = options->detect.engine.heartbeat.nodes;
+    options->rate = options->detect.engine.heartbeat.rate;
+    options->phi = options->detect.engine.heartbeat.threshold;
 }
 
 /* ------------------------------------------------------------------ the answer */
@@ -185,6 +213,8 @@ static void set_configuration(struct br_report *report, const struct br_detect_c
     br_report_set_number(report, "trials", detect->trials);
     br_report_set(report, "watched", "%g s before each crash", seconds(detect->watch));
     br_report_set(report, "network", "0.5 to 1 ms one way, loss %g %%", 100 * detect->loss);
+    if (detect->jitter > 0)
+        br_report_set(report, "jitter", "log-normal, median %g s", seconds(detect->jitter));
     set_fault(report, "paused", &detect->pause);
     if (detect->starve.part > 0)
         br_report_set(report, "starved", "%g %% of the nodes, stand still for about %g s, run for about %g s",
@@ -199,6 +229,18 @@ static void set_configuration(struct br_report *report, const struct br_detect_c
                   engine->suspicion_max_mult);
     br_report_set(report, "gossip", "interval %g s, fan-out %u, retransmit mult %u",
                   seconds(engine->gossip_interval), engine->gossip_nodes, engine->retransmit_mult);
+}
+
+static void set_beats(struct br_report *report, const struct bruit_heartbeat_config *beat)
+{
+    static const char *const modes[] = {"push-pull", "push", "pull"};
+    br_report_set(report, "heartbeats", "interval %g s, fan-out %u, %s, %u bytes/s", seconds(beat->interval),
+                  (unsigned)beat->nodes, modes[beat->mode], (unsigned)beat->rate);
+    if (beat->rule == BRUIT_HEARTBEAT_ROUNDS)
+        br_report_set(report, "dead is", "who makes no progress for %u rounds", (unsigned)beat->rounds);
+    else
+        br_report_set(report, "dead is", "phi above %g, deviation at least %g s", beat->threshold / 1000.0,
+                      seconds(beat->deviation_min));
 }
 
 static struct br_sheet *make_sheet(struct br_report *report)
@@ -289,11 +331,13 @@ static void draw_both(struct br_chart *chart, enum br_detect_variant variant,
 
 static void explain(struct br_report *report, const struct br_detect_config *detect, uint32_t waited)
 {
-    br_report_note(
-        report,
-        "Everybody: all nodes that suffer from nothing themselves. Missed: not known to all of them "
-        "%u s after the crash; then counted as infinite.",
-        (unsigned)waited);
+    if (br_tool_stopped())
+        br_report_note(report, "Ended early: crashes that were over are counted, lines without any left out.");
+    if (waited > 0)
+        br_report_note(report,
+                       "Everybody: all nodes that suffer from nothing themselves. Missed: not known to all of "
+                       "them %u s after the crash; then counted as infinite.",
+                       (unsigned)waited);
     br_report_note(
         report,
         "False verdicts: healthy (or impaired, but living) nodes that a healthy node held dead, each "
@@ -369,11 +413,15 @@ static int run(int argc, char **argv)
     if (wanted == 0)
         return 1;
     take_counts(&options);
+    if (!take_beats(&options))
+        return 1;
     const char *wrong = br_detect_check(&options.detect);
     if (wrong != NULL)
         return br_tool_fail(COMMAND, "%s", wrong);
     struct br_report *report = br_report_new("detect", "How a crash is detected");
     set_configuration(report, &options.detect);
+    if (wanted >> BR_DETECT_HEARTBEAT & 1)
+        set_beats(report, &options.detect.engine.heartbeat);
     br_tool_catch_stop(NULL);
     br_tool_begin(report, &options.output);
     int code = ask(&options, report, wanted);

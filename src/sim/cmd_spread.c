@@ -6,6 +6,7 @@
  */
 #include "sim/spread.h"
 
+#include "sim/machine.h"
 #include "sim/model/demers.h"
 #include "sim/model/model.h"
 
@@ -13,7 +14,6 @@
 
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 #define COMMAND BR_SPREAD_COMMAND
 #define CASES_MAX 256
@@ -56,7 +56,7 @@ static const struct br_tool_flag flags[] = {
     {"demers", BR_TOOL_SWITCH, AT(demers), NULL,
      "The 13 rows of the paper's tables, ours and the paper's side by side."},
     {"How it is run", BR_TOOL_SWITCH, 0, NULL, NULL},
-    {"trials", BR_TOOL_COUNT, AT(trials), "T",
+    {"trials", BR_TOOL_SOME, AT(trials), "T",
      "How often each case is tried. Default: 1000, fewer for many nodes."},
     {"seed", BR_TOOL_COUNT, AT(seed), "S", "The same seed gives the same answer. Default: 1."},
     {"threads", BR_TOOL_COUNT, AT(threads), "N",
@@ -629,11 +629,8 @@ static int run_engines(struct options *options)
 static int run(int argc, char **argv)
 {
     static struct cases cases;
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
     struct options options = {
-        .variant = "none", .seed = 1, .threads = processors > 0 ? (uint64_t)processors : 1};
-    if (options.threads > BR_MODEL_THREADS_MAX)
-        options.threads = BR_MODEL_THREADS_MAX;
+        .variant = "none", .seed = 1, .threads = br_machine_processors()};
     int used = br_tool_parse(&usage, &options, argc, argv);
     if (used < 0)
         return used == -1 ? 0 : 1;

@@ -1,6 +1,7 @@
 /*
  * bruit-sim swarm: thousands of drawn scenarios, and what must hold in all of them.
  */
+#include "sim/machine.h"
 #include "sim/scenario_report.h"
 #include "sim/swarm.h"
 #include "sim/tool.h"
@@ -8,7 +9,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <unistd.h>
 
 #define COMMAND "bruit-sim swarm"
 
@@ -27,18 +27,18 @@ struct options {
 
 static const struct br_tool_flag flags[] = {
     {"What to run", BR_TOOL_SWITCH, 0, NULL, NULL},
-    {"seeds", BR_TOOL_COUNT, offsetof(struct options, seeds), "N", "How many. Default: 1000."},
+    {"seeds", BR_TOOL_SOME, offsetof(struct options, seeds), "N", "How many. Default: 1000."},
     {"from", BR_TOOL_COUNT, offsetof(struct options, from), "SEED", "The first of them. Default: 1."},
-    {"minutes", BR_TOOL_COUNT, offsetof(struct options, minutes), "M",
+    {"minutes", BR_TOOL_SOME, offsetof(struct options, minutes), "M",
      "End after this long, whatever is left."},
-    {"jobs", BR_TOOL_COUNT, offsetof(struct options, jobs), "J",
+    {"jobs", BR_TOOL_SOME, offsetof(struct options, jobs), "J",
      "Processes at once. Default: one for each core."},
     {"keep-going", BR_TOOL_SWITCH, offsetof(struct options, keep_going), NULL,
      "Do not end at the first failure."},
     {"What to show", BR_TOOL_SWITCH, 0, NULL, NULL},
     {"show", BR_TOOL_COUNT, offsetof(struct options, show), "SEED",
      "Print the scenario of a seed, and stop."},
-    {"into", BR_TOOL_TEXT, offsetof(struct options, into), "DIR",
+    {"into", BR_TOOL_FOLDER, offsetof(struct options, into), "DIR",
      "Where scenarios that failed are written. Default: here."},
     BR_TOOL_OUTPUT_FLAGS(struct options, output),
 };
@@ -152,17 +152,13 @@ static int run_swarm(const struct options *options)
 
 static int run_command(int argc, char **argv)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct options options = {
-        .seeds = 1000, .from = 1, .jobs = cores > 0 ? (uint64_t)cores : 1, .show = NONE, .into = "."};
+        .seeds = 1000, .from = 1, .jobs = br_machine_processors(), .show = NONE, .into = "."};
     int words = br_tool_parse(&usage, &options, argc, argv);
     if (words < 0)
         return words == -1 ? 0 : BR_OUTCOME_REFUSED;
-    if (argc > words || options.seeds == 0 || options.jobs == 0) {
-        (void)br_tool_fail(COMMAND,
-                           argc > words ? "it takes flags alone: \"%s\" is none."
-                                        : "it needs a seed and a job at least: --seeds 1 --jobs 1.%s",
-                           argc > words ? argv[words] : "");
+    if (argc > words) {
+        (void)br_tool_fail(COMMAND, "it takes flags alone: \"%s\" is none.", argv[words]);
         return BR_OUTCOME_REFUSED;
     }
     return options.show != NONE ? show(options.show) : run_swarm(&options);

@@ -4,6 +4,7 @@
  * The search begins with the LAN profile, and goes on with its multiplier of suspicions: where that costs too much, to
  * smaller ones, which let a slower probe be soon enough; where too many would be declared dead, to larger ones.
  */
+#include "sim/machine.h"
 #include "sim/tool.h"
 #include "sim/tune.h"
 
@@ -12,7 +13,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define COMMAND "bruit-sim tune"
 #define MULT_FIRST 4u
@@ -193,6 +193,10 @@ static void explain_limit(struct search *search, enum br_tune_limit limit)
 {
     const struct br_tune_goals *goals = &search->options->goals;
     double interval = seconds(search->engine.probe_interval);
+    double time = possible_time(goals, search->mult) * 1.05;
+    char or_later[64] = "";
+    if (time <= seconds(BR_TUNE_WITHIN_MAX))
+        (void)snprintf(or_later, sizeof or_later, ", or --detect-within %.2gs", time);
     if (limit == BR_TUNE_LATENCY)
         (void)snprintf(
             search->conflict, SENTENCE,
@@ -200,16 +204,14 @@ static void explain_limit(struct search *search, enum br_tune_limit limit)
             "of that an ack cannot be back for sure when packets take %g to %g ms. Allow "
             "--detect-within %.2gs.",
             seconds(goals->within), interval, 1e3 * seconds(goals->latency), 2e3 * seconds(goals->latency),
-            possible_time(goals, search->mult) * 1.05);
+            time);
     else
         (void)snprintf(
             search->conflict, SENTENCE,
             "--detect-within %gs fights with --bandwidth: it takes a probe every %.3g s, and so %.0f bytes "
-            "a second of the %g allowed before there is any news to tell. Allow --bandwidth %.0fB/s, or "
-            "--detect-within %.2gs.",
+            "a second of the %g allowed before there is any news to tell. Allow --bandwidth %.0fB/s%s.",
             seconds(goals->within), interval, br_tune_estimate(goals, &search->engine).bandwidth,
-            goals->bandwidth, possible_bandwidth(goals, search->mult) * 1.05,
-            possible_time(goals, search->mult) * 1.05);
+            goals->bandwidth, possible_bandwidth(goals, search->mult) * 1.05, or_later);
 }
 
 /* The formula was content with the least multiplier, the clusters were not. */
@@ -505,10 +507,9 @@ static void show(struct br_report *report, const struct search *search)
 
 static int answer(const struct options *options, struct br_report *report)
 {
-    long pages = sysconf(_SC_AVPHYS_PAGES), size = sysconf(_SC_PAGESIZE);
     static struct search search;
     search = (struct search){.options = options, .mult = MULT_FIRST, .hurry = 1, .is_profile = true};
-    search.memory_max = pages > 0 && size > 0 ? (uint64_t)pages / 10 * 9 * (uint64_t)size : 0;
+    search.memory_max = br_machine_memory();
     int status = look_for_it(&search);
     br_tool_progress_end();
     if (status != 0 && status != BRUIT_ECLOSED)
@@ -526,8 +527,7 @@ static int answer(const struct options *options, struct br_report *report)
 
 static int run(int argc, char **argv)
 {
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    struct options options = {.nodes = 100, .seed = 1, .threads = processors > 0 ? (uint64_t)processors : 1};
+    struct options options = {.nodes = 100, .seed = 1, .threads = br_machine_processors()};
     options.goals = (struct br_tune_goals){.sure = 0.95, .latency = BRUIT_MILLISECOND / 2};
     int used = br_tool_parse(&usage, &options, argc, argv);
     if (used < 0)

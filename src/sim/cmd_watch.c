@@ -1,6 +1,7 @@
 /*
  * bruit-sim watch: a cluster in a terminal, one cell a node (watch.h).
  */
+#include "sim/machine.h"
 #include "sim/scenario_run.h"
 #include "sim/tool.h"
 #include "sim/watch.h"
@@ -221,7 +222,6 @@ static int read_scenario(const char *path, uint64_t seed, struct br_scenario **s
 
 static int make_config(const struct options *options, struct bruit_sim_config *config)
 {
-    long pages = sysconf(_SC_AVPHYS_PAGES), size = sysconf(_SC_PAGESIZE);
     if (options->nodes < 3 || options->nodes > BR_WATCH_NODES_MAX)
         return br_tool_fail(COMMAND, "give --nodes 3 to %u.", BR_WATCH_NODES_MAX);
     if (!(options->loss < 1))
@@ -232,7 +232,7 @@ static int make_config(const struct options *options, struct bruit_sim_config *c
     config->seed = options->seed != NO_SEED ? options->seed : 1;
     config->link.loss = (uint32_t)(options->loss * BRUIT_SIM_MILLION + 0.5);
     config->link.latency = config->link.jitter = options->latency;
-    config->memory_max = pages > 0 && size > 0 ? (uint64_t)pages / 10 * 9 * (uint64_t)size : 0;
+    config->memory_max = br_machine_memory();
     const char *wrong = bruit_sim_config_check(config);
     return wrong == NULL ? 0 : br_tool_fail(COMMAND, "%s.", wrong);
 }

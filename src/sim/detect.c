@@ -24,6 +24,7 @@ static const struct {
     [BR_DETECT_BUDDY] = {"buddy", "SWIM + buddy"},
     [BR_DETECT_MEMBERLIST] = {"memberlist", "all three: memberlist"},
     [BR_DETECT_BRUIT] = {"bruit", "bruit"},
+    [BR_DETECT_HEARTBEAT] = {"heartbeat", "heartbeats"},
 };
 
 const char *br_detect_name(enum br_detect_variant variant)
@@ -40,7 +41,11 @@ void br_detect_become(struct br_detect_config *config, enum br_detect_variant va
 {
     struct bruit_config *engine = &config->engine;
     config->eager = variant == BR_DETECT_BRUIT;
-    if (variant == BR_DETECT_BRUIT)
+    if (variant == BR_DETECT_HEARTBEAT) {
+        engine->detector = BRUIT_DETECTOR_HEARTBEAT;
+        config->eager = true;
+    }
+    if (variant == BR_DETECT_BRUIT || variant == BR_DETECT_HEARTBEAT)
         return;
     bool is_whole = variant == BR_DETECT_MEMBERLIST;
     engine->stall_guard = false;
@@ -103,6 +108,7 @@ static uint64_t memory_needed(const struct br_detect_config *config)
     struct bruit_sim_config world;
     bruit_sim_config_default(&world);
     world.nodes = config->nodes;
+    world.engine = config->engine;
     return bruit_sim_memory_needed(&world);
 }
 
@@ -121,6 +127,7 @@ const char *br_detect_check(const struct br_detect_config *config)
         return "who never probes detects nothing: give --probe-interval more than 0.";
     bruit_sim_config_default(&world);
     world.engine = config->engine;
+    world.engine.detector = BRUIT_DETECTOR_HEARTBEAT; /* whose variant may be asked for: its ranges count, too */
     const char *wrong = bruit_sim_config_check(&world);
     return wrong != NULL ? wrong : check_faults(config);
 }

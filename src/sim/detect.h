@@ -32,6 +32,7 @@ struct br_detect_config {
     uint64_t seed;
     double loss;                      /* of each datagram */
     bruit_time latency;               /* one way, and up to as much more */
+    bruit_time jitter;                /* and this is the median of what comes on top, log-normal; 0: nothing */
     struct br_detect_fault pause;     /* SIGSTOP and SIGCONT */
     struct br_detect_fault starve;    /* its CPU is stolen */
     struct br_detect_fault partition; /* all of them together, cut off from the others */
@@ -50,6 +51,7 @@ enum br_detect_variant {
     BR_DETECT_BUDDY,      /* SWIM and pings that tell the suspect */
     BR_DETECT_MEMBERLIST, /* all three parts of Lifeguard, and nothing else: memberlist's own parameters */
     BR_DETECT_BRUIT,      /* all that, the stall guard, eager gossip and early syncs: as shipped */
+    BR_DETECT_HEARTBEAT,  /* no SWIM at all: heartbeats by gossip, judged by phi or by rounds */
     BR_DETECT_VARIANTS,
 };
 

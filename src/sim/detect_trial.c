@@ -24,6 +24,9 @@ enum { PAUSED, STARVED, CUT_OFF };
 #define WARM_UP_PROBES 10
 /* No chance of a probe that comes later than this many periods, and a verdict within two of the longest suspicions. */
 #define PATIENCE_PROBES 60
+/* Heartbeats: moments need some arrivals to have forgotten the first estimate; and so many missing ones are enough. */
+#define WARM_UP_BEATS 120
+#define PATIENCE_BEATS 400
 #define LOOK_EVERY (100 * BRUIT_MILLISECOND)
 
 struct play;
@@ -71,6 +74,8 @@ void br_detect_count_impaired(const struct br_detect_config *config, uint32_t co
 bruit_time br_detect_patience(const struct br_detect_config *config)
 {
     const struct bruit_config *engine = &config->engine;
+    if (engine->detector == BRUIT_DETECTOR_HEARTBEAT)
+        return br_time_mul(engine->heartbeat.interval, PATIENCE_BEATS);
     bruit_time shortest =
         br_num_suspicion_timeout(engine->suspicion_mult, config->nodes, engine->probe_interval);
     bruit_time longest = br_time_mul(shortest, engine->suspicion_max_mult);
@@ -243,6 +248,10 @@ static int make_world(struct play *play, char *why, size_t why_size)
     world.engine = config->engine;
     world.in_step = config->in_step;
     world.link.latency = world.link.jitter = config->latency;
+    if (config->jitter > 0) {
+        world.link.jitter = config->jitter;
+        world.link.shape = BRUIT_SIM_LOGNORMAL;
+    }
     world.link.loss = (uint32_t)(config->loss * BRUIT_SIM_MILLION + 0.5);
     world.on_event = on_event;
     world.on_packet = on_packet;
@@ -293,7 +302,12 @@ static void let_it_happen(struct play *play)
     bruit_time interval = config->engine.probe_interval;
     struct bruit_sim *sim = play->sim;
     begin_faults(play);
-    bruit_time warm_up = br_time_mul(interval, WARM_UP_PROBES) + br_rng_time_below(&play->rng, interval);
+    uint32_t periods = WARM_UP_PROBES;
+    if (config->engine.detector == BRUIT_DETECTOR_HEARTBEAT) {
+        interval = config->engine.heartbeat.interval;
+        periods = WARM_UP_BEATS;
+    }
+    bruit_time warm_up = br_time_mul(interval, periods) + br_rng_time_below(&play->rng, interval);
     if (bruit_sim_wait(sim, is_stopped, play, warm_up, LOOK_EVERY))
         return;
     bruit_time start = bruit_sim_now(sim);

@@ -10,6 +10,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define WIDTH 100
 #define HELP_COLUMN 26
@@ -112,6 +114,25 @@ static bool ends(const char *rest, double unit, const char *name, double *value)
     return true;
 }
 
+/* Whether something can be written there; leaves nothing behind. */
+static bool can_write(const char *path)
+{
+    bool is_there = access(path, F_OK) == 0;
+    FILE *file = fopen(path, "a");
+    if (file == NULL)
+        return false;
+    (void)fclose(file);
+    if (!is_there)
+        (void)unlink(path);
+    return true;
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode) && access(path, W_OK | X_OK) == 0;
+}
+
 /* A number and what follows it. */
 static bool read_number(const char *text, double *value, const char **rest)
 {
@@ -176,11 +197,14 @@ static bool set(const struct br_tool_flag *flag, void *target, const char *text)
     switch (flag->kind) {
     case BR_TOOL_SWITCH: *(bool *)member = true; return true;
     case BR_TOOL_TEXT: *(const char **)member = text; return text[0] != 0;
+    case BR_TOOL_FILE: *(const char **)member = text; return can_write(text);
+    case BR_TOOL_FOLDER: *(const char **)member = text; return is_folder(text);
     case BR_TOOL_COUNTS: return set_list(text, read_count, member);
     case BR_TOOL_PARTS: return set_list(text, read_part, member);
     case BR_TOOL_PART: return read_part(text, member);
     case BR_TOOL_COUNT:
-        if (!read_count(text, &value))
+    case BR_TOOL_SOME:
+        if (!read_count(text, &value) || (flag->kind == BR_TOOL_SOME && value < 1))
             return false;
         *(uint64_t *)member = (uint64_t)value;
         return true;
@@ -196,6 +220,9 @@ static const char *wanted(enum br_tool_flag_kind kind)
 {
     switch (kind) {
     case BR_TOOL_COUNT: return "a whole number, such as 20000, 20k or 1M";
+    case BR_TOOL_SOME: return "a whole number from 1 on, such as 20, 20k or 1M";
+    case BR_TOOL_FILE: return "a file that can be written, in a folder that is there";
+    case BR_TOOL_FOLDER: return "a folder that is there and can be written to";
     case BR_TOOL_PART: return "a part, such as 0.02 or 2%";
     case BR_TOOL_TIME: return "a time with its unit, such as 200ms, 1.5s or 2m";
     case BR_TOOL_COUNTS: return "whole numbers with commas between, such as 1000,10k,1M";
@@ -262,6 +289,13 @@ static int take(const struct br_tool_usage *usage, void *target, int left, char 
     return is_switch || equals != NULL ? 1 : 2;
 }
 
+static void put_last(int count, char **words)
+{
+    char *first = words[0];
+    memmove(words, words + 1, ((size_t)count - 1) * sizeof words[0]);
+    words[count - 1] = first;
+}
+
 int br_tool_parse(const struct br_tool_usage *usage, void *target, int argc, char **argv)
 {
     for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
@@ -269,14 +303,21 @@ int br_tool_parse(const struct br_tool_usage *usage, void *target, int argc, cha
             print_help(usage);
             return -1;
         }
-    int at = 0;
-    while (at < argc && argv[at][0] == '-' && argv[at][1] != 0) {
-        if (strcmp(argv[at], "--") == 0)
-            return at + 1;
-        int taken = take(usage, target, argc - at, argv + at);
-        if (taken < 0)
-            return taken;
-        at += taken;
+    int at = 0, others = 0;
+    bool takes_flags = true;
+    while (at + others < argc) {
+        if (takes_flags && strcmp(argv[at], "--") == 0) {
+            takes_flags = false;
+            at++;
+        } else if (!takes_flags || argv[at][0] != '-' || argv[at][1] == 0) {
+            put_last(argc - at, argv + at);
+            others++;
+        } else {
+            int taken = take(usage, target, argc - at - others, argv + at);
+            if (taken < 0)
+                return taken;
+            at += taken;
+        }
     }
     return at;
 }

@@ -294,6 +294,8 @@ static int make_engine(struct br_sim_node *node)
     config.name = name_of(node);
     config.advertise = node->addr;
     config.seed = br_sim_mix(br_sim_mix(sim->config.seed + node->starts) ^ node->index);
+    if (config.heartbeat.generation == 0) /* the counter that its driver keeps on disk */
+        config.heartbeat.generation = node->starts;
     if (sim->config.configure != NULL) {
         int status = sim->config.configure(sim->config.context, sim, node->index, &config);
         if (status != 0)

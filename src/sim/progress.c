@@ -62,12 +62,13 @@ void br_tool_progress(const char *what, double share)
         return;
     drawn = time;
     share = share < 0 ? 0 : share > 1 ? 1 : share;
-    double left = share > 0 ? (double)(time - started) / 1e9 * (1 - share) / share : 0;
     int filled = (int)(share * BAR);
     (void)fprintf(stderr, "\r\033[K%s [", what);
     for (int i = 0; i < BAR; i++)
         (void)fputs(i < filled ? "█" : "·", stderr);
-    (void)fprintf(stderr, "] %3.0f %%, %.0f s left", share * 100, left);
+    (void)fprintf(stderr, "] %3.0f %%", share * 100);
+    if (share > 0)
+        (void)fprintf(stderr, ", %.0f s left", (double)(time - started) / 1e9 * (1 - share) / share);
     (void)fflush(stderr);
 }
 
@@ -84,6 +85,8 @@ void br_tool_begin(const struct br_report *report, const struct br_tool_output *
 {
     if (!output->json && !output->csv)
         (void)br_report_print_head(report, stdout);
+    (void)fflush(stdout);
+    started = now();
 }
 
 int br_tool_end(const char *command, const struct br_report *report, const struct br_tool_output *output)

@@ -9,7 +9,7 @@
 
 /* ------------------------------------------------------------------ the engine */
 
-enum kind { TIME, NUMBER32, NUMBER8, SIZE, SIZE32, FLAG, LABEL };
+enum kind { TIME, NUMBER32, NUMBER8, SIZE, SIZE32, FLAG, LABEL, DETECTOR, MODE, RULE };
 
 struct key {
     const char *name;
@@ -21,6 +21,17 @@ struct key {
     {                                                    \
 #name, kind, offsetof(struct bruit_config, name) \
     }
+
+#define BEAT_KEY(name, kind)                                              \
+    {                                                                     \
+        "heartbeat_" #name, kind, offsetof(struct bruit_config, heartbeat.name) \
+    }
+
+/* Words that stand for the numbers of an enum, which is an int here. */
+static const char *const detectors[] = {"swim", "heartbeat"};
+static const char *const modes[] = {"push-pull", "push", "pull"};
+static const char *const rules[] = {"phi", "rounds"};
+_Static_assert(sizeof(enum bruit_detector) == sizeof(unsigned), "read and printed as one");
 
 /* Ranges are bruit_config_check()'s, which is asked when the file has been read. */
 static const struct key keys[] = {
@@ -57,6 +68,17 @@ static const struct key keys[] = {
     KEY(buddy_pings, FLAG),
     KEY(stall_guard, FLAG),
     KEY(has_store, FLAG),
+    KEY(detector, DETECTOR),
+    BEAT_KEY(interval, TIME),
+    BEAT_KEY(nodes, NUMBER32),
+    BEAT_KEY(mode, MODE),
+    BEAT_KEY(rate, SIZE32),
+    BEAT_KEY(rule, RULE),
+    BEAT_KEY(threshold, NUMBER32),
+    BEAT_KEY(deviation_min, TIME),
+    BEAT_KEY(first_interval, TIME),
+    BEAT_KEY(window, NUMBER32),
+    BEAT_KEY(rounds, NUMBER32),
 };
 #define KEYS (sizeof keys / sizeof keys[0])
 
@@ -97,6 +119,9 @@ static void read_value(struct br_words *w, struct bruit_config *config, const st
     }
     case FLAG: *(bool *)at = br_words_flag(w, key->name); break;
     case LABEL: read_label(w, config); break;
+    case DETECTOR: *(unsigned *)at = (unsigned)(br_words_choice(w, "a detector", detectors, 2) % 2); break;
+    case MODE: *(unsigned *)at = (unsigned)(br_words_choice(w, "a mode", modes, 3) % 3); break;
+    case RULE: *(unsigned *)at = (unsigned)(br_words_choice(w, "a rule", rules, 2) % 2); break;
     }
 }
 
@@ -115,7 +140,8 @@ void br_scenario_key_copy(struct bruit_config *to, const struct bruit_config *fr
 {
     static const size_t sizes[] = {[TIME] = sizeof(bruit_time), [NUMBER32] = 4, [NUMBER8] = 1,
                                    [SIZE] = sizeof(size_t),     [SIZE32] = 4,   [FLAG] = sizeof(bool),
-                                   [LABEL] = sizeof to->label};
+                                   [LABEL] = sizeof to->label,  [DETECTOR] = 4, [MODE] = 4,
+                                   [RULE] = 4};
     const struct key *key = &keys[index];
     memcpy((char *)to + key->offset, (const char *)from + key->offset, sizes[key->kind]);
 }
@@ -153,6 +179,9 @@ bool br_scenario_key(const struct bruit_config *config, size_t index, const char
         (void)snprintf(value, value_size, "\"%.*s\"", (int)config->label.size,
                        config->label.size == 0 ? "" : (const char *)config->label.data);
         break;
+    case DETECTOR: (void)snprintf(value, value_size, "%s", detectors[*(const unsigned *)at]); break;
+    case MODE: (void)snprintf(value, value_size, "%s", modes[*(const unsigned *)at]); break;
+    case RULE: (void)snprintf(value, value_size, "%s", rules[*(const unsigned *)at]); break;
     }
     return true;
 }

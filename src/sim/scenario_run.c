@@ -2,6 +2,7 @@
 #include "sim/scenario_run.h"
 
 #include "base/num.h"
+#include "sim/machine.h"
 #include "sim/record.h"
 
 #include <bruit/cipher.h>
@@ -10,7 +11,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* How often pending expectations are looked at, and checkers look. */
 #define LOOK_EVERY (100 * BRUIT_MILLISECOND)
@@ -117,6 +117,9 @@ bruit_time br_run_suspicion_max(const struct br_run *run)
            (config->suspicion_max_mult > 0 ? config->suspicion_max_mult : 1);
 }
 
+/* Whatever the threshold is, so many missed beats are enough at the sizes of scenarios. */
+#define HEARTBEATS 90
+
 /*
  * Each member probes everybody once in n rounds, twice n in the worst order; Lifeguard stretches rounds while it
  * distrusts itself, which wears off in a round each.
@@ -124,6 +127,8 @@ bruit_time br_run_suspicion_max(const struct br_run *run)
 bruit_time br_run_detection_max(const struct br_run *run)
 {
     const struct bruit_config *config = &run->scenario->config.engine;
+    if (config->detector == BRUIT_DETECTOR_HEARTBEAT)
+        return HEARTBEATS * config->heartbeat.interval + 2 * config->push_pull_interval + 30 * BRUIT_SECOND;
     return (2 * (bruit_time)run->capacity + config->awareness_max + 2) * config->probe_interval +
            2 * br_run_suspicion_max(run) + 2 * config->push_pull_interval + 30 * BRUIT_SECOND;
 }
@@ -258,27 +263,13 @@ static int fail(char *why, size_t why_size, int status, const char *text)
     return status;
 }
 
-static uint64_t free_memory(void)
-{
-    long pages = sysconf(_SC_AVPHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    unsigned long long available = 0;
-    char line[128];
-    FILE *file = fopen("/proc/meminfo", "r"); /* what caches hold can be had, too */
-    while (file != NULL && available == 0 && fgets(line, sizeof line, file) != NULL)
-        if (sscanf(line, "MemAvailable: %llu kB", &available) != 1)
-            available = 0;
-    if (file != NULL)
-        (void)fclose(file);
-    return available > 0 ? available * 1024 : pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
-}
-
 /* What the runner and the checkers hold themselves: some bytes for each pair of nodes. */
 #define BYTES_A_PAIR 40
 
 static int check_memory(const struct bruit_sim_config *config, const struct br_run_options *options,
                         uint32_t capacity, char *why, size_t why_size)
 {
-    uint64_t have = options->memory_max > 0 ? options->memory_max : free_memory();
+    uint64_t have = options->memory_max > 0 ? options->memory_max : br_machine_memory();
     uint64_t need = bruit_sim_memory_needed(config) + (uint64_t)capacity * capacity * BYTES_A_PAIR;
     if (have == 0 || need <= have)
         return 0;

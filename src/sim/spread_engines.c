@@ -3,6 +3,7 @@
  */
 #include "sim/spread.h"
 
+#include "sim/machine.h"
 #include "sim/model/model.h"
 #include "sim/rumour.h"
 
@@ -23,20 +24,6 @@ static uint32_t usual_trials(double nodes)
     return nodes <= 1000 ? 20 : nodes <= 3000 ? 10 : 5;
 }
 
-/* Most of what programs can have of this machine's memory now, caches given back; 0: not known, so no limit. */
-static uint64_t memory_free(void)
-{
-    char line[128];
-    unsigned long long kib = 0;
-    FILE *file = fopen("/proc/meminfo", "r");
-    while (file != NULL && fgets(line, sizeof line, file) != NULL &&
-           sscanf(line, "MemAvailable: %llu", &kib) != 1)
-        ;
-    if (file != NULL)
-        (void)fclose(file);
-    return (uint64_t)kib * 1024 / 10 * 9;
-}
-
 static uint32_t narrowed(double count)
 {
     return count > UINT32_MAX ? UINT32_MAX : (uint32_t)count;
@@ -55,7 +42,7 @@ static bool make_cases(struct cases *cases, const struct br_spread_question *que
         size_t rest = i;
         struct br_rumour_config *config = &cases->configs[cases->count++];
         *config = (struct br_rumour_config){.seed = question->seed, .in_rounds = question->in_rounds};
-        config->memory_max = memory_free();
+        config->memory_max = br_machine_memory();
         config->dead = question->dead.items[rest % question->dead.count];
         rest /= question->dead.count;
         config->loss = question->loss.items[rest % question->loss.count];

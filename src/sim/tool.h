@@ -34,7 +34,10 @@ extern const struct br_tool_command br_tool_state;
 enum br_tool_flag_kind {
     BR_TOOL_SWITCH, /* bool */
     BR_TOOL_TEXT,   /* const char *, borrowed from argv */
+    BR_TOOL_FILE,   /* the same, and it can be written: known before a long run, not after it */
+    BR_TOOL_FOLDER, /* the same, and there is such a folder, in which files can be made */
     BR_TOOL_COUNT,  /* uint64_t: 20000, 20k, 1M, 1e6 */
+    BR_TOOL_SOME,   /* the same, at least 1 */
     BR_TOOL_PART,   /* double: 0.02 or 2% */
     BR_TOOL_TIME,   /* bruit_time: 200ms, 1.5s, 2m, 1h; a unit is a must */
     BR_TOOL_COUNTS, /* struct br_tool_list: 10,1k,1M; given again, it adds */
@@ -67,9 +70,10 @@ struct br_tool_usage {
 };
 
 /*
- * Sets in `target`, which holds the defaults, what the words say. Returns the number of words that are flags
- * and their values: what follows, from the first word that is none or behind "--", is the caller's. -1: help was
- * asked for and given: exit with 0. -2: a word was wrong and a sentence said so: exit with 1.
+ * Sets in `target`, which holds the defaults, what the words say. Flags may stand before and
+ * behind the other words, up to "--"; the words are put in order, flags first. Returns the number of words that
+ * are flags and their values: what follows is the caller's. -1: help was asked for and given: exit with 0. -2: a
+ * word was wrong and a sentence said so: exit with 1.
  */
 int br_tool_parse(const struct br_tool_usage *usage, void *target, int argc, char **argv);
 
@@ -93,7 +97,7 @@ struct br_tool_output {
         {"json", BR_TOOL_SWITCH, offsetof(type, member.json), NULL, "Print everything as JSON."},     \
         {"csv", BR_TOOL_SWITCH, offsetof(type, member.csv), NULL, "Print tables and curves as CSV."}, \
     {                                                                                                 \
-        "html", BR_TOOL_TEXT, offsetof(type, member.html), "FILE",                                    \
+        "html", BR_TOOL_FILE, offsetof(type, member.html), "FILE",                                    \
             "Also write one page with the plots, which needs no network."                             \
     }
 

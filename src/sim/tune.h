@@ -18,6 +18,7 @@
 #include "sim/detect.h"
 
 #define BR_TUNE_LEVELS_MAX 6
+#define BR_TUNE_WITHIN_MAX (3600 * BRUIT_SECOND)
 #define BR_TUNE_MULT_MIN 2u
 #define BR_TUNE_MULT_MAX 8u
 

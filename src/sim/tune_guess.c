@@ -32,7 +32,7 @@ const char *br_tune_check(const struct br_tune_goals *goals)
 {
     if (goals->nodes < 5 || goals->nodes > BR_DETECT_NODES_MAX)
         return "give --nodes 5 to 10000.";
-    if (goals->within < 50 * BRUIT_MILLISECOND || goals->within > 3600 * BRUIT_SECOND)
+    if (goals->within < 50 * BRUIT_MILLISECOND || goals->within > BR_TUNE_WITHIN_MAX)
         return "give --detect-within 50ms to 1h.";
     if (!(goals->sure >= 0.5 && goals->sure <= 0.99))
         return "--sure is proven with some hundred crashes: give it 50% to 99%.";

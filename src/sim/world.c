@@ -69,6 +69,7 @@ const char *bruit_sim_config_check(const struct bruit_sim_config *config)
  * tables, the node itself, and its identity in each roster. Of the world: what is on its way, at rest.
  */
 #define PAIR_COST 42
+#define BEAT_COST 28 /* and of each pair with heartbeats: numbers, moments, order */
 #define NODE_COST 12000
 #define IDENTITY_COST 300
 #define WORLD_COST (1u << 20)
@@ -76,7 +77,8 @@ const char *bruit_sim_config_check(const struct bruit_sim_config *config)
 uint64_t bruit_sim_memory_needed(const struct bruit_sim_config *config)
 {
     uint64_t nodes = config->nodes, rosters = config->private_rosters ? nodes : config->shards;
-    return nodes * nodes * PAIR_COST + nodes * NODE_COST + nodes * rosters * IDENTITY_COST + WORLD_COST;
+    uint64_t pair_cost = PAIR_COST + (config->engine.detector == BRUIT_DETECTOR_HEARTBEAT ? BEAT_COST : 0);
+    return nodes * nodes * pair_cost + nodes * NODE_COST + nodes * rosters * IDENTITY_COST + WORLD_COST;
 }
 
 /* ---- birth ---- */

@@ -16,9 +16,15 @@
 /* What a datagram takes around our message (IP and UDP headers are not counted): nothing, or label and seal. */
 #define ROUND_MIN 160
 
-/* Of the budget: what rounds may have when they are answered, and when they are not. In eighths. */
-#define ROUNDS_ANSWERED 5
-#define ROUNDS_UNANSWERED 7
+/*
+ * Of the budget: what rounds may have when they are answered, and when they are not, in sixteenths. An answer takes
+ * some 0.6 of what it answers, and questions come in bursts: what is answered must not be dropped.
+ */
+#define SHARES 16u
+#define ROUNDS_ANSWERED 9u
+#define ROUNDS_UNANSWERED 14u
+/* Answers may be saved up for this long. */
+#define ANSWERS_SAVED (4 * BRUIT_SECOND)
 
 void br_digest_init(struct br_digest *d, struct br_core *core, bruit_time now)
 {
@@ -202,7 +208,7 @@ static bool is_in(const struct br_beat_bucket *bucket, uint64_t id)
     return bucket->depth == 0 || id >> (64 - bucket->depth) == bucket->index;
 }
 
-bool br_digest_run(const struct br_digest *d, const struct br_beat_bucket *bucket, bool live,
+bool br_digest_run(const struct br_digest *d, const struct br_beat_bucket *bucket, bool whole,
                    struct br_digest_run *out)
 {
     const struct br_core *core = d->core;
@@ -211,7 +217,7 @@ bool br_digest_run(const struct br_digest *d, const struct br_beat_bucket *bucke
         uint32_t slot = d->order[place];
         if (!is_in(bucket, id_of(core, slot)))
             break;
-        if (live && core->view.state[slot] != BRUIT_ALIVE)
+        if (!whole && core->view.state[slot] == BRUIT_LEFT)
             continue;
         if (out->count == BR_BEAT_BUCKET_MAX)
             return false;
@@ -249,7 +255,7 @@ static void fill_bucket(const struct br_digest *d, struct br_beat_bucket *bucket
 {
     struct br_digest_run run;
     bucket->count = 0;
-    if (!br_digest_run(d, bucket, true, &run))
+    if (!br_digest_run(d, bucket, false, &run))
         return;
     bucket->checksum = br_digest_checksum(d, &run);
     bucket->count = (uint8_t)run.count;
@@ -287,8 +293,20 @@ static size_t share(const struct br_digest *d)
 {
     const struct bruit_heartbeat_config *config = &d->core->config.heartbeat;
     uint64_t bytes = br_time_mul(config->interval, config->rate) / BRUIT_SECOND;
-    bytes = bytes * (is_answered(d) ? ROUNDS_ANSWERED : ROUNDS_UNANSWERED) / 8 / config->nodes;
+    bytes = bytes * (is_answered(d) ? ROUNDS_ANSWERED : ROUNDS_UNANSWERED) / SHARES / config->nodes;
     return bytes < ROUND_MIN ? ROUND_MIN : bytes > UINT16_MAX ? UINT16_MAX : (size_t)bytes;
+}
+
+/* A heartbeat of a day to 24 days takes 3 bytes, its share of a bucket's head half a byte to one. */
+#define MEMBER_BYTES 4
+
+bruit_time br_digest_turn(const struct br_digest *d)
+{
+    const struct bruit_heartbeat_config *config = &d->core->config.heartbeat;
+    uint64_t reach = share(d) / MEMBER_BYTES;
+    if (d->count <= reach)
+        return 0;
+    return br_time_mul(config->interval, d->count) / (reach * config->nodes);
 }
 
 static bool is_live_other(const void *context, uint32_t slot)
@@ -405,18 +423,19 @@ void br_digest_write(struct br_digest *d, struct br_writer *w, uint32_t slot, si
 
 /* ---- answers ---- */
 
-/* Saved up for two seconds at most. */
 size_t br_digest_afford(struct br_digest *d, bruit_time now)
 {
-    uint64_t rate = (uint64_t)d->core->config.heartbeat.rate * (is_answered(d) ? 8 - ROUNDS_ANSWERED : 1) / 8;
-    bruit_time passed = br_time_min(br_time_since(d->saved_at, now), 2 * BRUIT_SECOND);
+    uint64_t rate = (uint64_t)d->core->config.heartbeat.rate *
+                    (SHARES - (is_answered(d) ? ROUNDS_ANSWERED : ROUNDS_UNANSWERED)) / SHARES;
+    uint64_t most = rate * (ANSWERS_SAVED / BRUIT_SECOND);
+    bruit_time passed = br_time_min(br_time_since(d->saved_at, now), ANSWERS_SAVED);
     uint64_t earned = rate * (passed / BRUIT_MICROSECOND) / 1000000;
     if (earned > 0) { /* else too soon to count: the fraction must not be lost */
         d->savings += earned;
         d->saved_at = now;
     }
-    if (d->savings > 2 * rate)
-        d->savings = 2 * rate;
+    if (d->savings > most)
+        d->savings = most;
     return (size_t)d->savings;
 }
 

@@ -168,11 +168,18 @@ static void test_mistakes_of_a_file_are_told_in_gos_words(void **state)
     assert_string_equal(refusal_of(" \n"), "EOF");
     assert_string_equal(refusal_of("\"text\""), "'' expected a map, got 'string'");
     assert_string_equal(refusal_of("{\"mdns\": {\"x\": 1}}"),
-                        "1 error(s) decoding:\n\n* 'mdns' has invalid keys: x");
+                        "1 error(s) decoding:\n\n* 'mdns' has invalid keys: x: most keys are called like the "
+                        "flags of \"bruit agent -help\", with _ for -");
+    assert_string_equal(refusal_of("{\"nod_name\": \"a\"}"),
+                        "1 error(s) decoding:\n\n* '' has invalid keys: nod_name: did you mean 'node_name'?");
+    assert_string_equal(
+        refusal_of("{\"mdns\": {\"interfac\": 1}}"),
+        "1 error(s) decoding:\n\n* 'mdns' has invalid keys: interfac: did you mean 'mdns.interface'?");
     assert_string_equal(refusal_of("{\"tags\": [\"a\"], \"z\": 0, \"start_join\": {}}"),
                         "3 error(s) decoding:\n\n* '' has invalid keys: z\n"
                         "* 'start_join': source data must be an array or slice, got map\n"
-                        "* 'tags' expected a map, got 'slice'");
+                        "* 'tags' expected a map, got 'slice': most keys are called like the flags of "
+                        "\"bruit agent -help\", with _ for -");
     assert_string_equal(
         refusal_of("{\"protocol\": 1e300}"),
         "1 error(s) decoding:\n\n* 'protocol' expected type 'int', got unconvertible type 'float64', "

@@ -159,7 +159,7 @@ static void test_discovery_is_checked_in_serfs_words(void **state)
     assert_string_equal(refusal(WORDS("-discover", "c", "-mdns-iface", "nope0")),
                         "Invalid mDNS network interface: 'nope0' does not exist: \"ip link\" lists those that do");
     assert_string_equal(refusal(WORDS("-discover", "c", "-mdns-disable-ipv4", "-mdns-disable-ipv6")),
-                        "Invalid mDNS configuration: both IPv4 and IPv6 are disabled");
+                        "Invalid mDNS configuration: both IPv4 and IPv6 are disabled: leave one of them on");
     assert_int_equal(check(WORDS("-discover", "c", "-mdns-iface", "lo", "-mdns-disable-ipv6")), 0);
 }
 
@@ -172,7 +172,11 @@ static void test_bad_values_get_serfs_sentences(void **state)
     assert_string_equal(refusal(WORDS("-log-level", "loud")),
                         "Invalid log level: LOUD. Valid log levels are: [TRACE DEBUG INFO WARN ERR]");
     assert_string_equal(refusal(WORDS("-bind", "127.0.0.1:99999")),
-                        "Invalid bind address: address 99999: invalid port");
+                        "Invalid bind address: address 99999: invalid port: write address or address:port, "
+                        "such as 10.0.0.1:7946");
+    assert_string_equal(refusal(WORDS("-advertise", "10.0.0.1:gossip")),
+                        "Invalid advertise address: address tcp/gossip: unknown port: write address or "
+                        "address:port, such as 10.0.0.1:7946");
     assert_string_equal(refusal(WORDS("-encrypt", "xxx")),
                         "Invalid encryption key: illegal base64 data at input byte 0: "
                         "\"bruit keygen\" makes a good one");
@@ -285,7 +289,7 @@ static void test_rpc_address_needs_a_port(void **state)
     assert_non_null(strstr(why, "listen tcp: address 127.0.0.1: missing port in address"));
     assert_int_equal(check(WORDS("-node", "n", "-rpc-addr", "127.0.0.1:99999")), 0);
     assert_int_equal(br_options_check_rpc(&options, why), BRUIT_EINVAL);
-    assert_string_equal(why, "listen tcp: address 99999: invalid port");
+    assert_string_equal(why, "listen tcp: address 99999: invalid port: write host:port");
     assert_int_equal(check(WORDS("-node", "n", "-rpc-addr", "[::1]:80")), 0);
     assert_int_equal(br_options_check_rpc(&options, why), 0);
     assert_int_equal(options.rpc_bind.size, 16);

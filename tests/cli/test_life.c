@@ -185,7 +185,7 @@ static void test_mistakes_end_with_one_sentence_and_code_1(void **state)
          "write -retry-interval with a unit, such as 30s or 1m30s\n"},
         {"-rpc-addr", "127.0.0.1:99999",
          "==> Starting Bruit agent...\n"
-         "==> Error starting RPC listener: listen tcp: address 99999: invalid port\n"},
+         "==> Error starting RPC listener: listen tcp: address 99999: invalid port: write host:port\n"},
         {"-rpc-addr", "192.0.2.1:7373",
          "==> Starting Bruit agent...\n==> Starting Bruit agent RPC...\n"
          "==> Error starting RPC listener: "

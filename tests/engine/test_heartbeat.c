@@ -299,10 +299,11 @@ static void test_the_forgotten_stay_forgotten(void **state)
     world_kill(w, 5);
     world_run(w, 120 * S);
     assert_int_equal(world_state(w, 0, 5), WORLD_UNKNOWN);
+    uint64_t before = dropped(w, 0, BRUIT_DROP_HEARTBEAT_BURIED); /* of others who forgot it a little later */
     assert_int_equal(bruit_recv_datagram(w->nodes[0].engine, &from, br_writer_bytes(&writer), w->now), 0);
     world_settle(w, 0);
     assert_int_equal(world_state(w, 0, 5), WORLD_UNKNOWN);
-    assert_int_equal(dropped(w, 0, BRUIT_DROP_HEARTBEAT_BURIED), 1);
+    assert_int_equal(dropped(w, 0, BRUIT_DROP_HEARTBEAT_BURIED), before + 1);
     world_free(w);
 }
 
@@ -343,6 +344,126 @@ static void test_each_mode_works(void **state)
     }
 }
 
+/* What n1 says of itself under `key`, as `node` knows it; NULL: nothing. */
+static bool knows(const struct world *w, uint32_t node, const char *key, const char *value)
+{
+    const struct bruit_engine *engine = w->nodes[node].engine;
+    struct bruit_heartbeat_item item;
+    int status = bruit_heartbeat_value(engine, bruit_member_find(engine, world_bytes("n1")), world_bytes(key), &item);
+    if (value == NULL)
+        return status == BRUIT_ENOENT;
+    return status == 0 && br_bytes_equal(item.value, world_bytes(value));
+}
+
+static void set(struct world *w, const char *key, const char *value, uint32_t ttl)
+{
+    struct bruit_engine *engine = w->nodes[1].engine;
+    if (value == NULL)
+        assert_int_equal(bruit_heartbeat_delete(engine, world_bytes(key), w->now), 0);
+    else
+        assert_int_equal(bruit_heartbeat_set(engine, world_bytes(key), world_bytes(value), ttl, w->now), 0);
+    world_settle(w, 1);
+}
+
+/* A member sets, changes and deletes keys of its own; everybody has them within seconds, and so has who joins later.
+ * One of them ends by itself. When the member starts again, what it had said is gone. */
+static void test_state_of_its_own_travels(void **state)
+{
+    struct world *w = beating_world(14);
+    (void)state;
+    world_cluster(w, 10);
+    assert_true(world_wait_all_alive(w, 20 * S));
+    set(w, "load", "0.3", 0);
+    set(w, "disk", "70 %", 0);
+    set(w, "lease", "mine", 15);
+    set(w, "load", "0.4", 0);
+    set(w, "disk", NULL, 0);
+    world_run(w, 8 * S);
+    uint32_t late = world_add(w);
+    assert_int_equal(world_start(w, late), 0);
+    assert_int_equal(world_join(w, late, 0), 0);
+    world_run(w, 2 * S);
+    for (uint32_t i = 0; i <= late; i++) {
+        assert_true(knows(w, i, "load", "0.4"));
+        assert_true(knows(w, i, "disk", NULL));
+        assert_true(knows(w, i, "lease", "mine"));
+    }
+    world_run(w, 10 * S);
+    for (uint32_t i = 0; i <= late; i++)
+        assert_true(knows(w, i, "lease", NULL));
+    world_kill(w, 1);
+    w->nodes[1].config.heartbeat.generation = 2;
+    assert_int_equal(world_start(w, 1), 0);
+    assert_int_equal(world_join(w, 1, 0), 0);
+    world_run(w, 8 * S);
+    for (uint32_t i = 0; i <= late; i++)
+        assert_true(knows(w, i, "load", NULL));
+    world_free(w);
+}
+
+/* One member is stopped while another deletes a key, and sets and deletes so many others that it no longer remembers
+ * the deletion. Let go on, the first is reset: the deleted key is gone there, too, and the live ones are there. */
+static void test_who_is_older_than_the_floor_is_reset(void **state)
+{
+    struct world *w = beating_world(15);
+    char key[16];
+    (void)state;
+    w->config.gossip_to_the_dead = 3600 * S;
+    world_cluster(w, 5);
+    assert_true(world_wait_all_alive(w, 20 * S));
+    set(w, "gone", "still here", 0);
+    set(w, "kept", "yes", 0);
+    world_run(w, 8 * S);
+    assert_true(knows(w, 3, "gone", "still here"));
+    world_pause(w, 3);
+    set(w, "gone", NULL, 0);
+    for (unsigned i = 0; i < 200; i++) {
+        snprintf(key, sizeof key, "k%u", i);
+        set(w, key, "v", 0);
+        set(w, key, NULL, 0);
+    }
+    world_run(w, 8 * S);
+    world_resume(w, 3);
+    world_run(w, 30 * S);
+    for (uint32_t i = 0; i < 5; i++) {
+        assert_true(knows(w, i, "gone", NULL));
+        assert_true(knows(w, i, "kept", "yes"));
+        assert_true(knows(w, i, "k199", NULL));
+        struct bruit_heartbeat_info info;
+        const struct bruit_engine *engine = w->nodes[i].engine;
+        assert_int_equal(bruit_heartbeat_get(engine, bruit_member_find(engine, world_bytes("n1")), &info), 0);
+        assert_int_equal(info.version, 1 + 2 + 1 + 400);
+    }
+    world_free(w);
+}
+
+/* 64 keys of 100 bytes are more than a datagram: they arrive in pieces, in order, and are all there in the end. */
+static void test_more_state_than_a_datagram_arrives(void **state)
+{
+    struct world *w = beating_world(16);
+    char key[16];
+    (void)state;
+    world_cluster(w, 5);
+    assert_true(world_wait_all_alive(w, 20 * S));
+    for (unsigned i = 0; i < 64; i++) {
+        snprintf(key, sizeof key, "k%u", i);
+        set(w, key, "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567", 0);
+    }
+    world_run(w, 60 * S);
+    for (uint32_t i = 0; i < 5; i++) {
+        const struct bruit_engine *engine = w->nodes[i].engine;
+        struct bruit_heartbeat_item item;
+        uint32_t at = 0;
+        unsigned count = 0;
+        while (bruit_heartbeat_next(engine, bruit_member_find(engine, world_bytes("n1")), &at, &item))
+            count++;
+        assert_int_equal(count, 64);
+    }
+    assert_int_equal(bruit_heartbeat_set(w->nodes[1].engine, world_bytes("one more"), world_bytes(""), 0, w->now),
+                     BRUIT_EFULL);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,6 +480,9 @@ int main(void)
         cmocka_unit_test(test_the_forgotten_stay_forgotten),
         cmocka_unit_test(test_loss_convicts_nobody),
         cmocka_unit_test(test_each_mode_works),
+        cmocka_unit_test(test_state_of_its_own_travels),
+        cmocka_unit_test(test_who_is_older_than_the_floor_is_reset),
+        cmocka_unit_test(test_more_state_than_a_datagram_arrives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

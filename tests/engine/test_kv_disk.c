@@ -291,6 +291,29 @@ static void test_damaged_records_are_refused(void **state)
     world_free(w);
 }
 
+/* A member that starts alone with what its disk kept does not know its owners yet, and leaves them their values. */
+static void test_owners_are_waited_for_after_a_restart(void **state)
+{
+    (void)state;
+    struct world *w = disk_cluster(10, 3);
+    struct bruit_kv_write how = {.struct_size = sizeof how, .lifetime = BRUIT_KV_OWNED};
+    assert_int_equal(kv_put_how(w, 1, "service", "n1:80", &how, NULL), 0);
+    world_run(w, 5 * S);
+    world_kill(w, 0);
+    kv_restart(w, 0, 0); /* joins nobody */
+    world_run(w, 600 * S);
+    assert_true(kv_has(w, 0, "service", "n1:80"));
+    assert_int_equal(world_join(w, 0, 2), 0);
+    world_run(w, 600 * S);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_true(kv_has(w, i, "service", "n1:80"));
+    world_kill(w, 1);
+    world_run(w, 200 * S);
+    assert_null(kv_get(w, 0, "service"));
+    assert_null(kv_get(w, 2, "service"));
+    world_free(w);
+}
+
 /*
  * A member is away for longer than the horizon, in which the others delete, and forget who had written it: what comes
  * back with it is dropped, but not what it wrote while nobody could hear it.
@@ -307,6 +330,7 @@ static void test_beyond_the_horizon_a_store_is_reset(void **state)
         assert_int_equal(world_start(w, i), 0);
         bruit_kv_options_default(&options);
         options.horizon = 3600 * S;
+        options.actors_max = 4; /* few, so that they are forgotten */
         assert_int_equal(bruit_kv_configure(w->nodes[i].engine, &options), 0);
         kv_tell_time(w, i, 0);
         if (i > 0)
@@ -353,6 +377,7 @@ int main(void)
         cmocka_unit_test(test_a_failed_disk_is_told),
         cmocka_unit_test(test_a_disk_of_the_past_gets_a_new_name),
         cmocka_unit_test(test_damaged_records_are_refused),
+        cmocka_unit_test(test_owners_are_waited_for_after_a_restart),
         cmocka_unit_test(test_beyond_the_horizon_a_store_is_reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@ Each function is a story; a failed assertion ends the test with its traceback.
 import argparse
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -88,6 +89,41 @@ def a_run_that_does_not_fit_says_so_at_once(lab):
     assert time.monotonic() - start < 10
 
 
+def what_does_not_fit_is_told_before_it_starts(lab):
+    limited = ["sh", "-c", 'ulimit -v 1500000 && exec "$0" "$@"', lab.program]
+    if subprocess.run([*limited, "-version"], capture_output=True, check=False).returncode != 0:
+        return  # ASan wants terabytes of addresses for itself
+    for words in (["detect", "--nodes", "10k"], ["watch", "--nodes", "10k", "--for", "1s"],
+                  ["spread", "--engine", "--nodes", "10k"], ["run", lab.write("ten.scn", "nodes 10000\nfor 1s\n")]):
+        done = subprocess.run([*limited, *words], capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode in (WRONG, REFUSED), (words, done)
+        assert re.search(r"need .*[0-9.]+ GiB.* 1\.[0-9] .*(free|allowed)", done.stderr), (words, done.stderr)
+
+
+def flags_may_stand_behind_the_file(lab):
+    path = lab.write("good.scn", "nodes 5\nfor 10s\n")
+    for words in (["--seed", "7", path, "--json"], [path, "--json", "--seed=7"], ["--json", "--seed", "7", "--", path]):
+        done = lab.run("run", *words)
+        assert json.loads(done.stdout)["configuration"]["seed"] == "7", (words, done)
+    assert "one file" in lab.run("run", path, "--", "--json").stderr
+    assert "wants a whole number" in lab.run("run", path, "--seed").stderr
+
+
+def what_cannot_be_is_refused_before_it_starts(lab):
+    for words, why in ((["detect", "--trials", "0"], "from 1 on"), (["spread", "--trials", "0"], "from 1 on"),
+                       (["swarm", "--seeds", "0"], "from 1 on"), (["swarm", "--minutes", "0"], "from 1 on"),
+                       (["swarm", "--seeds", "5", "--into", lab.path("nowhere")], "a folder that is there and"),
+                       (["detect", "--html", lab.path("nowhere/page.html")], "a file that can be written")):
+        done = lab.run(*words)
+        assert done.returncode in (WRONG, REFUSED) and why in done.stderr and done.stdout == "", (words, done)
+
+
+def the_advice_of_tune_can_be_followed(lab):
+    done = lab.run("tune", "--detect-within", "4s", "--bandwidth", "1B/s")
+    assert "--detect-within 4s fights with --bandwidth" in done.stderr, done
+    assert "Allow --bandwidth 450B/s.\n" in done.stderr, done.stderr
+
+
 def start_long_run(lab):
     path = lab.write("long.scn", "nodes 50\nfor 300d\nat 5s kill n1\nnever failed n1\n")
     child = subprocess.Popen([lab.program, "run", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -107,6 +143,30 @@ def ctrl_c_prints_what_was_found_so_far(lab):
     child.send_signal(signal.SIGINT)
     out, _ = child.communicate(timeout=60)
     assert "Ended early" in out and child.returncode == INTERRUPTED, (child.returncode, out)
+
+
+def in_a_terminal_a_bar_shows_how_long_and_ctrl_c_ends_it(lab):
+    for words, early in ((["spread", "--nodes", "1M", "--trials", "1M"], b"Stopped early"),
+                         (["detect", "--loss", "30%", "--watch", "30m"], b"Ended early"),
+                         (["swarm", "--seeds", "1M"], b"Ended early")):
+        child, terminal = pty.fork()
+        if child == 0:
+            os.execv(lab.program, [lab.program, *words])
+        said = b""
+        while not re.search(rb"\[[^\]]*\] +\d+ %", said):
+            said += os.read(terminal, 4096)
+        os.write(terminal, b"\x03")
+        try:
+            while True:
+                piece = os.read(terminal, 4096)
+                said += piece
+                if not piece:
+                    break
+        except OSError:
+            pass  # how Linux says that the other side has gone
+        _, status = os.waitpid(child, 0)
+        os.close(terminal)
+        assert os.waitstatus_to_exitcode(status) == INTERRUPTED and early in said, (words, status, said)
 
 
 def a_crash_has_a_code_of_its_own(lab):
@@ -186,7 +246,10 @@ def main():
     stories = [help_is_asked_for_with_one_dash_or_two, exit_codes_tell_what_kind_of_thing_was_found,
                a_mistake_has_file_line_and_nearest_word,
                what_a_run_is_made_of_comes_first, json_is_json, a_run_that_does_not_fit_says_so_at_once,
-               ctrl_c_prints_what_was_found_so_far, a_crash_has_a_code_of_its_own,
+               what_does_not_fit_is_told_before_it_starts, flags_may_stand_behind_the_file,
+               what_cannot_be_is_refused_before_it_starts, the_advice_of_tune_can_be_followed,
+               ctrl_c_prints_what_was_found_so_far, in_a_terminal_a_bar_shows_how_long_and_ctrl_c_ends_it,
+               a_crash_has_a_code_of_its_own,
                the_trace_is_lines_with_time_and_node, a_recording_is_replayed_with_the_same_hash,
                a_swarm_counts_seeds_and_events, a_failing_scenario_is_shrunk_to_what_matters,
                replicated_state_is_put_through_faults,

@@ -51,6 +51,23 @@ struct world *kv_world(uint64_t seed)
     return w;
 }
 
+const struct bruit_kv_options *kv_options;
+
+static void begin(struct world *w, uint32_t node)
+{
+    assert_int_equal(world_start(w, node), 0);
+    if (kv_options != NULL)
+        assert_int_equal(bruit_kv_configure(w->nodes[node].engine, kv_options), 0);
+    kv_tell_time(w, node, 0);
+}
+
+void kv_start(struct world *w, uint32_t node)
+{
+    begin(w, node);
+    if (node > 0)
+        assert_int_equal(world_join(w, node, 0), 0);
+}
+
 struct world *kv_cluster(uint64_t seed, uint32_t count)
 {
     struct world *w = kv_world(seed);
@@ -68,8 +85,7 @@ void kv_restart(struct world *w, uint32_t i, uint32_t seed_node)
     for (size_t j = 0; j < done_count; j++) /* its numbers begin anew */
         if (done_node[j] == i)
             done[j].request = 0;
-    assert_int_equal(world_start(w, i), 0);
-    kv_tell_time(w, i, 0);
+    begin(w, i);
     for (size_t j = 0; j < node->record_count; j++) {
         const struct world_record *record = &node->records[j];
         struct bruit_bytes key = {record->bytes, record->key_size};

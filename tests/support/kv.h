@@ -12,8 +12,13 @@
 /* A world whose members carry the module, without any; and one of `count` who know each other and the time. */
 struct world *kv_world(uint64_t seed);
 struct world *kv_cluster(uint64_t seed, uint32_t count);
+/* Starts one, which joins n0. */
+void kv_start(struct world *w, uint32_t node);
 /* It is some time in 2023, and `ahead` later. */
 void kv_tell_time(struct world *w, uint32_t node, uint64_t ahead);
+
+/* What all members that are started here are configured as; NULL: the defaults. */
+extern const struct bruit_kv_options *kv_options;
 
 /* Starts a member that was killed with what its disk kept, and lets it join `seed_node`. */
 void kv_restart(struct world *w, uint32_t node, uint32_t seed_node);
