@@ -76,8 +76,10 @@ BRUIT_API int bruit_kv_configure(struct bruit_engine *engine, const struct bruit
 /*
  * Tells the wall clock: it is `unix_ns` nanoseconds after 1970 at `now`. Tell it at the start, before bruit_kv_load()
  * of anything, and now and then (a minute is fine), since clocks drift and are set. Without it stamps count from what
- * others have said, and the age of what was kept is not known. Only stamps follow it: a clock that is wrong makes this
- * member's writes win or lose against concurrent ones, and does nothing else. It never makes our own stamps go back.
+ * others have said, and the age of what was kept is not known. Stamps follow it: a clock that is wrong makes this
+ * member's writes win or lose against concurrent ones. It never makes our own stamps go back. And it tells how long we
+ * were away at a restart: wrong then, it hides here what expires, or not, and takes us for away beyond the horizon, or
+ * not. It removes nothing for others.
  */
 BRUIT_API void bruit_kv_wall_time(struct bruit_engine *engine, uint64_t unix_ns, bruit_time now);
 
@@ -163,7 +165,8 @@ struct bruit_kv_write {
  *   BRUIT_ECHANGED  BRUIT_KV_COMPARE, and the version is another by now: read it again
  *   BRUIT_ENOENT    a delete of what has no value; an owner that is not known; or the engine has no kv module
  *   BRUIT_EFULL     keys_max, bytes_max or siblings_max are reached (bruit_kv_check() says which), or
- *                   BRUIT_KV_REQUESTS_MAX requests are under way, or the disk is BRUIT_STORE_QUEUE_MAX bytes behind
+ *                   BRUIT_KV_REQUESTS_MAX requests are under way, or the disk is BRUIT_STORE_QUEUE_MAX bytes behind, or
+ *                   our disk proves to be a copy or of the past, for as long as it takes to write what is under way
  *   BRUIT_EINVAL    an empty key, `seen` that is not whole, a ttl or ack out of range, or another struct_size
  *   BRUIT_ECLOSED   after bruit_leave()
  *   BRUIT_ENOMEM

@@ -2,9 +2,10 @@
  * Same seed, same inputs: the same run, on every machine and with every compiler.
  *
  * A cluster lives through an eventful three minutes of its own time, with loss, a stall, a kill, a return, a leave, a
- * cut and new metadata. At each act the trace hash and the view checksum of every member are printed, so that the
- * first line in which two builds differ says when and who. `./check --all` compares the output of gcc and clang, -O0
- * and -O3. Here every story is also told twice: other addresses in memory must not change it, and another seed must.
+ * cut and new metadata; in some variants with key-value state, aggregates and heartbeats. At each act the trace hash,
+ * the view checksum and the state of every member are printed, so that the first line in which two builds differ says
+ * when and who. `./check --all` compares the output of gcc and clang, -O0 and -O3. Here every story is also told twice:
+ * other addresses in memory must not change it, and another seed must.
  */
 #include "simulation.h"
 #include "support/world.h"
@@ -22,10 +23,13 @@ struct variant {
     uint64_t seed;
     bool is_compressed;
     bool is_sealed;
+    bool has_state; /* keys are written, figures published */
+    enum bruit_detector detector;
 };
 
-/* What a run looked like: of each act, the hash and the checksum of each member. */
+/* What a run looked like: of each act, the hash, the checksum and the state of each member. */
 struct record {
+    uint64_t state[ACTS][MEMBERS]; /* the root of its store, and the bits of a mean */
     uint64_t hash[ACTS][MEMBERS];
     uint64_t view[ACTS][MEMBERS];
     uint64_t datagrams[ACTS];
@@ -37,11 +41,14 @@ static void print(const struct variant *variant, const struct record *record);
 int main(void)
 {
     static const struct variant variants[] = {
-        {"plain", 1, false, false},
-        {"another seed", 2, false, false},
-        {"compressed", 3, true, false},
-        {"sealed", 4, false, true},
-        {"both", 5, true, true},
+        {.name = "plain", .seed = 1},
+        {.name = "another seed", .seed = 2},
+        {.name = "compressed", .seed = 3, .is_compressed = true},
+        {.name = "sealed", .seed = 4, .is_sealed = true},
+        {.name = "both", .seed = 5, .is_compressed = true, .is_sealed = true},
+        {.name = "state", .seed = 6, .has_state = true},
+        {.name = "heartbeats", .seed = 7, .detector = BRUIT_DETECTOR_HEARTBEAT},
+        {.name = "heartbeats and state", .seed = 8, .has_state = true, .detector = BRUIT_DETECTOR_HEARTBEAT},
     };
     struct record *first = calloc(sizeof variants / sizeof *variants, sizeof *first);
     struct record *again = calloc(1, sizeof *again);
@@ -70,6 +77,36 @@ int main(void)
     return failures != 0;
 }
 
+static const struct bruit_module *const state_modules[] = {&bruit_kv_module, &bruit_aggregate_module};
+
+/* Some write, one of them the same key as another; each publishes a number of its own. */
+static void write_state(struct world *world, size_t act)
+{
+    for (uint32_t i = 0; i < world->count && world->config.module_count > 0; i++) {
+        struct bruit_engine *engine = world->nodes[i].engine;
+        if (engine == NULL)
+            continue;
+        char key[16];
+        (void)snprintf(key, sizeof key, "key-%zu", (act + i) % 7);
+        if (i % 3 == act % 3)
+            (void)bruit_kv_put(engine, world_bytes(key), world_bytes(world->nodes[i].name), NULL, NULL, world->now);
+        (void)bruit_aggregate_publish_number(engine, world_bytes("load"), (double)(act * 10 + i) / 7, world->now);
+        world_settle(world, i);
+    }
+}
+
+static uint64_t state_of(struct bruit_engine *engine, bruit_time now)
+{
+    struct bruit_kv_stat stat;
+    struct bruit_aggregate_answer mean;
+    uint64_t bits = 0;
+    if (bruit_kv_stat(engine, &stat) != 0)
+        return 0;
+    if (bruit_aggregate_ask(engine, world_bytes("load"), BRUIT_AGGREGATE_MEAN, 0, &mean, now) == 0)
+        memcpy(&bits, &mean.value, sizeof bits);
+    return stat.root ^ bits;
+}
+
 static void note(const struct world *world, size_t act, struct record *record)
 {
     record->datagrams[act] = world->datagrams;
@@ -77,6 +114,7 @@ static void note(const struct world *world, size_t act, struct record *record)
         const struct world_node *node = &world->nodes[i];
         record->hash[act][i] = node->trace_hash;
         record->view[act][i] = node->engine == NULL ? 0 : bruit_view_checksum(node->engine);
+        record->state[act][i] = node->engine == NULL ? 0 : state_of(node->engine, world->now);
     }
 }
 
@@ -88,6 +126,11 @@ static struct world *found(const struct variant *variant)
     world->trace_level = BRUIT_TRACE_TRACE;
     world->loss = 50;
     world->config.compression = variant->is_compressed;
+    world->config.detector = variant->detector;
+    if (variant->has_state) {
+        world->config.modules = state_modules;
+        world->config.module_count = sizeof state_modules / sizeof *state_modules;
+    }
     world->config.push_pull_interval = 10 * BRUIT_SECOND; /* several fit into the story */
     if (variant->is_sealed) {
         world->config.keys = &key;
@@ -103,39 +146,47 @@ static void tell(const struct variant *variant, struct record *record)
     world_cluster(world, MEMBERS);
     world_run(world, 5 * BRUIT_SECOND);
     note(world, act++, record);
+    write_state(world, act);
 
     world_pause(world, 3);
     world_run(world, 7 * BRUIT_SECOND);
     world_resume(world, 3);
     world_run(world, 5 * BRUIT_SECOND);
     note(world, act++, record);
+    write_state(world, act);
 
     world_kill(world, 5);
     world_run(world, 30 * BRUIT_SECOND);
     note(world, act++, record);
+    write_state(world, act);
 
     (void)bruit_set_meta(world->nodes[1].engine, world_bytes("\xff\x81\xa4role\xa2xy"), world->now);
     world_settle(world, 1);
     world_run(world, 5 * BRUIT_SECOND);
     note(world, act++, record);
+    write_state(world, act);
 
     if (world_start(world, 5) == 0)
         (void)world_join(world, 5, 0);
     world_run(world, 10 * BRUIT_SECOND);
     note(world, act++, record);
+    write_state(world, act);
 
     world_partition(world, 6, true);
     world_run(world, 40 * BRUIT_SECOND);
     note(world, act++, record);
+    write_state(world, act);
 
     world_partition(world, 6, false);
     (void)world_join(world, 0, 9);
     world_run(world, 20 * BRUIT_SECOND);
     note(world, act++, record);
+    write_state(world, act);
 
     world_leave(world, 12, 5 * BRUIT_SECOND);
     world_run(world, 10 * BRUIT_SECOND);
     note(world, act++, record);
+    write_state(world, act);
 
     world_run(world, 60 * BRUIT_SECOND);
     note(world, act++, record);
@@ -147,6 +198,7 @@ static void print(const struct variant *variant, const struct record *record)
     for (size_t act = 0; act < ACTS; act++) {
         printf("%s, act %zu: %" PRIu64 " datagrams\n", variant->name, act, record->datagrams[act]);
         for (size_t i = 0; i < MEMBERS; i++)
-            printf("  n%zu trace %016" PRIx64 " view %016" PRIx64 "\n", i, record->hash[act][i], record->view[act][i]);
+            printf("  n%zu trace %016" PRIx64 " view %016" PRIx64 " state %016" PRIx64 "\n", i, record->hash[act][i],
+                   record->view[act][i], record->state[act][i]);
     }
 }
