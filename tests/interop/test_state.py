@@ -348,10 +348,14 @@ class Life:
         raise Failure("the agent does not answer in 20 s")
 
     def write_until_killed(self, model, numbers):
-        """Writes and deletes, many at once, until its time has come; then hears what was still on the way."""
-        asked = {}
+        """Writes and deletes, many at once, until its time has come; then hears what was still on the way.
+
+        Half of the time that is the moment when an acknowledgement arrives: what was told too early is lost then.
+        """
+        asked, before = {}, model.acknowledged
         end = now() + numbers.uniform(0, LIFE_SECONDS)
-        while now() < end:
+        last = numbers.choice((1000000, numbers.randrange(1, 100)))
+        while now() < end and model.acknowledged - before < last:
             while len(asked) < IN_FLIGHT:
                 # One at a time of each key, so that what it may be stays a list.
                 key = numbers.choice(sorted(model.may_be.keys() - {key for key, _ in asked.values()}))

@@ -323,5 +323,6 @@ int main(void)
         cmocka_unit_test(test_closing_gives_up_on_a_disk_that_refuses),
         cmocka_unit_test(test_closes_at_any_moment),
     };
+    (void)alarm(120); /* a test that fails leaves its gate shut, and a thread behind it */
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }
