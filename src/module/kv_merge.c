@@ -32,6 +32,7 @@ struct merge {
     const struct br_kv_write *writes;
     uint32_t count;
     const struct br_kv_state *state; /* of a whole key; or NULL */
+    bool is_tight;                   /* pending is only what `state->joining` does not cover either */
 
     /* The plan. */
     enum fate fates[BR_KV_SIBLINGS_MAX];
@@ -68,16 +69,39 @@ static int status_of(enum br_kv_refusal refusal)
     }
 }
 
+static enum br_kv_refusal prepare(struct merge *m)
+{
+    enum br_kv_refusal refusal = plan(m);
+    if (refusal != BR_KV_ACCEPTED)
+        return refusal;
+    refusal = reserve(m);
+    if (refusal != BR_KV_ACCEPTED)
+        give_back(m);
+    return refusal;
+}
+
+/* Once more from the beginning, with as little pending as will do. */
+static enum br_kv_refusal prepare_tightly(struct merge *m)
+{
+    *m = (struct merge){.s = m->s,
+                        .origin = m->origin,
+                        .now = m->now,
+                        .name = m->name,
+                        .key = m->key,
+                        .writes = m->writes,
+                        .count = m->count,
+                        .state = m->state,
+                        .is_tight = true};
+    return prepare(m);
+}
+
 static int apply(struct merge *m, struct br_kv_merged *merged)
 {
     *merged = (struct br_kv_merged){.key = BR_KV_NONE};
     m->key = br_kv_store_find(m->s, m->name);
-    enum br_kv_refusal refusal = plan(m);
-    if (refusal == BR_KV_ACCEPTED) {
-        refusal = reserve(m);
-        if (refusal != BR_KV_ACCEPTED)
-            give_back(m);
-    }
+    enum br_kv_refusal refusal = prepare(m);
+    if (refusal == BR_KV_PAST_FULL && m->state != NULL && m->state->joining != NULL)
+        refusal = prepare_tightly(m);
     if (refusal == BR_KV_ACCEPTED)
         carry_out(m, merged);
     else
@@ -235,6 +259,17 @@ static void plan_leaving(struct merge *m)
     }
 }
 
+/* Need we not wait for it any more? */
+static bool is_settled(const struct merge *m, const struct br_kv_past *past)
+{
+    if (br_kv_keep_is_settled(m->s, past))
+        return true;
+    if (!m->is_tight)
+        return false;
+    return past->is_prefix ? br_kv_context_covers_all(m->state->joining, past->dot)
+                           : br_kv_context_covers(m->state->joining, past->dot);
+}
+
 /* Adds what the context does not cover to a list. False: more than may be pending. */
 static bool add_pending(const struct merge *m, struct br_kv_past *list, uint32_t *count,
                         const struct br_kv_past *past, uint32_t past_count)
@@ -243,7 +278,7 @@ static bool add_pending(const struct merge *m, struct br_kv_past *list, uint32_t
         bool is_listed = false;
         for (uint32_t j = 0; j < *count && !is_listed; j++)
             is_listed = br_kv_dot_equal(list[j].dot, past[i].dot) && list[j].is_prefix >= past[i].is_prefix;
-        if (is_listed || br_kv_keep_is_settled(m->s, &past[i]))
+        if (is_listed || is_settled(m, &past[i]))
             continue;
         if (*count == BR_KV_PAST_MAX)
             return false;

@@ -227,6 +227,13 @@ struct br_kv_state {
     const struct br_kv_dot *gone;
     uint32_t gone_count;
     const struct br_kv_context *context;
+    /*
+     * Their context that will be joined if the comparison at hand completes, or NULL. What it covers is not kept as
+     * pending when there is more of that than a list holds: a key that is refused would keep the comparison from
+     * completing, and so the list from ever growing shorter. Should the comparison not complete, a late copy of such a
+     * write shows as a sibling until the next one does.
+     */
+    const struct br_kv_context *joining;
 };
 int br_kv_store_merge_key(struct br_kv_store *s, const struct br_kv_state *state, bruit_time now,
                           struct br_kv_merged *merged);

@@ -605,7 +605,8 @@ static bool read_key(struct br_kv *kv, struct br_reader *r, bool is_ours, bool t
                                 .writes = writes,
                                 .write_count = head.sibling_count,
                                 .gone = gone,
-                                .gone_count = head.gone_count};
+                                .gone_count = head.gone_count,
+                                .joining = is_ours ? &kv->sync.theirs : NULL};
     if (is_read && !take_item(kv, &state, is_ours, tell))
         kv->sync.is_incomplete = true;
     if (is_read && is_ours)

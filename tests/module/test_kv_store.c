@@ -900,6 +900,53 @@ static void test_what_is_pending_outlives_its_sibling(void **state)
     finish(w);
 }
 
+static struct br_kv_write foreign(uint64_t actor, const char *key, struct br_kv_past *past, uint32_t past_count)
+{
+    return (struct br_kv_write){.key = br_bytes_string(key),
+                                .dot = {actor, 1},
+                                .hlc = actor,
+                                .value = br_bytes_text("v"),
+                                .past = past,
+                                .past_count = past_count};
+}
+
+/*
+ * A flood of writes of one key, most of which are lost: what comes replaces more than can be pending, and is refused.
+ * The comparison that would end that must not be refused for the same reason, or it never completes.
+ */
+static void test_a_comparison_gets_through_a_full_past(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    struct br_kv_past lost[BR_KV_PAST_MAX + 5] = {0}, more[6] = {0};
+    char key[16];
+    start(w, 1, 2, 1);
+    for (uint32_t i = 0; i < BR_KV_PAST_MAX + 5; i++) {
+        (void)snprintf(key, sizeof key, "b%u", i);
+        struct br_kv_write write = foreign(1001 + i, key, NULL, 0);
+        lost[i].dot = write.dot;
+        (void)merge(w, 0, &write, 0); /* which holds all of it */
+    }
+    struct br_kv_write first = foreign(5001, "a", lost, BR_KV_PAST_MAX);
+    more[0].dot = first.dot;
+    memcpy(more + 1, lost + BR_KV_PAST_MAX, 5 * sizeof *more);
+    struct br_kv_write second = foreign(5002, "a", more, 6);
+    for (uint32_t store = 0; store < 2; store++)
+        (void)merge(w, store, &first, 0);
+    (void)merge(w, 0, &second, 0);
+    assert_int_equal(merge(w, 1, &second, BRUIT_EFULL).refusal, BR_KV_PAST_FULL);
+
+    struct br_kv_state told = {
+        .key = br_bytes_text("a"), .writes = &second, .write_count = 1, .gone = &first.dot, .gone_count = 1};
+    struct br_kv_merged merged;
+    assert_int_equal(br_kv_store_merge_key(&w->stores[1], &told, w->now, &merged), BRUIT_EFULL);
+    told.joining = &w->stores[0].context;
+    assert_int_equal(br_kv_store_merge_key(&w->stores[1], &told, w->now, &merged), 0);
+    assert_int_equal(merged.added, 1);
+    assert_int_equal(live_count(w, 1, "a"), 1);
+    finish(w);
+}
+
 /* A sibling that stays as a tombstone for what is pending is no sibling to those who still have it alive. */
 static void test_a_buried_sibling_is_gone_for_others_too(void **state)
 {
@@ -1391,6 +1438,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_prefix_stands_in_for_what_was_lost),
         cmocka_unit_test(test_what_is_pending_outlives_its_sibling),
+        cmocka_unit_test(test_a_comparison_gets_through_a_full_past),
         cmocka_unit_test(test_a_buried_sibling_is_gone_for_others_too),
         cmocka_unit_test(test_our_own_actor_has_its_place),
         cmocka_unit_test(test_two_writers_make_siblings_and_a_third_resolves_them),
