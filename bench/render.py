@@ -149,30 +149,45 @@ def pushpull(results):
                   "wall ms, memberlist / bruit", "n"], rows) + source(results, "pushpull", "alone")
 
 
+def kinds_of(results, name):
+    """(kind, its figures): the peer first, whatever order a file keeps."""
+    kinds = results.get(name, {}).get("kinds", {})
+    return [(kind, kinds[kind]) for kind in ("serf", "bruit", "mixed") if kind in kinds]
+
+
+def of_serfs(kind, ours, kinds, figure_of):
+    """A median as a share of that of real Serf in the same run; "-" for Serf itself, and where it has none."""
+    theirs = figure_of(kinds["serf"]) if kind != "serf" and "serf" in kinds else None
+    return ratio(ours["median"], theirs["median"]) if ours and theirs else "-"
+
+
 def converge(results):
     rows = []
     for name in ("converge-50", "converge-100"):
-        for kind, of in results.get(name, {}).get("kinds", {}).items():
+        for kind, of in kinds_of(results, name):
             for how in of:
                 each = ", ".join("over 120" if r["all_s"] is None else number(r["all_s"], 2) for r in of[how]["rows"])
                 rows.append([results[name]["n"], {"mixed": "half Serf, half bruit"}.get(kind, kind),
                              {"cold": "started at once", "warm": "told to join at once"}[how],
-                             spread(of[how]["all_s"]), each,
+                             spread(of[how]["all_s"]),
+                             of_serfs(kind, of[how]["all_s"], results[name]["kinds"],
+                                      lambda serf, how=how: serf.get(how, {}).get("all_s")), each,
                              number(max(r["busy_cores"] for r in of[how]["rows"]), 2), len(of[how]["rows"])])
-    return table(["agents", "of", "how", "all see all, s", "each run", "cores busy, at most", "n"], rows) \
+    return table(["agents", "of", "how", "all see all, s", "of Serf's", "each run", "cores busy, at most", "n"], rows) \
         + source(results, "converge-50", "converge-100")
 
 
 def events(results):
     rows = []
     for name in ("events-50", "events-100"):
-        for kind, of in results.get(name, {}).get("kinds", {}).items():
+        for kind, of in kinds_of(results, name):
             cost = of["packets"]
             rows.append([results[name]["n"], {"mixed": "half Serf, half bruit"}.get(kind, kind),
                          spread(of["half_s"], 1e3), spread(of["all_s"], 1e3),
+                         of_serfs(kind, of["all_s"], results[name]["kinds"], lambda serf: serf["all_s"]),
                          number(1e3 * of["p99_s"], 3) if of["p99_s"] else "-", of["late"], of["never"],
                          number(cost.get("udp"), 3), number(cost.get("udp_bytes"), 3), of["events"]])
-    return table(["agents", "of", "half have it, ms", "all have it, ms", "99 %, ms", "later than 250 ms",
+    return table(["agents", "of", "half have it, ms", "all have it, ms", "of Serf's", "99 %, ms", "later than 250 ms",
                   "later than 45 s", "packets an event", "bytes an event", "n"], rows) \
         + source(results, "events-50", "events-100")
 
@@ -180,32 +195,42 @@ def events(results):
 def idle(results):
     rows = []
     rest = results.get("rest-50", {})
-    for kind, of in rest.get("kinds", {}).items():
+    for kind, of in kinds_of(results, "rest-50"):
         if of["idle"]:
             windows = of["idle"]
-            rows.append([kind, rest["n"], spread(pooled([w["cpu"] for w in windows]), 100),
-                         spread(pooled([w["rss_kib"] for w in windows]), 1 / 1024),
-                         spread(pooled([w["private_kib"] for w in windows]), 1 / 1024)] +
-                        [number(windows[0].get(key), 3) for key in ("udp_s", "udp_bytes_s", "tcp_bytes_s")] +
-                        ["%d × %.0f s" % (len(windows), windows[0]["seconds"])])
-    return table(["agent", "agents", "CPU, % of a core", "RSS, MiB", "RSS minus shared, MiB", "UDP packets/s",
-                  "UDP bytes/s", "TCP bytes/s", "measured"], rows) + source(results, "rest-50")
+            rows.append([kind, rest["n"]])
+            for key, scale in (("cpu", 100), ("rss_kib", 1 / 1024), ("private_kib", 1 / 1024)):
+                figure = pooled([w[key] for w in windows])
+                rows[-1] += [spread(figure, scale), of_serfs(
+                    kind, figure, rest["kinds"], lambda serf, key=key: pooled([w[key] for w in serf["idle"]]))]
+            rows[-1] += [number(windows[0].get(key), 3) for key in ("udp_s", "udp_bytes_s", "tcp_bytes_s")] + \
+                        ["%d × %.0f s" % (len(windows), windows[0]["seconds"])]
+    return table(["agent", "agents", "CPU, % of a core", "of Serf's", "RSS, MiB", "of Serf's",
+                  "RSS minus shared, MiB", "of Serf's", "UDP packets/s", "UDP bytes/s",
+                  "TCP bytes/s", "measured"], rows) + source(results, "rest-50")
 
 
 def kill(results):
     rows = []
-    for kind, of in results.get("rest-50", {}).get("kinds", {}).items():
-        if of["kill"]:
-            rows.append([kind] + [spread(common.figure([r[key] for r in of["kill"]]))
-                                  for key in ("suspect_s", "first_s", "median_s", "all_s", "back_s")] +
-                        [sum(r["wrong"] for r in of["kill"]), len(of["kill"])])
-    return table(["agents", "first suspicion, s", "first report, s", "half of all, s", "everywhere, s",
-                  "back: seen by all, s", "false reports", "n"], rows) + source(results, "rest-50")
+    kinds = results.get("rest-50", {}).get("kinds", {})
+    for kind, of in kinds_of(results, "rest-50"):
+        if not of["kill"]:
+            continue
+        rows.append([kind])
+        for key in ("suspect_s", "first_s", "median_s", "all_s", "back_s"):
+            figure = common.figure([r[key] for r in of["kill"]])
+            rows[-1].append(spread(figure))
+            if key in ("all_s", "back_s"):
+                rows[-1].append(of_serfs(kind, figure, kinds, lambda serf, key=key: common.figure(
+                    [r[key] for r in serf["kill"]])))
+        rows[-1] += [sum(r["wrong"] for r in of["kill"]), len(of["kill"])]
+    return table(["agents", "first suspicion, s", "first report, s", "half of all, s", "everywhere, s", "of Serf's",
+                  "back: seen by all, s", "of Serf's", "false reports", "n"], rows) + source(results, "rest-50")
 
 
 def stopped(results):
     rows = []
-    for kind, of in results.get("rest-50", {}).get("kinds", {}).items():
+    for kind, of in kinds_of(results, "rest-50"):
         for what, text in (("pause", "stopped for %.0f s"), ("flap", "8 s stopped, 60 ms awake, for %.0f s")):
             for r in of[what]:
                 rows.append([kind, text % r["seconds"], r["stopped"], r["failed_stopped"], r["failed_healthy"],
@@ -344,7 +369,7 @@ def _alone_targets(rows, results):
 
 def _cluster_targets(rows, results):
     for name, limit in (("converge-50", 1.0), ("converge-100", 2.0)):
-        for kind, of in results.get(name, {}).get("kinds", {}).items():
+        for kind, of in kinds_of(results, name):
             if kind == "serf":
                 continue
             for how in of:

@@ -49,7 +49,7 @@ struct bruit_kv_options {
 
     uint64_t sync_budget;     /* bytes a second that comparing and repairing may cost us to send: 262,144 */
     bruit_time sync_interval; /* how often we compare with one member: 10 s, jittered. 0: never, as a test */
-    bruit_time horizon;       /* a store that was away for longer is reset to the state of the others: 7 days */
+    bruit_time horizon;       /* a store that was away for longer may be reset to the state of the others: 7 days */
 
     /* --- Lifetimes --- */
 
@@ -76,8 +76,10 @@ BRUIT_API int bruit_kv_configure(struct bruit_engine *engine, const struct bruit
 /*
  * Tells the wall clock: it is `unix_ns` nanoseconds after 1970 at `now`. Tell it at the start, before bruit_kv_load()
  * of anything, and now and then (a minute is fine), since clocks drift and are set. Without it stamps count from what
- * others have said, and the age of what was kept is not known. Only stamps follow it: a clock that is wrong makes this
- * member's writes win or lose against concurrent ones, and does nothing else. It never makes our own stamps go back.
+ * others have said, and the age of what was kept is not known. Stamps follow it: a clock that is wrong makes this
+ * member's writes win or lose against concurrent ones. It never makes our own stamps go back. And it tells how long we
+ * were away at a restart: wrong then, it hides here what expires, or not, and takes us for away beyond the horizon, or
+ * not. It removes nothing for others.
  */
 BRUIT_API void bruit_kv_wall_time(struct bruit_engine *engine, uint64_t unix_ns, bruit_time now);
 
@@ -162,8 +164,9 @@ struct bruit_kv_write {
  *   BRUIT_ETOOBIG   key or value beyond the limits: bruit_kv_check() says why
  *   BRUIT_ECHANGED  BRUIT_KV_COMPARE, and the version is another by now: read it again
  *   BRUIT_ENOENT    a delete of what has no value; an owner that is not known; or the engine has no kv module
- *   BRUIT_EFULL     keys_max, bytes_max or siblings_max are reached (bruit_kv_check() says which), or
- *                   BRUIT_KV_REQUESTS_MAX requests are under way, or the disk is BRUIT_STORE_QUEUE_MAX bytes behind
+ *   BRUIT_EFULL     keys_max or bytes_max is reached (bruit_kv_check() says which), or siblings_max, or
+ *                   BRUIT_KV_REQUESTS_MAX requests are under way, or the disk is BRUIT_STORE_QUEUE_MAX bytes behind, or
+ *                   our disk proves to be a copy or of the past, for as long as it takes to write what is under way
  *   BRUIT_EINVAL    an empty key, `seen` that is not whole, a ttl or ack out of range, or another struct_size
  *   BRUIT_ECLOSED   after bruit_leave()
  *   BRUIT_ENOMEM
@@ -261,7 +264,7 @@ struct bruit_kv_stat {
     uint64_t writes;      /* our own */
     uint64_t merged;      /* writes of others that were taken */
     uint64_t syncs;       /* comparisons that ended */
-    uint64_t resets;      /* times this store was replaced by the state of others, or others by ours */
+    uint64_t resets;      /* times this store was away beyond the horizon, and took the state of somebody else */
     uint64_t clock_ahead; /* stamps of others that were too far ahead for our clock */
     uint64_t bytes_out;   /* of messages of this module, broadcasts counted once */
     uint64_t bytes_in;

@@ -11,7 +11,7 @@
  *     agg-size      -> {Members, Peers}
  *     agg-checksum  -> {Agreeing, Answered, Asked, Different, Others: [{Alive, Node, View}, ...], View}; asks all
  *                   peers, and answers when they have, or two seconds after the last was asked twice. View is text of
- *                   16 hexadecimal digits, "" of who did not answer; Others are those who see otherwise, or did not answer
+ *                   16 hexadecimal digits, "" of who did not answer; Others see otherwise, or did not answer
  *
  * Ages are nanoseconds. Keys are in the order of the alphabet, as Go's maps are written.
  */

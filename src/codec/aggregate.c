@@ -149,6 +149,8 @@ static struct bruit_bytes read_records(struct br_reader *r, const struct br_aggr
     for (uint32_t i = 0; i < group->count && !r->failed; i++) {
         struct br_aggregate_record record;
         read_record(r, &record);
+        if (r->failed)
+            break;
         if (record.version <= group->from || record.version > group->to || (seen >> record.slot & 1) != 0)
             br_reader_fail(r);
         seen |= UINT32_C(1) << record.slot;
@@ -367,8 +369,10 @@ static void read_mass(struct br_reader *r, struct br_aggregate_mass *out)
     out->registers = read_registers(r);
     out->resolution = br_read_u8(r);
     out->cell_count = br_read_u8(r);
-    if (out->resolution > BR_AGGREGATE_RESOLUTION_MAX || out->cell_count > BR_AGGREGATE_CELLS_MAX)
+    if (out->resolution > BR_AGGREGATE_RESOLUTION_MAX || out->cell_count > BR_AGGREGATE_CELLS_MAX) {
         br_reader_fail(r);
+        return;
+    }
     out->cells = read_cells(r, out);
     out->top_count = br_read_u8(r);
     if (out->top_count > BR_AGGREGATE_TOPS_MAX)

@@ -4,7 +4,7 @@
  *     30  format:u8  kind:u8  entry of the sender  block block ...                    on datagrams
  *     30  format:u8  05       join:u8  blocks:u32  document:u32  block ...  document    on streams
  *
- * A block is an *entry* (one member, by the hash of its name), or speaks of a *bucket*: all who have not left and whose ids
+ * A block is an *entry* (one member, by the hash of its name), or speaks of a *bucket*: all live members whose ids
  * begin with the same bits, in the order of their ids. Two sides whose buckets have the same checksum agree about
  * who is in it, about everybody's generation, version and identity; then heartbeats alone need be said, and the ids
  * need not (2 to 4 bytes a member, and 8 for each bucket). Where checksums differ, entries are exchanged.
@@ -146,7 +146,7 @@ void br_beat_list_encode(struct br_writer *w, const struct br_beat_bucket *bucke
 
 static inline bool br_beat_bucket_has(const struct br_beat_bucket *bucket, unsigned place)
 {
-    return ((unsigned)bucket->set[place / 8] >> (place % 8) & 1u) != 0;
+    return (bucket->set[place / 8] & 1u << (place % 8)) != 0;
 }
 
 static inline void br_beat_bucket_add(struct br_beat_bucket *bucket, unsigned place)

@@ -374,6 +374,18 @@ void br_kv_write_path(struct br_writer *w, struct br_kv_path path)
         br_write_u8(w, (uint8_t)(path.prefix >> shift));
 }
 
+static uint64_t read_short_hash(struct br_reader *r)
+{
+    uint64_t high = br_read_u16(r);
+    return high << 32 | br_read_u32(r);
+}
+
+static void write_short_hash(struct br_writer *w, uint64_t hash)
+{
+    br_write_u16(w, (uint16_t)(hash >> 32));
+    br_write_u32(w, (uint32_t)hash);
+}
+
 void br_kv_read_branch(struct br_reader *r, struct br_kv_branch *branch)
 {
     br_kv_read_path(r, &branch->path);
@@ -382,7 +394,7 @@ void br_kv_read_branch(struct br_reader *r, struct br_kv_branch *branch)
     branch->key_count = br_kv_read_number(r, UINT32_MAX);
     branch->present = br_read_u16(r);
     for (unsigned i = 0; i < 16; i++)
-        branch->hashes[i] = (branch->present >> i & 1) != 0 ? br_read_u32(r) : 0;
+        branch->hashes[i] = (branch->present >> i & 1) != 0 ? read_short_hash(r) : 0;
 }
 
 void br_kv_write_branch(struct br_writer *w, const struct br_kv_branch *branch)
@@ -392,7 +404,7 @@ void br_kv_write_branch(struct br_writer *w, const struct br_kv_branch *branch)
     br_write_u16(w, branch->present);
     for (unsigned i = 0; i < 16; i++)
         if ((branch->present >> i & 1) != 0)
-            br_write_u32(w, branch->hashes[i]);
+            write_short_hash(w, branch->hashes[i]);
 }
 
 void br_kv_read_leaf_head(struct br_reader *r, struct br_kv_leaf_head *head)
@@ -414,7 +426,7 @@ void br_kv_read_leaf(struct br_reader *r, struct br_kv_path path, struct br_kv_l
     leaf->hash = path.prefix & path_mask((uint8_t)(2 * whole));
     for (unsigned i = whole; i < 8; i++)
         leaf->hash |= (uint64_t)br_read_u8(r) << (56 - 8 * i);
-    leaf->state = br_read_u32(r);
+    leaf->state = read_short_hash(r);
     if (!br_kv_path_has(path, leaf->hash))
         br_reader_fail(r);
 }
@@ -423,7 +435,7 @@ void br_kv_write_leaf(struct br_writer *w, struct br_kv_path path, const struct 
 {
     for (unsigned i = path.depth / 2u; i < 8; i++)
         br_write_u8(w, (uint8_t)(leaf->hash >> (56 - 8 * i)));
-    br_write_u32(w, leaf->state);
+    write_short_hash(w, leaf->state);
 }
 
 /* Runs and the mark in one number. */

@@ -197,12 +197,15 @@ bool br_kv_path_has(struct br_kv_path path, uint64_t hash);
 void br_kv_read_path(struct br_reader *r, struct br_kv_path *path);
 void br_kv_write_path(struct br_writer *w, struct br_kv_path path);
 
+/* Short hashes have 48 bits: why so many, kv_tree.h says. */
+#define BR_KV_SHORT_MASK ((UINT64_C(1) << 48) - 1)
+
 /* An item of BRANCHES: the children of `path` that are not empty, with their short hashes (salted, see kv_tree.h). */
 struct br_kv_branch {
     struct br_kv_path path; /* depth below 16 */
     uint64_t key_count;     /* below path in all */
     uint16_t present;       /* bit i: child i is not empty */
-    uint32_t hashes[16];    /* of those present; else 0 */
+    uint64_t hashes[16];    /* of those present; else 0 */
 };
 void br_kv_read_branch(struct br_reader *r, struct br_kv_branch *branch);
 void br_kv_write_branch(struct br_writer *w, const struct br_kv_branch *branch);
@@ -215,7 +218,7 @@ struct br_kv_leaf_head {
 #define BR_KV_LEAVES_MAX 256
 struct br_kv_leaf {
     uint64_t hash;  /* of the key: below the path, of which the bytes repeat nothing */
-    uint32_t state; /* the short hash of its siblings */
+    uint64_t state; /* the short hash of its siblings */
 };
 void br_kv_read_leaf_head(struct br_reader *r, struct br_kv_leaf_head *head);
 void br_kv_write_leaf_head(struct br_writer *w, const struct br_kv_leaf_head *head);

@@ -55,6 +55,7 @@ struct br_aggregate_telling {
     bruit_time compare_at; /* BRUIT_NEVER: nobody to compare with */
     bruit_time confirmed;  /* everything that some peer knew then we know, too */
     struct br_aggregate_comparison comparison;
+    uint64_t listing;         /* numbers messages with lists of owners */
     bruit_time answers_since; /* large answers are limited: so many since then */
     uint32_t answers;
 };

@@ -49,6 +49,8 @@ struct bruit_bytes br_aggregate_slot_name(const struct br_aggregate_slot *slot)
 
 struct bruit_bytes br_aggregate_slot_text(const struct br_aggregate_slot *slot)
 {
+    if (slot->text_size == 0)
+        return br_bytes(NULL, 0); /* nor is there a place for it in a slot that holds nothing */
     return br_bytes(slot->bytes + slot->name_size, slot->text_size);
 }
 

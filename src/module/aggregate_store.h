@@ -41,6 +41,7 @@ struct br_aggregate_owner {
     uint64_t complete; /* we have everything up to this version */
     uint64_t newest;   /* the highest version we have seen: `complete`, unless something is missing */
     uint64_t hash;     /* what it adds to the store's, while it counts */
+    uint64_t listed; /* the number of the last message that listed it (aggregate_tell.c) */
     struct br_aggregate_slot *slots;
     bool is_counted;
     uint8_t slot_count;

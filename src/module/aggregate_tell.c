@@ -432,7 +432,7 @@ static void close_lacks(struct br_aggregate *a, struct lacks *lacks)
 
 static void add_lack(struct lacks *lacks, bruit_node node, uint64_t epoch, uint64_t complete)
 {
-    if (lacks->count < lacks->capacity) /* a message that lists somebody twice gets less */
+    if (lacks->count < lacks->capacity) /* always: nobody is in it twice */
         lacks->items[lacks->count++] = (struct lack){node, epoch, complete};
 }
 
@@ -481,49 +481,46 @@ static bruit_node counted(const struct br_aggregate *a, struct bruit_bytes name)
 
 /* ------------------------------------------------------------------ HAVE and WANT arrive */
 
-static bool lists(struct bruit_bytes list, struct bruit_bytes name)
-{
-    struct br_aggregate_entry entry;
-    while (br_aggregate_next_entry(&list, &entry))
-        if (br_bytes_equal(entry.owner, name))
-            return true;
-    return false;
-}
-
 /*
- * Entries come in our own order when both see the same members, so whoever is not the next in the list is mostly not in
- * it at all; the rest of the list is searched only to be sure.
+ * The owner that an entry is about, once in each message, so that a list that repeats itself costs no more than one
+ * that does not; 0: no peer here (yet), or listed before.
  */
-static void add_unlisted(struct br_aggregate *a, const struct br_aggregate_message *message, struct lacks *lacks)
+static bruit_node listed(struct br_aggregate *a, struct bruit_bytes name)
 {
-    struct bruit_bytes list = message->list;
-    struct br_aggregate_entry entry;
-    for (uint32_t i = 0; i < a->store.count; i++) {
-        bruit_node node = a->store.order[i];
-        const struct br_aggregate_owner *owner = br_aggregate_owner(&a->store, node);
-        if (owner->complete == 0 || BITS_OF(message->mask.data, br_aggregate_bucket_of(owner)) == 0)
-            continue;
-        struct bruit_bytes rest = list;
-        if (br_aggregate_next_entry(&rest, &entry) && br_bytes_equal(entry.owner, br_aggregate_owner_name(owner)))
-            list = rest;
-        else if (!lists(list, br_aggregate_owner_name(owner)))
-            add_lack(lacks, node, 0, 0);
-    }
+    bruit_node node = counted(a, name);
+    struct br_aggregate_owner *owner = br_aggregate_owner(&a->store, node);
+    if (node == 0 || owner->listed == a->telling.listing)
+        return 0;
+    owner->listed = a->telling.listing;
+    return node;
 }
 
 static void sort_entries(struct br_aggregate *a, struct bruit_bytes list, struct lacks *theirs, struct lacks *ours)
 {
     struct br_aggregate_entry entry;
+    a->telling.listing++;
     while (br_aggregate_next_entry(&list, &entry)) {
-        bruit_node node = counted(a, entry.owner);
+        bruit_node node = listed(a, entry.owner);
         if (node == 0)
-            continue; /* no peer here (yet) */
+            continue;
         const struct br_aggregate_owner *owner = br_aggregate_owner(&a->store, node);
         if (is_wanted(a, node, &entry))
             add_lack(ours, node, 0, 0);
         else if (owner->complete > 0 && !is_ahead(owner, entry.epoch, entry.complete) &&
                  (entry.epoch != owner->epoch || entry.complete != owner->complete))
             add_lack(theirs, node, entry.epoch, entry.complete);
+    }
+}
+
+/* Whoever is in the buckets of the message, and not in its list: they have nothing of it. */
+static void add_unlisted(struct br_aggregate *a, const uint8_t *mask, struct lacks *lacks)
+{
+    for (uint32_t i = 0; i < a->store.count; i++) {
+        bruit_node node = a->store.order[i];
+        const struct br_aggregate_owner *owner = br_aggregate_owner(&a->store, node);
+        if (owner->complete > 0 && owner->listed != a->telling.listing &&
+            BITS_OF(mask, br_aggregate_bucket_of(owner)) != 0)
+            add_lack(lacks, node, 0, 0);
     }
 }
 
@@ -536,7 +533,7 @@ void br_aggregate_on_have(struct br_aggregate *a, const struct br_aggregate_mess
         return;
     if (open_lacks(a, &ours) == 0) {
         sort_entries(a, message->list, &theirs, &ours);
-        add_unlisted(a, message, &theirs);
+        add_unlisted(a, message->mask.data, &theirs);
         send_answer(a, sender, &theirs);
         send_want(a, sender, &ours);
         close_lacks(a, &ours);
@@ -552,8 +549,9 @@ void br_aggregate_on_want(struct br_aggregate *a, const struct br_aggregate_mess
     struct br_aggregate_entry entry;
     if (!may_answer(a) || a->store.count == 0 || open_lacks(a, &lacks) != 0)
         return;
+    a->telling.listing++;
     while (br_aggregate_next_entry(&list, &entry)) {
-        bruit_node node = counted(a, entry.owner);
+        bruit_node node = listed(a, entry.owner);
         if (node != 0)
             add_lack(&lacks, node, entry.epoch, entry.complete);
     }

@@ -219,7 +219,7 @@ void br_kv_be_unique(struct br_kv *kv)
     br_kv_store_be(&kv->store, br_kv_draw_actor(kv), 0);
     kv->disk.has_actor = false;
     kv->disk.durable = 0;
-    kv->disk.synced_counter = 0;
+    kv->disk.synced_counter = kv->sync.ours_counter = 0;
 }
 
 static void open_store(struct br_kv *kv)

@@ -97,14 +97,16 @@ void br_kv_met(struct br_kv *kv, const struct br_kv_context *theirs)
 {
     bruit_time now = br_kv_now(kv), step = kv->options.horizon / PRECISION;
     uint64_t seen = seen_by(kv, theirs);
+    bool is_more = seen > kv->disk.synced_counter;
+    bool is_time = kv->aged_at == 0 || br_time_since(kv->aged_at, now) >= step;
     kv->sync.equal_at = now;
     kv->stale_meetings = 0;
-    if (seen > kv->disk.synced_counter)
+    if (is_more)
         kv->disk.synced_counter = seen;
-    if (kv->aged_at != 0 && br_time_since(kv->aged_at, now) < step)
-        return;
-    kv->aged_at = now;
-    retire(kv, now);
-    if (kv->disk.is_on)
+    if (is_time) {
+        kv->aged_at = now;
+        retire(kv, now);
+    }
+    if (kv->disk.is_on && (is_time || is_more)) /* what was seen, after a crash as well, may have been deleted */
         br_kv_disk_actor(kv);
 }

@@ -234,8 +234,9 @@ int br_kv_put_local(struct br_kv *kv, const struct br_kv_put *put, uint32_t requ
     struct br_kv_before before;
     struct br_kv_write write;
     struct br_kv_merged merged;
-    if (!br_kv_disk_has_room(kv, put->key, put->value.size + RECORD_MORE))
-        return BRUIT_EFULL;
+    br_kv_be_unique(kv);
+    if (kv->store.is_impersonated || !br_kv_disk_has_room(kv, put->key, put->value.size + RECORD_MORE))
+        return BRUIT_EFULL; /* what others know our next numbers as is not ours: until the disk allows another name */
     struct br_buf *item = br_kv_item_space(kv, put);
     if (item == NULL)
         return BRUIT_ENOMEM;

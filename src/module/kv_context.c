@@ -434,10 +434,12 @@ static void unite(struct plan *plan, const struct br_kv_actor *a, const struct b
 
 static const struct br_kv_actor nobody;
 
-static enum br_kv_refusal plan_actor(struct br_kv_context *c, const struct br_kv_actor *theirs, struct plan *plan)
+static enum br_kv_refusal plan_actor(struct br_kv_context *c, const struct br_kv_actor *theirs, bool takes_retired,
+                                     struct plan *plan)
 {
     plan->ours = br_kv_context_find(c, theirs->id);
-    plan->is_wanted = plan->ours != BR_KV_ACTOR_NONE || (!theirs->is_retired && last_of(theirs) > 0);
+    bool is_new = last_of(theirs) > 0 && (takes_retired || !theirs->is_retired);
+    plan->is_wanted = plan->ours != BR_KV_ACTOR_NONE || is_new;
     if (!plan->is_wanted)
         return BR_KV_ACCEPTED;
     const struct br_kv_actor *ours = plan->ours == BR_KV_ACTOR_NONE ? &nobody : &c->actors[plan->ours];
@@ -452,7 +454,7 @@ static enum br_kv_refusal plan_actor(struct br_kv_context *c, const struct br_kv
 }
 
 static enum br_kv_refusal plan_join(struct br_kv_context *c, const struct br_kv_context *other, uint64_t except,
-                                    struct plan *plans)
+                                    bool takes_retired, struct plan *plans)
 {
     uint32_t new_actors = 0;
     uint64_t runs = c->run_count;
@@ -460,7 +462,7 @@ static enum br_kv_refusal plan_join(struct br_kv_context *c, const struct br_kv_
         const struct br_kv_actor *theirs = &other->actors[other->order[i]];
         if (theirs->id == except)
             continue;
-        enum br_kv_refusal refusal = plan_actor(c, theirs, &plans[i]);
+        enum br_kv_refusal refusal = plan_actor(c, theirs, takes_retired, &plans[i]);
         if (refusal != BR_KV_ACCEPTED)
             return refusal;
         if (!plans[i].is_wanted)
@@ -498,15 +500,15 @@ static void carry_out(struct br_kv_context *c, const struct br_kv_actor *theirs,
         (void)br_kv_context_retire(c, ours->id, now); /* unless it has siblings here */
 }
 
-enum br_kv_refusal br_kv_context_join(struct br_kv_context *c, const struct br_kv_context *other, uint64_t except,
-                                      bruit_time now)
+static enum br_kv_refusal join(struct br_kv_context *c, const struct br_kv_context *other, uint64_t except,
+                               bool takes_retired, bruit_time now)
 {
     if (other->actor_count == 0)
         return BR_KV_ACCEPTED;
     struct plan *plans = br_alloc_array(c->alloc, other->actor_count, sizeof *plans);
     if (plans == NULL)
         return BR_KV_NO_MEMORY;
-    enum br_kv_refusal refusal = plan_join(c, other, except, plans);
+    enum br_kv_refusal refusal = plan_join(c, other, except, takes_retired, plans);
     for (uint32_t i = 0; i < other->actor_count; i++) {
         if (refusal == BR_KV_ACCEPTED && plans[i].is_wanted)
             carry_out(c, &other->actors[other->order[i]], &plans[i], now);
@@ -514,6 +516,17 @@ enum br_kv_refusal br_kv_context_join(struct br_kv_context *c, const struct br_k
     }
     br_alloc_free(c->alloc, plans, other->actor_count * sizeof *plans);
     return refusal;
+}
+
+enum br_kv_refusal br_kv_context_join(struct br_kv_context *c, const struct br_kv_context *other, uint64_t except,
+                                      bruit_time now)
+{
+    return join(c, other, except, false, now);
+}
+
+enum br_kv_refusal br_kv_context_restore(struct br_kv_context *c, const struct br_kv_context *saved, bruit_time now)
+{
+    return join(c, saved, 0, true, now);
 }
 
 /* ---- retiring ------------------------------------------------------------------------------------------ */
@@ -533,7 +546,8 @@ uint32_t br_kv_context_forget(struct br_kv_context *c, bruit_time horizon)
     uint32_t count = 0;
     for (uint32_t i = 0; i < c->slot_count; i++) {
         const struct br_kv_actor *actor = &c->actors[i];
-        if (!actor->is_used || !actor->is_retired || actor->changed >= horizon || actor->sibling_count > 0)
+        if (!actor->is_used || !actor->is_retired || actor->changed >= horizon || actor->sibling_count > 0 ||
+            actor->id == c->own)
             continue;
         drop_actor(c, i);
         count++;

@@ -42,7 +42,7 @@ struct br_kv_context {
     uint32_t *order; /* the slots in use, by id; owned, slot_capacity of them */
     uint32_t actor_count;
     uint32_t actors_max;
-    uint64_t own;       /* an actor for which one of them is kept free; 0: nobody */
+    uint64_t own;       /* an actor for which one of them is kept free, and that is not forgotten; 0: nobody */
     uint32_t run_count; /* of all actors */
     uint32_t runs_max;
     uint64_t secret; /* of the table */
@@ -76,6 +76,12 @@ uint32_t br_kv_context_add(struct br_kv_context *c, struct br_kv_dot dot, bruit_
 enum br_kv_refusal br_kv_context_join(struct br_kv_context *c, const struct br_kv_context *other, uint64_t except,
                                       bruit_time now);
 
+/*
+ * The same with what was saved of ours: here retired actors are made known, and count as retired from now on. What
+ * they cover may still be alive in a store that is away, and only a whole horizon after retiring nobody has it.
+ */
+enum br_kv_refusal br_kv_context_restore(struct br_kv_context *c, const struct br_kv_context *saved, bruit_time now);
+
 /* Equal for equal contexts (retired actors aside); of the names of the actors alone. O(actors + runs). */
 uint64_t br_kv_context_digest(const struct br_kv_context *c);
 uint64_t br_kv_context_actors_digest(const struct br_kv_context *c);
@@ -102,7 +108,7 @@ int br_kv_context_decode(struct br_kv_context *c, struct bruit_bytes input, cons
 /* Retires an actor; false: it is unknown, retired already, or has siblings. */
 bool br_kv_context_retire(struct br_kv_context *c, uint64_t actor, bruit_time now);
 
-/* Forgets the actors that were retired before `horizon`: how many. */
+/* Forgets the actors that were retired before `horizon`, but never our own: how many. */
 uint32_t br_kv_context_forget(struct br_kv_context *c, bruit_time horizon);
 
 #endif

@@ -71,7 +71,7 @@ struct br_kv_disk {
     bool is_failed;
     bool is_broken;    /* something could not be handed over: gives up at the next opportunity */
     bool has_actor;    /* the record "a" is written */
-    uint64_t synced_counter; /* our counter, as far as somebody else has seen all writes up to it */
+    uint64_t synced_counter; /* of our writes up to this one somebody has said that he has seen them */
     uint64_t synced_ms; /* of the record loaded: wall time of the last comparison; 0: unknown */
     uint64_t token;    /* the last one given */
     uint64_t stored;   /* the last one that is durable */
@@ -198,9 +198,10 @@ struct br_kv {
     bool is_loaded;  /* something came from the disk */
     bool is_left;    /* bruit_leave() began */
 
-    struct br_kv_request *requests; /* BRUIT_KV_REQUESTS_MAX, once there is one */
+    struct br_kv_request *requests; /* slots, at most BRUIT_KV_REQUESTS_MAX */
+    uint32_t request_capacity;
     uint32_t request_count;
-    uint32_t request_last;
+    uint32_t request_last; /* how many there were */
     bruit_time requests_at;
 
     struct br_kv_parked parked[BR_KV_PARKED_MAX]; /* in order */
@@ -392,8 +393,9 @@ uint8_t br_kv_age_flags(const struct br_kv *kv);
 bool br_kv_is_stale(const struct br_kv *kv);
 /* A write of ours that nobody can have seen while we were away. */
 bool br_kv_is_unseen(const struct br_kv *kv, struct br_kv_dot dot);
-/* We are equal with somebody, whose context was this (NULL: ours when we asked); or we, who are stale, met somebody who is, too. */
+/* We are equal with somebody, whose context was this (NULL: ours when we asked). */
 void br_kv_met(struct br_kv *kv, const struct br_kv_context *theirs);
+/* We, who are stale, met somebody who is, too. */
 void br_kv_met_stale(struct br_kv *kv);
 /* Actors may be missing from our context from now on. */
 void br_kv_forgot(struct br_kv *kv);

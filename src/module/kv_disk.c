@@ -23,6 +23,8 @@
 #include "module/kv_core.h"
 
 #define DELTAS_MAX 256
+/* Debts paid with each change: 600 bytes each at most, of the 2 MB that are kept free for such things. */
+#define PAID_AT_ONCE 128
 /* What other writes may add before we notice that the disk is behind. */
 #define QUEUE_MARGIN 2097152
 #define MS BRUIT_MILLISECOND
@@ -213,24 +215,41 @@ static void store_key(struct br_kv *kv, struct bruit_bytes key, uint32_t slot)
         kv->disk.is_broken = true; /* no memory: as if the disk had failed */
 }
 
-/* What was loaded and is not held: first that it is covered, then the key without it. */
-static void pay(struct br_kv *kv)
+/* First that it is covered, then the key without it. */
+static void pay_one(struct br_kv *kv, uint32_t index)
 {
-    for (uint32_t i = 0; i < kv->disk.owed_count; i++) {
-        struct bruit_bytes key = br_buf_bytes(kv->disk.owed[i].key);
-        uint32_t slot = br_kv_store_find(&kv->store, key);
-        store_gone(kv, slot, &kv->disk.owed[i].dot, 1);
-        store_key(kv, key, slot);
-        if (kv->disk.deltas >= DELTAS_MAX)
-            br_kv_disk_context(kv);
-    }
-    forget_owed(kv);
+    struct br_kv_disk *disk = &kv->disk;
+    struct br_kv_owed owed = disk->owed[index];
+    struct bruit_bytes key = br_buf_bytes(owed.key);
+    disk->owed[index] = disk->owed[--disk->owed_count];
+    uint32_t slot = br_kv_store_find(&kv->store, key);
+    store_gone(kv, slot, &owed.dot, 1);
+    store_key(kv, key, slot);
+    if (disk->deltas >= DELTAS_MAX)
+        br_kv_disk_context(kv);
+    br_buf_drop(kv->alloc, owed.key);
+}
+
+/*
+ * What was loaded and is not held: of the key that is going to change all of it, since its record will no longer tell;
+ * of others some with each change, for they may be more than the disk takes at once.
+ */
+static void pay(struct br_kv *kv, struct bruit_bytes key)
+{
+    struct br_kv_disk *disk = &kv->disk;
+    for (uint32_t i = disk->owed_count; i-- > 0;)
+        if (br_bytes_equal(br_buf_bytes(disk->owed[i].key), key))
+            pay_one(kv, i); /* the last one takes its place, which was looked at */
+    for (uint32_t i = 0; i < PAID_AT_ONCE && disk->owed_count > 0; i++)
+        pay_one(kv, disk->owed_count - 1);
+    if (disk->owed_count == 0)
+        forget_owed(kv);
 }
 
 void br_kv_before(struct br_kv *kv, struct bruit_bytes key, struct br_kv_before *before)
 {
     if (kv->disk.owed_count > 0)
-        pay(kv);
+        pay(kv, key);
     before->count = 0;
     before->come_count = 0;
     if (kv->disk.is_on)
@@ -324,9 +343,29 @@ static void settle(struct br_kv *kv, uint64_t token)
         struct br_kv_wait wait = pop_wait(disk);
         come_true(kv, &wait, 0);
     }
+    br_kv_be_unique(kv); /* when that waited for the disk */
 }
 
 /* ------------------------------------------------------------------ a disk that fails */
+
+/*
+ * What a write replaced, without those of ours that were never durable: a restart gives their dots to other writes,
+ * which nobody has replaced.
+ */
+static uint32_t keep_durable(struct br_kv_past *past, uint32_t count, uint64_t actor, uint64_t durable)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        bool is_lost = past[i].dot.actor == actor && past[i].dot.counter > durable;
+        if (is_lost && (!past[i].is_prefix || durable == 0))
+            continue;
+        past[kept] = past[i];
+        if (is_lost)
+            past[kept].dot.counter = durable; /* of a prefix, what is left */
+        kept++;
+    }
+    return kept;
+}
 
 /* The write once more as another actor's: what it replaced, but not the dot that it had. False: it is gone by now. */
 static bool write_anew(struct br_kv *kv, struct br_kv_wait *wait)
@@ -354,8 +393,8 @@ static bool write_anew(struct br_kv *kv, struct br_kv_wait *wait)
         br_buf_drop(kv->alloc, item);
         return false;
     }
-    write.past = old.past;
-    write.past_count = old.past_count;
+    write.past = past;
+    write.past_count = keep_durable(past, old.past_count, old.dot.actor, kv->disk.durable);
     br_kv_item_fill(item, &write);
     forget_wait(kv, wait);
     wait->item = item;
@@ -372,6 +411,7 @@ static void give_up(struct br_kv *kv, int error)
     disk->is_broken = false;
     disk->is_failed = true;
     br_kv_store_be(&kv->store, br_kv_draw_actor(kv), 0);
+    disk->synced_counter = kv->sync.ours_counter = 0;
     while (br_ring_front(&disk->waits) != NULL) {
         struct br_kv_wait wait = pop_wait(disk);
         if (wait.is_promise || write_anew(kv, &wait)) {
@@ -442,12 +482,27 @@ static int owe(struct br_kv *kv, struct bruit_bytes key, const struct br_kv_writ
     return 0;
 }
 
+/*
+ * How long we were away is known from a wall clock that may be wrong. It hides what expired meanwhile; to be removed
+ * for everybody, by us, a value must have lived as long as it was to, without the time that we were away.
+ */
+static int put_off(struct br_kv *kv, struct bruit_bytes key, const struct br_kv_write *write, uint64_t ttl_ms)
+{
+    uint32_t slot = write->life == BR_KV_EXPIRES ? br_kv_store_find(&kv->store, key) : BR_KV_NONE;
+    uint32_t at = slot == BR_KV_NONE ? BR_KV_NONE : br_kv_store_find_dot(&kv->store, slot, write->dot);
+    if (at == BR_KV_NONE)
+        return 0;
+    return br_kv_store_set_alarm(&kv->store, at, br_time_add(br_kv_now(kv), br_time_mul(MS, ttl_ms)));
+}
+
 static int load_siblings(struct br_kv *kv, struct bruit_bytes key, struct br_reader *r, struct br_kv_past *past,
                          const struct br_kv_key_record *record)
 {
     struct br_kv_write writes[BR_KV_SIBLINGS_MAX];
+    uint64_t ttls[BR_KV_SIBLINGS_MAX];
     for (uint32_t i = 0; i < record->sibling_count; i++) {
         br_kv_read_item(r, key, &writes[i], past + (size_t)i * BR_KV_PAST_MAX);
+        ttls[i] = writes[i].ttl_ms;
         age(kv, &writes[i], record->saved_ms);
     }
     if (r->failed || br_reader_left(r) != 0)
@@ -455,8 +510,12 @@ static int load_siblings(struct br_kv *kv, struct bruit_bytes key, struct br_rea
     int status = br_kv_store_load(&kv->store, key, writes, record->sibling_count, br_kv_now(kv));
     if (status != 0)
         return status == BRUIT_EINVAL ? BRUIT_EFORMAT : status;
-    for (uint32_t i = 0; i < record->sibling_count; i++)
+    for (uint32_t i = 0; i < record->sibling_count && status == 0; i++) {
         (void)br_kv_clock_see(&kv->clock, writes[i].hlc, br_kv_now(kv));
+        status = put_off(kv, key, &writes[i], ttls[i]);
+    }
+    if (status != 0)
+        return status;
     br_kv_life_added(kv, key);
     return owe(kv, key, writes, record->sibling_count);
 }
@@ -490,7 +549,9 @@ static int load_context(struct br_kv *kv, struct br_reader *r)
     int status = br_kv_context_decode(&c, br_reader_rest(r), NULL);
     if (status == 0) {
         raise_counter(kv, br_kv_context_last(&c, s->actor));
-        status = br_kv_store_join(s, &c, br_kv_now(kv));
+        enum br_kv_refusal refusal = br_kv_context_restore(&s->context, &c, br_kv_now(kv));
+        if (refusal != BR_KV_ACCEPTED)
+            status = refusal == BR_KV_NO_MEMORY ? BRUIT_ENOMEM : BRUIT_EFULL;
     }
     br_kv_context_fini(&c);
     return status;

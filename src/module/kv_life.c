@@ -7,7 +7,8 @@
  * anybody, so that a peer who is slow costs time only. Two who delete the same do no harm.
  *
  * A value dies with its owner in the same way, once the owner has been dead, gone or forgotten for a grace. Each such
- * value has an alarm, set when it comes while its owner is away or when its owner goes.
+ * value has an alarm, set when it comes while its owner is away or when its owner goes. An owner that is not known is
+ * a forgotten one only for who has known somebody for a grace.
  */
 #include "base/bytes.h"
 #include "base/siphash.h"
@@ -95,17 +96,33 @@ static void set_owner_alarm(struct br_kv *kv, uint32_t sibling, bruit_time since
     set_alarm(kv, sibling, br_time_add(since, is_first(kv, hash) ? grace : 2 * grace));
 }
 
+/*
+ * Has some live peer been known for a grace? Who has just started and has found nobody yet knows no owners, which says
+ * nothing about them; from a peer we have all members within less.
+ */
+static bool is_settled_in(const struct br_kv *kv)
+{
+    struct bruit_member member;
+    const struct bruit_engine *engine = bruit_host_engine(kv->host);
+    for (bruit_node node = 0; (node = bruit_member_next(engine, node)) != 0;)
+        if (node != bruit_member_self(engine) && bruit_host_is_peer(kv->host, node) &&
+            bruit_member_get(engine, node, &member) == 0 &&
+            br_time_since(member.since, br_kv_now(kv)) >= kv->options.owner_grace)
+            return true;
+    return false;
+}
+
 /* An owner that was back meanwhile has its grace anew. */
 static void ring_owned(struct br_kv *kv, uint32_t sibling)
 {
     struct bruit_bytes owner = br_kv_store_owner(&kv->store, sibling);
-    bruit_time since = gone_since(kv, owner);
+    bruit_time since = gone_since(kv, owner), now = br_kv_now(kv);
+    bool is_unknown = bruit_member_find(bruit_host_engine(kv->host), owner) == 0;
     if (since == BRUIT_NEVER)
         return;
-    /* Alone, we do not know who lives: a process that was just started must not remove what others own. */
-    if (since == 0 && bruit_member_alive_count(bruit_host_engine(kv->host)) < 2)
-        set_owner_alarm(kv, sibling, br_kv_now(kv));
-    else if (br_time_since(since, br_kv_now(kv)) < kv->options.owner_grace)
+    if (is_unknown && !is_settled_in(kv))
+        set_alarm(kv, sibling, br_time_add(now, br_time_max(kv->options.owner_grace, BRUIT_SECOND)));
+    else if (br_time_since(since, now) < kv->options.owner_grace)
         set_owner_alarm(kv, sibling, since);
     else
         remove_sibling(kv, sibling);

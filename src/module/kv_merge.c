@@ -646,6 +646,8 @@ static bool describe(const struct br_kv_store *s, uint32_t key, const struct br_
     bool whole = is_whole(s, key, put);
     for (uint32_t i = 0; i < put->replaces_count && !put->replaces_all; i++) {
         struct br_kv_dot dot = put->replaces[i];
+        if (dot.actor == s->actor && dot.counter > s->counter)
+            continue; /* seen before a crash that took it away: the dot will be another write's */
         bool is_prefix = whole && br_kv_context_covers_all(&s->context, dot);
         fits = fits && add_past(write, list, (struct br_kv_past){dot, is_prefix});
     }

@@ -16,27 +16,40 @@
 #define TELL_AGAIN (100 * BRUIT_MILLISECOND)
 #define ASKED_MAX 128
 
-/* Numbers are a slot and how often it was used: what comes late meets another number. */
+/* A number is a slot, and above it how many requests came before: what comes late meets another number. */
 static struct br_kv_request *find(const struct br_kv *kv, uint64_t number)
 {
-    if (kv->requests == NULL || number == 0 || number > UINT32_MAX)
+    uint64_t slot = number % BRUIT_KV_REQUESTS_MAX;
+    if (number == 0 || slot >= kv->request_capacity || kv->requests[slot].number != number)
         return NULL;
-    struct br_kv_request *r = &kv->requests[number % BRUIT_KV_REQUESTS_MAX];
-    return r->number == number ? r : NULL;
+    return &kv->requests[slot];
+}
+
+/* As many slots as were ever in use at once: most members have few. */
+static bool grow(struct br_kv *kv)
+{
+    uint32_t capacity = kv->request_capacity == 0 ? 8 : 2 * kv->request_capacity;
+    struct br_kv_request *more = br_alloc_resize(kv->alloc, kv->requests, kv->request_capacity * sizeof *more,
+                                                 capacity * sizeof *more);
+    if (more == NULL)
+        return false;
+    memset(more + kv->request_capacity, 0, (capacity - kv->request_capacity) * sizeof *more);
+    kv->requests = more;
+    kv->request_capacity = capacity;
+    return true;
 }
 
 static struct br_kv_request *find_free(struct br_kv *kv, uint32_t *number)
 {
-    for (uint32_t i = 0; i < BRUIT_KV_REQUESTS_MAX; i++) {
-        if (++kv->request_last == 0)
-            kv->request_last = BRUIT_KV_REQUESTS_MAX; /* 0 is no request; the first round is over long ago */
-        struct br_kv_request *r = &kv->requests[kv->request_last % BRUIT_KV_REQUESTS_MAX];
-        if (r->number == 0) {
-            *number = kv->request_last;
-            return r;
-        }
-    }
-    return NULL;
+    uint32_t slot = 0;
+    if (kv->request_count == kv->request_capacity && !grow(kv))
+        return NULL;
+    while (kv->requests[slot].number != 0)
+        slot++;
+    if (++kv->request_last > UINT32_MAX / BRUIT_KV_REQUESTS_MAX)
+        kv->request_last = 1;
+    *number = kv->request_last * BRUIT_KV_REQUESTS_MAX + slot;
+    return &kv->requests[slot];
 }
 
 uint32_t br_kv_request_new(struct br_kv *kv, uint32_t wanted, bruit_time timeout)
@@ -44,9 +57,7 @@ uint32_t br_kv_request_new(struct br_kv *kv, uint32_t wanted, bruit_time timeout
     uint32_t number = 0;
     if (kv->request_count >= BRUIT_KV_REQUESTS_MAX)
         return 0;
-    if (kv->requests == NULL)
-        kv->requests = br_alloc_array(kv->alloc, BRUIT_KV_REQUESTS_MAX, sizeof *kv->requests);
-    struct br_kv_request *r = kv->requests == NULL ? NULL : find_free(kv, &number);
+    struct br_kv_request *r = find_free(kv, &number);
     if (r == NULL)
         return 0;
     *r = (struct br_kv_request){.number = number,
@@ -68,12 +79,10 @@ static void release(struct br_kv *kv, struct br_kv_request *r)
 
 void br_kv_requests_fini(struct br_kv *kv)
 {
-    if (kv->requests == NULL)
-        return;
-    for (uint32_t i = 0; i < BRUIT_KV_REQUESTS_MAX; i++)
+    for (uint32_t i = 0; i < kv->request_capacity; i++)
         if (kv->requests[i].number != 0)
             release(kv, &kv->requests[i]);
-    br_alloc_free(kv->alloc, kv->requests, BRUIT_KV_REQUESTS_MAX * sizeof *kv->requests);
+    br_alloc_free(kv->alloc, kv->requests, kv->request_capacity * sizeof *kv->requests);
 }
 
 void br_kv_request_drop(struct br_kv *kv, uint32_t number)
@@ -208,7 +217,7 @@ static bruit_time next_of(const struct br_kv_request *r)
 void br_kv_requests_tick(struct br_kv *kv)
 {
     bruit_time now = br_kv_now(kv), next = BRUIT_NEVER;
-    for (uint32_t i = 0; i < BRUIT_KV_REQUESTS_MAX && kv->requests != NULL; i++) {
+    for (uint32_t i = 0; i < kv->request_capacity; i++) {
         struct br_kv_request *r = &kv->requests[i];
         if (r->number != 0)
             tick(kv, r, now);

@@ -90,9 +90,11 @@ static void answer_digest(struct br_kv *kv, bruit_node from, const struct br_kv_
 
 static void write_leaf(const struct br_kv *kv, struct br_writer *w, struct br_kv_path path, uint64_t salt)
 {
-    uint32_t keys[LEAF_KEYS];
-    uint32_t count = br_kv_store_below(&kv->store, path, keys, LEAF_KEYS);
-    br_write_u8(w, br_kv_disk_hides(kv, path) ? BR_KV_IS_HALF_LEAF : BR_KV_IS_LEAF);
+    uint32_t keys[BR_KV_LEAVES_MAX]; /* more than LEAF_KEYS only when so many names have one hash */
+    uint32_t count = br_kv_store_below(&kv->store, path, keys, BR_KV_LEAVES_MAX);
+    bool is_whole = count <= BR_KV_LEAVES_MAX && !br_kv_disk_hides(kv, path);
+    count = count <= BR_KV_LEAVES_MAX ? count : 0;
+    br_write_u8(w, is_whole ? BR_KV_IS_LEAF : BR_KV_IS_HALF_LEAF);
     br_kv_write_leaf_head(w, &(struct br_kv_leaf_head){.path = path, .key_count = count});
     for (uint32_t i = 0; i < count; i++) {
         const struct br_kv_key *key = br_kv_store_key(&kv->store, keys[i]);

@@ -30,13 +30,13 @@ uint64_t br_kv_sibling_hash(uint64_t key_hash, struct br_kv_dot dot, uint64_t hl
     return br_siphash13(sibling_key, br_bytes(bytes, sizeof bytes));
 }
 
-uint32_t br_kv_short(uint64_t sum, uint64_t salt)
+uint64_t br_kv_short(uint64_t sum, uint64_t salt)
 {
     uint8_t key[16] = {0};
     uint8_t bytes[8];
     br_store_u64(key, salt);
     br_store_u64(bytes, sum);
-    return (uint32_t)br_siphash13(key, br_bytes(bytes, sizeof bytes));
+    return br_siphash13(key, br_bytes(bytes, sizeof bytes)) & BR_KV_SHORT_MASK;
 }
 
 void br_kv_tree_init(struct br_kv_tree *t, struct br_alloc *alloc)

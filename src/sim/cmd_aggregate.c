@@ -18,7 +18,7 @@
 #include <string.h>
 
 #define COMMAND "bruit-sim aggregate"
-#define NODES_MAX 20000
+#define NODES_MAX 5000
 #define GRACE (10 * BRUIT_SECOND)      /* who runs for less is not asked */
 #define DEAD_FOR (30 * BRUIT_SECOND)   /* then it comes back as new */
 #define LOOK_EARLY (500 * BRUIT_MILLISECOND)
@@ -39,7 +39,7 @@ static const struct br_tool_flag flags[] = {
     {"Which way", BR_TOOL_SWITCH, 0, NULL, NULL},
     {"mode", BR_TOOL_TEXT, AT(mode), "NAME", "exact, estimate, or both, one after the other. Default: both."},
     {"Among whom", BR_TOOL_SWITCH, 0, NULL, NULL},
-    {"nodes", BR_TOOL_COUNT, AT(nodes), "N", "How many nodes, up to 20k. Default: 1000."},
+    {"nodes", BR_TOOL_COUNT, AT(nodes), "N", "How many nodes, up to 5k: each holds what all publish. Default: 1000."},
     {"loss", BR_TOOL_PART, AT(loss), "P", "The part of the datagrams that is lost. Default: 2%."},
     {"churn", BR_TOOL_PART, AT(churn), "P",
      "The part of the nodes that dies in a minute; each comes back 30 s later with another number. Default: 1%."},
@@ -458,7 +458,7 @@ static void set_configuration(struct br_report *report, const struct options *o)
 static const char *check(const struct options *o)
 {
     if (o->nodes < 2 || o->nodes > NODES_MAX)
-        return "--nodes: 2 to 20k.";
+        return "--nodes: 2 to 5k.";
     if (o->loss < 0 || o->loss > 1 || o->churn < 0 || o->churn > 1 || o->changes < 0 || o->changes > 1)
         return "--loss, --churn and --changes are parts: 0 to 1, or 0% to 100%.";
     if (o->shards < 1 || o->shards > BRUIT_SIM_SHARDS_MAX)

@@ -488,39 +488,50 @@ uint32_t br_gossip_successor(struct br_gossip *g)
     return g->successors[0];
 }
 
-/*
- * Puts the successor that this round tells into `slots`: 1, or 0 if there is none. News goes to the nearest. A round
- * that has only what was told already begins with one that the last round left out, the farther first: the nearest may
- * be dead without anybody knowing.
- */
-static uint32_t choose_successor(struct br_gossip *g, uint32_t *slots)
+/* How many of the nearest are ours to tell at once: up to the first of our make, or one where makes are not known. */
+static unsigned count_duty(const struct br_gossip *g, const uint32_t *nearest)
 {
-    if (br_gossip_successor(g) == 0)
+    unsigned count = 1;
+    while (g->core->carries != 0 && count < BR_GOSSIP_SUCCESSORS && nearest[count] != 0 &&
+           g->core->view.carries[nearest[count - 1]] == 0)
+        count++;
+    return count;
+}
+
+/*
+ * Puts the successors that this round tells into `slots`, at most `most`: how many. News goes to the nearest. A round
+ * that has only what was told already begins with those that the last round left out, the farther first: the nearest
+ * may be dead without anybody knowing.
+ */
+static uint32_t choose_successors(struct br_gossip *g, uint32_t *slots, uint32_t most)
+{
+    if (br_gossip_successor(g) == 0 || most == 0)
         return 0;
     if (g->round_peers)
         find_peers(g);
     const uint32_t *nearest = g->round_peers ? g->peers : g->successors;
     const struct br_gossip_told *told = &g->told[g->round_peers];
-    slots[0] = nearest[0];
-    if (g->has_news)
-        return slots[0] != 0 ? 1 : 0;
-    for (unsigned i = BR_GOSSIP_SUCCESSORS; i-- > 0;) {
-        slots[0] = nearest[i];
-        if (slots[0] != 0 && !is_among(told->slots, told->count, slots[0]))
-            return 1;
-    }
-    return 0;
+    unsigned duty = count_duty(g, nearest);
+    unsigned reach = duty > BR_GOSSIP_SUCCESSORS_USUAL ? duty : BR_GOSSIP_SUCCESSORS_USUAL;
+    uint32_t count = 0;
+    most = duty < most ? duty : most;
+    for (unsigned i = 0; g->has_news && i < most && nearest[i] != 0; i++)
+        slots[count++] = nearest[i];
+    for (unsigned i = reach; !g->has_news && i-- > 0 && count < most;)
+        if (nearest[i] != 0 && !is_among(told->slots, told->count, nearest[i]))
+            slots[count++] = nearest[i];
+    return count;
 }
 
 /*
- * Writes the targets of a round: a successor, then members at random of whom none was told in the last round, so that
+ * Writes the targets of a round: successors, then members at random of whom none was told in the last round, so that
  * the few transmissions of a small cluster reach different members. At least one stays random.
  */
 static uint32_t choose_targets(struct br_gossip *g, uint32_t fan_out, bruit_time now)
 {
     const struct br_view *view = &g->core->view;
     uint32_t slots[2 * BR_PICK_MAX];
-    uint32_t count = fan_out > 1 ? choose_successor(g, slots) : 0;
+    uint32_t count = choose_successors(g, slots, fan_out > 1 ? fan_out - 1 : 0);
     const struct br_gossip_told *told = &g->told[g->round_peers];
     memcpy(slots + count, told->slots, told->count * sizeof slots[0]);
     struct round round = {g->core, now, g->round_peers ? g->peers_wait : 0, slots, count + told->count};

@@ -27,7 +27,13 @@
 /* Modules' news are single messages that somebody waits for: seven hops at 2 ms reach 50 members in some 20 ms. */
 #define BR_GOSSIP_JITTER_MODULES (4 * BRUIT_MILLISECOND)
 /* Successors on the ring that are told: the nearest of news, then by turns of what is repeated. */
-#define BR_GOSSIP_SUCCESSORS 2
+#define BR_GOSSIP_SUCCESSORS_USUAL 2
+/*
+ * Members of other makes tell random members alone, so whoever follows one on the ring has nobody whose duty it is to
+ * tell him. Where we know who is of our make, all are ours to tell from us to the next of those: at most so many, since
+ * among 50 the eight transmissions of a message are three rounds with two successors in each.
+ */
+#define BR_GOSSIP_SUCCESSORS 6
 /*
  * Eager rounds may cost this many bytes a second, a megabit, saved up to the burst: some 30 full rounds a second at
  * fan-out 3. Of 200 events of 128 bytes a second, ten agents miss none; with a quarter of it each missed 20 in 100.

@@ -469,7 +469,7 @@ static void test_a_watch_is_as_fast_as_its_client(void **state)
 {
     static char large[BRUIT_KV_VALUE_MAX + 1];
     struct br_rpc_stats stats;
-    char key[8];
+    char key[16];
     (void)state;
     memset(large, 'x', BRUIT_KV_VALUE_MAX);
     struct client watcher = open_client(8192), writer = connected();

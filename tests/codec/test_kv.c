@@ -381,7 +381,7 @@ static void test_paths_branches_and_leaves_come_back(void **state)
                                       .present = (uint16_t)br_rng_u64(&rng)};
         struct br_kv_branch branch2;
         for (uint32_t i = 0; i < 16; i++)
-            branch.hashes[i] = (branch.present >> i & 1) != 0 ? (uint32_t)br_rng_u64(&rng) : 0;
+            branch.hashes[i] = (branch.present >> i & 1) != 0 ? br_rng_u64(&rng) & BR_KV_SHORT_MASK : 0;
         struct br_kv_leaf_head head = {draw_path(&rng, 16), br_rng_below(&rng, BR_KV_LEAVES_MAX + 1)}, head2;
         uint64_t below = head.path.depth == 16 ? 0 : br_rng_u64(&rng) >> 4 * head.path.depth;
         struct br_kv_leaf leaf = {head.path.prefix | below, (uint32_t)br_rng_u64(&rng)}, leaf2;

@@ -218,6 +218,27 @@ static void test_loss_and_partitions_leave_no_difference(void **state)
     world_free(w);
 }
 
+/* The same on the other detector: membership by heartbeats, one dies, and the rest answer without it. */
+static void test_heartbeat_clusters_have_aggregates_too(void **state)
+{
+    (void)state;
+    struct world *w = world_new(14);
+    w->config.modules = modules;
+    w->config.module_count = 1;
+    w->config.detector = BRUIT_DETECTOR_HEARTBEAT;
+    world_cluster(w, 6);
+    assert_true(world_wait_all_alive(w, 60 * S));
+    for (uint32_t i = 0; i < 6; i++)
+        publish(w, i, "x", i);
+    world_run(w, 5 * S);
+    for (uint32_t i = 0; i < 6; i++)
+        assert_true(value(w, i, "x", BRUIT_AGGREGATE_SUM) == 15);
+    world_kill(w, 5);
+    assert_true(world_wait_state(w, 0, 5, BRUIT_DEAD, 60 * S));
+    assert_true(value(w, 0, "x", BRUIT_AGGREGATE_SUM) == 10);
+    world_free(w);
+}
+
 /* ------------------------------------------------------------------ lies */
 
 /* Says to n0, in the name of `sender`, that `owner` published x = 666 in this epoch and version. */
@@ -303,6 +324,34 @@ static void test_what_a_newcomer_was_told_is_taken_back(void **state)
     world_run(w, 60 * S);
     for (uint32_t i = 0; i < 3; i++)
         assert_true(value(w, i, "x", BRUIT_AGGREGATE_SUM) == 3);
+    peer_free(p);
+    world_free(w);
+}
+
+/* Somebody wants one owner's values three hundred times in one message, and asks so forty times: it is told once for
+ * each of the 32 messages that are answered in a second. */
+static void test_who_wants_too_much_gets_little(void **state)
+{
+    (void)state;
+    struct world *w = world_of(15, 3);
+    struct peer *p = peer_new(w, 0, "evil", 1);
+    uint8_t bytes[4096];
+    for (uint32_t i = 0; i < 3; i++)
+        publish(w, i, "x", i);
+    world_run(w, 10 * S);
+    uint64_t before = stats_of(w, 0).bytes_out;
+    for (unsigned message = 0; message < 40; message++) {
+        struct br_writer writer;
+        br_writer_init(&writer, bytes, sizeof bytes);
+        br_write_u8(&writer, BR_USER);
+        br_aggregate_begin(&writer, BR_AGGREGATE_WANT, world_bytes("n1"));
+        for (unsigned i = 0; i < 300; i++)
+            br_aggregate_write_entry(&writer, &(struct br_aggregate_entry){world_bytes("n2"), 1, 0});
+        assert_false(writer.failed);
+        peer_raw(p, br_writer_bytes(&writer));
+        assert_int_equal(peer_send(p), 0);
+    }
+    assert_in_range(stats_of(w, 0).bytes_out - before, 32 * 20, 32 * 60);
     peer_free(p);
     world_free(w);
 }
@@ -501,9 +550,11 @@ int main(void)
         cmocka_unit_test(test_a_new_life_wins_and_the_dead_do_not_count),
         cmocka_unit_test(test_a_restart_that_nobody_noticed_wins_at_once),
         cmocka_unit_test(test_loss_and_partitions_leave_no_difference),
+        cmocka_unit_test(test_heartbeat_clusters_have_aggregates_too),
         cmocka_unit_test(test_nobody_publishes_for_somebody_else),
         cmocka_unit_test(test_forged_epochs_and_replays_change_nothing),
         cmocka_unit_test(test_what_a_newcomer_was_told_is_taken_back),
+        cmocka_unit_test(test_who_wants_too_much_gets_little),
         cmocka_unit_test(test_what_cannot_be_published_is_refused),
         cmocka_unit_test(test_a_survey_finds_who_sees_otherwise),
         cmocka_unit_test(test_estimates_come_close_under_loss_and_deaths),

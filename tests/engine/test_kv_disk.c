@@ -4,6 +4,8 @@
  * The disk of the world is the host's: writes are durable some time after they were made, in order; a process that dies
  * takes with it what was under way.
  */
+#include "base/bytes.h"
+#include "codec/kv.h"
 #include "support/kv.h"
 
 #include <setjmp.h>
@@ -173,6 +175,35 @@ static void test_peers_acknowledge_what_is_durable(void **state)
     world_free(w);
 }
 
+/* As many may wait as there are numbers; one more is refused, and all are told in the end, each by its own. */
+static void test_many_wait_at_once(void **state)
+{
+    (void)state;
+    struct world *w = disk_cluster(11, 2);
+    static uint32_t requests[BRUIT_KV_REQUESTS_MAX];
+    uint32_t one_more;
+    w->disk_delay = 2 * S;
+    for (uint32_t i = 0; i < BRUIT_KV_REQUESTS_MAX; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%u", i);
+        assert_int_equal(kv_put_how(w, 0, key, "v", NULL, &requests[i]), 0);
+    }
+    assert_int_equal(kv_put_how(w, 0, "more", "v", NULL, &one_more), BRUIT_EFULL);
+    assert_null(kv_get(w, 0, "more"));
+    kv_put(w, 0, "more", "nobody waits for it");
+    assert_int_equal(kv_stat(w, 0).requests, BRUIT_KV_REQUESTS_MAX);
+    world_run(w, 3 * S);
+    for (uint32_t i = 0; i < BRUIT_KV_REQUESTS_MAX; i++) {
+        assert_non_null(kv_done(0, requests[i]));
+        assert_int_equal(kv_done(0, requests[i])->error, 0);
+    }
+    assert_int_equal(kv_stat(w, 0).requests, 0);
+    assert_int_equal(kv_put_how(w, 0, "more", "v", NULL, &one_more), 0);
+    world_run(w, 60 * S);
+    assert_true(kv_all_equal(w));
+    world_free(w);
+}
+
 /* The disk fails: who waits is told, the state goes on in memory and spreads, and a restart does no harm. */
 static void test_a_failed_disk_is_told(void **state)
 {
@@ -218,6 +249,37 @@ static void test_a_failed_disk_is_told(void **state)
     world_free(w);
 }
 
+/*
+ * A write that was never durable is replaced by another one, and the disk fails for both: the second is told as another
+ * store's. It must not name the first, whose number a restart gives to the next write, perhaps of the same key.
+ */
+static void test_what_a_failed_disk_lost_is_named_by_nobody(void **state)
+{
+    (void)state;
+    struct world *w = disk_cluster(13, 3);
+    kv_put(w, 0, "k", "old");
+    world_run(w, 15 * S);
+    w->nodes[0].disk_error = BRUIT_EIO;
+    kv_put(w, 0, "k", "new");
+    kv_put(w, 0, "k", "newer");
+    world_run(w, 30 * S);
+    assert_true(kv_has(w, 2, "k", "newer"));
+    world_kill(w, 0);
+    w->nodes[0].disk_error = 0;
+    world_run(w, 30 * S);
+    kv_restart(w, 0, 0);
+    kv_put(w, 0, "k", "after"); /* it knows of "old" alone */
+    world_run(w, 1 * S);
+    assert_int_equal(world_join(w, 0, 1), 0);
+    world_run(w, 60 * S);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_true(kv_has(w, i, "k", "after"));
+        assert_int_equal(kv_siblings(w, i, "k"), 2); /* "newer" had not seen it, nor the other way round */
+    }
+    assert_true(kv_all_equal(w));
+    world_free(w);
+}
+
 /* A disk of the past (a restored backup): writes under dots that others know as something else would be lost. */
 static void test_a_disk_of_the_past_gets_a_new_name(void **state)
 {
@@ -257,6 +319,90 @@ static void test_a_disk_of_the_past_gets_a_new_name(void **state)
     for (uint32_t i = 0; i < 3; i++)
         assert_true(kv_has(w, i, "d", "4"));
     assert_true(kv_all_equal(w));
+    world_free(w);
+}
+
+static struct world_record *copy_disk(const struct world_node *node)
+{
+    struct world_record *records = calloc(4096, sizeof *records);
+    for (size_t i = 0; i < node->record_count; i++) {
+        records[i] = node->records[i];
+        records[i].bytes = malloc(records[i].key_size + records[i].value_size);
+        memcpy(records[i].bytes, node->records[i].bytes, records[i].key_size + records[i].value_size);
+    }
+    return records;
+}
+
+/* The same while it writes all the time, on a disk that always lags: it gets its new name all the same. */
+static void test_a_new_name_under_load(void **state)
+{
+    (void)state;
+    struct world *w = disk_cluster(16, 3);
+    struct world_node *node = &w->nodes[0];
+    kv_put(w, 0, "a", "1");
+    world_run(w, 15 * S);
+    size_t count = node->record_count;
+    struct world_record *backup = copy_disk(node);
+    for (uint32_t i = 0; i < 3000; i++) { /* more than it will write in the test */
+        kv_put(w, 0, "b", "2");
+        world_run(w, 5 * MS);
+    }
+    world_run(w, 15 * S);
+    world_kill(w, 0);
+    for (size_t i = 0; i < node->record_count; i++)
+        free(node->records[i].bytes);
+    free(node->records);
+    node->records = backup;
+    node->record_count = count;
+    w->disk_delay = 100 * MS;
+    kv_restart(w, 0, 1);
+    uint64_t actor = kv_stat(w, 0).actor;
+    char key[16];
+    uint32_t taken = 0;
+    for (uint32_t i = 0; i < 600; i++) {
+        snprintf(key, sizeof key, "k%u", i);
+        int status = kv_put_how(w, 0, key, "v", NULL, NULL);
+        assert_true(status == 0 || status == BRUIT_EFULL); /* a moment without a name */
+        taken += status == 0;
+        world_run(w, 50 * MS);
+    }
+    assert_true(taken > 590);
+    assert_true(kv_stat(w, 0).actor != actor);
+    world_run(w, 15 * S);
+    for (uint32_t i = 200; i < 600; i++) {
+        snprintf(key, sizeof key, "k%u", i);
+        assert_true(kv_has(w, 0, key, "v"));
+        assert_true(kv_has(w, 2, key, "v"));
+    }
+    assert_true(kv_all_equal(w));
+    world_free(w);
+}
+
+/* A member restarts with a clock a year ahead: what would expire in an hour is still there for everybody. */
+static void test_a_wrong_clock_at_a_restart_expires_nothing(void **state)
+{
+    (void)state;
+    struct world *w = disk_cluster(18, 3);
+    struct bruit_kv_write how = {.struct_size = sizeof how, .lifetime = BRUIT_KV_EXPIRES, .ttl = 3600 * S};
+    assert_int_equal(kv_put_how(w, 1, "k", "v", &how, NULL), 0);
+    world_run(w, 15 * S);
+    world_kill(w, 0);
+    struct world_node *node = &w->nodes[0];
+    assert_int_equal(world_start(w, 0), 0);
+    kv_tell_time(w, 0, UINT64_C(365) * 24 * 3600 * S);
+    for (size_t j = 0; j < node->record_count; j++) {
+        struct world_record *r = &node->records[j];
+        struct bruit_bytes key = {r->bytes, r->key_size}, value = {r->bytes + r->key_size, r->value_size};
+        assert_int_equal(bruit_kv_load(node->engine, key, value), 0);
+    }
+    assert_int_equal(world_join(w, 0, 1), 0);
+    world_run(w, 60 * S);
+    assert_true(kv_has(w, 1, "k", "v"));
+    assert_null(kv_get(w, 0, "k")); /* as far as it knows */
+    world_run(w, 3600 * S);
+    assert_null(kv_get(w, 1, "k"));
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(kv_stat(w, i).values, 0); /* and it is gone, not hidden */
     world_free(w);
 }
 
@@ -347,7 +493,7 @@ static void test_beyond_the_horizon_a_store_is_reset(void **state)
     kv_delete(w, 0, "deleted");
     kv_put(w, 1, "replaced", "by n1");
     world_run(w, 300 * 60 * S); /* the others go on, and meet each other */
-    assert_int_equal(kv_stat(w, 0).actors, 1); /* n1's: n3's and n0's have nothing left */
+    assert_int_equal(kv_stat(w, 0).actors, 2); /* n1's and its own: n3's has nothing left */
     world_partition(w, 3, false);
     assert_int_equal(world_join(w, 3, 0), 0);
     world_run(w, 60 * S);
@@ -366,6 +512,194 @@ static void test_beyond_the_horizon_a_store_is_reset(void **state)
     world_free(w);
 }
 
+static void set_hour(struct world *w, uint32_t i)
+{
+    struct bruit_kv_options options;
+    bruit_kv_options_default(&options);
+    options.horizon = 3600 * S;
+    options.actors_max = 4; /* few, so that they are forgotten */
+    assert_int_equal(bruit_kv_configure(w->nodes[i].engine, &options), 0);
+    kv_tell_time(w, i, 0);
+}
+
+/* A crash a moment after very many deletes: what the disk has of them is cleared away bit by bit, not in one go. */
+static void test_many_tombstones_on_disk_are_no_burst(void **state)
+{
+    (void)state;
+    enum { COUNT = 45000, SIZE = 400 };
+    struct world *w = disk_cluster(14, 2);
+    world_kill(w, 0);
+    assert_int_equal(world_start(w, 0), 0);
+    uint8_t key[1 + SIZE] = {'k'}, value[64];
+    memset(key + 1, 'x', SIZE);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        struct br_writer wr;
+        br_store_u32(key + 1, i);
+        br_writer_init(&wr, value, sizeof value);
+        br_kv_write_key_record(&wr, &(struct br_kv_key_record){.sibling_count = 1});
+        br_kv_write_item(&wr, &(struct br_kv_write){.dot = {7, i + 1}, .is_delete = true}, false);
+        assert_int_equal(bruit_kv_load(w->nodes[0].engine, br_bytes(key, sizeof key), br_writer_bytes(&wr)), 0);
+    }
+    uint32_t request;
+    assert_int_equal(kv_put_how(w, 0, "k", "v", NULL, &request), 0);
+    world_run(w, 1 * S);
+    assert_false(kv_stat(w, 0).is_failed);
+    assert_int_equal(kv_done(0, request)->error, 0);
+    world_free(w);
+}
+
+/*
+ * A member comes back and finds nobody for minutes: it does not know the owners of what its disk has, which says
+ * nothing about them. What lives with a member that was there all the time is still there afterwards.
+ */
+static void test_who_knows_nobody_buries_nobody(void **state)
+{
+    (void)state;
+    struct world *w = disk_cluster(15, 3);
+    struct bruit_kv_write how = {.struct_size = sizeof how, .lifetime = BRUIT_KV_OWNED};
+    assert_int_equal(kv_put_how(w, 1, "service", "n1", &how, NULL), 0);
+    assert_int_equal(kv_put_how(w, 0, "other", "n0", &how, NULL), 0);
+    world_run(w, 15 * S);
+    world_kill(w, 2);
+    world_partition(w, 2, true);
+    world_run(w, 5 * S);
+    kv_restart(w, 2, 2); /* finds nobody */
+    world_run(w, 300 * S);
+    assert_true(kv_has(w, 2, "service", "n1"));
+    world_kill(w, 0); /* this one dies meanwhile */
+    world_run(w, 30 * S);
+    world_partition(w, 2, false);
+    assert_int_equal(world_join(w, 2, 1), 0);
+    world_run(w, 120 * S);
+    for (uint32_t i = 1; i < 3; i++) {
+        assert_true(kv_has(w, i, "service", "n1"));
+        assert_null(kv_get(w, i, "other"));
+    }
+    world_free(w);
+}
+
+/* Starts `count` members with disks and a horizon of an hour. */
+static struct world *hour_cluster(uint64_t seed, uint32_t count)
+{
+    struct world *w = kv_world(seed);
+    w->has_disks = true;
+    w->config.has_store = true;
+    for (uint32_t i = 0; i < count; i++) {
+        (void)world_add(w);
+        assert_int_equal(world_start(w, i), 0);
+        set_hour(w, i);
+        if (i > 0)
+            assert_int_equal(world_join(w, i, 0), 0);
+    }
+    world_run(w, 5 * S);
+    return w;
+}
+
+/*
+ * An actor is retired a horizon after its last write, and forgotten a horizon later, since a store that was away for
+ * less may still hold what it wrote. A restart of everybody else in between must not forget it at once: the delete of
+ * a moment ago would be undone.
+ */
+static void test_a_restart_does_not_forget_who_is_retired(void **state)
+{
+    (void)state;
+    struct world *w = hour_cluster(10, 3);
+    kv_put(w, 2, "deleted", "by n2");
+    world_run(w, 20 * 60 * S);
+    world_partition(w, 2, true);
+    kv_delete(w, 0, "deleted");
+    world_run(w, 49 * 60 * S); /* its writer is retired meanwhile */
+    for (uint32_t i = 0; i < 300; i++) { /* and the disks of the others say so */
+        kv_put(w, 0, "x", "y");
+        world_run(w, 100 * MS);
+    }
+    world_run(w, 10 * S);
+    for (uint32_t i = 0; i < 2; i++)
+        world_kill(w, i);
+    kv_restart(w, 0, 0);
+    kv_restart(w, 1, 0);
+    world_run(w, 60 * S);
+    world_partition(w, 2, false);
+    assert_int_equal(world_join(w, 2, 0), 0);
+    world_run(w, 60 * S);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_null(kv_get(w, i, "deleted"));
+        assert_true(kv_has(w, i, "x", "y"));
+    }
+    assert_true(kv_all_equal(w));
+    world_free(w);
+}
+
+static bool loses_secret(const struct world *w, uint32_t from, uint32_t to, struct bruit_bytes packet)
+{
+    (void)w, (void)from, (void)to;
+    for (size_t i = 0; i + 6 <= packet.size; i++)
+        if (memcmp(packet.data + i, "secret", 6) == 0)
+            return false;
+    return true;
+}
+
+/*
+ * What a comparison pushed to the other side may be lost. Nobody has seen it then, and a store that is away beyond the
+ * horizon afterwards comes back with it.
+ */
+static void test_what_was_pushed_and_lost_is_not_seen(void **state)
+{
+    (void)state;
+    struct world *w = hour_cluster(11, 4);
+    for (uint32_t i = 0; i < 2; i++) { /* whom the others will forget */
+        kv_put(w, i, "x", "y");
+        world_run(w, 30 * S);
+        kv_delete(w, i, "x");
+    }
+    world_run(w, 60 * S);
+    w->passes = loses_secret;
+    kv_put(w, 3, "k", "secret");
+    world_run(w, 60 * S);
+    assert_null(kv_get(w, 0, "k"));
+    world_partition(w, 3, true);
+    w->passes = NULL;
+    world_run(w, 300 * 60 * S);
+    world_partition(w, 3, false);
+    assert_int_equal(world_join(w, 3, 0), 0);
+    world_run(w, 60 * S);
+    assert_int_equal(kv_stat(w, 3).resets, 1);
+    for (uint32_t i = 0; i < 4; i++)
+        assert_true(kv_has(w, i, "k", "secret"));
+    world_free(w);
+}
+
+/*
+ * The other way round: what was seen and deleted by others stays deleted, even when everybody has forgotten its writer
+ * and the writer crashed a moment after it was seen.
+ */
+static void test_what_was_seen_is_not_new_after_a_crash(void **state)
+{
+    (void)state;
+    struct world *w = hour_cluster(12, 4);
+    world_run(w, 60 * S);
+    kv_put(w, 3, "k", "v");
+    world_run(w, 30 * S);
+    assert_true(kv_has(w, 0, "k", "v"));
+    world_kill(w, 3);
+    kv_delete(w, 0, "k");
+    world_run(w, 300 * 60 * S);
+    assert_int_equal(world_start(w, 3), 0);
+    set_hour(w, 3);
+    struct world_node *node = &w->nodes[3];
+    for (size_t j = 0; j < node->record_count; j++) {
+        struct world_record *r = &node->records[j];
+        struct bruit_bytes key = {r->bytes, r->key_size}, value = {r->bytes + r->key_size, r->value_size};
+        assert_int_equal(bruit_kv_load(node->engine, key, value), 0);
+    }
+    assert_true(kv_has(w, 3, "k", "v"));
+    assert_int_equal(world_join(w, 3, 0), 0);
+    world_run(w, 60 * S);
+    for (uint32_t i = 0; i < 4; i++)
+        assert_null(kv_get(w, i, "k"));
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -374,11 +708,20 @@ int main(void)
         cmocka_unit_test(test_a_restart_keeps_and_forgets),
         cmocka_unit_test(test_all_restart),
         cmocka_unit_test(test_peers_acknowledge_what_is_durable),
+        cmocka_unit_test(test_many_wait_at_once),
         cmocka_unit_test(test_a_failed_disk_is_told),
+        cmocka_unit_test(test_what_a_failed_disk_lost_is_named_by_nobody),
         cmocka_unit_test(test_a_disk_of_the_past_gets_a_new_name),
+        cmocka_unit_test(test_a_new_name_under_load),
+        cmocka_unit_test(test_a_wrong_clock_at_a_restart_expires_nothing),
         cmocka_unit_test(test_damaged_records_are_refused),
+        cmocka_unit_test(test_many_tombstones_on_disk_are_no_burst),
+        cmocka_unit_test(test_who_knows_nobody_buries_nobody),
         cmocka_unit_test(test_owners_are_waited_for_after_a_restart),
         cmocka_unit_test(test_beyond_the_horizon_a_store_is_reset),
+        cmocka_unit_test(test_a_restart_does_not_forget_who_is_retired),
+        cmocka_unit_test(test_what_was_pushed_and_lost_is_not_seen),
+        cmocka_unit_test(test_what_was_seen_is_not_new_after_a_crash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

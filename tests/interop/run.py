@@ -171,6 +171,10 @@ class Runner:
             print("FAIL  there is no bruit to test: build it, or name it with --bruit or BRUIT")
             self.failed += 1
             return
+        if not self.tests:
+            print("FAIL  no story is called that: --list names them, with --long all of them")
+            self.failed += 1
+            return
         if self.options.require_serf and self.options.serf is None:
             print("FAIL  serf is required and not installed: apt-get install serf")
             self.failed += 1

@@ -1,4 +1,4 @@
-"""`bruit agg`: equal figures from every agent of ours in a cluster of both kinds; Serf's agents hear nothing of it."""
+"""`bruit agg`: the same figures from every agent of ours in a cluster of both kinds, and nothing for Serf's to hear."""
 import json
 
 from support import Failure, interop, step, until

@@ -1060,6 +1060,31 @@ static void test_a_write_of_ours_that_we_never_made(void **state)
     finish(w);
 }
 
+/*
+ * A program may have seen writes of ours that a crash took away, and our next ones have their dots: naming them as seen
+ * must not make our own next write of the key dead for others.
+ */
+static void test_what_we_will_write_is_not_seen_yet(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    struct br_kv_past past[BR_KV_PAST_MAX], more[BR_KV_PAST_MAX];
+    start(w, 1, 2, 1);
+    struct br_kv_dot seen[] = {{w->stores[0].actor, 1}, {w->stores[0].actor, 2}};
+    struct br_kv_put first = {
+        .key = br_bytes_text("a"), .value = br_bytes_text("1"), .replaces = seen, .replaces_count = 2};
+    struct br_kv_write write;
+    struct br_kv_merged merged;
+    assert_int_equal(br_kv_store_put(&w->stores[0], &first, w->now, &write, past, &merged), 0);
+    assert_int_equal(write.past_count, 0);
+    struct br_kv_write second = put(w, 0, "a", "2", false, more);
+    (void)merge(w, 1, &write, 0);
+    (void)merge(w, 1, &second, 0);
+    assert_int_equal(live_count(w, 1, "a"), 1);
+    assert_int_equal(br_kv_store_root(&w->stores[1]), br_kv_store_root(&w->stores[0]));
+    finish(w);
+}
+
 /* A cloned disk wrote under the same dot: both sides end with the later stamp. */
 static void test_two_writes_of_one_dot(void **state)
 {
@@ -1275,6 +1300,31 @@ static void test_actors_retire(void **state)
     finish(w);
 }
 
+/*
+ * Others may forget an actor that has nothing left; it does not forget itself, or its next write would seem to come
+ * after a gap that nobody can fill, to itself and to everybody.
+ */
+static void test_nobody_forgets_himself(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    struct br_kv_past past[BR_KV_PAST_MAX];
+    struct br_kv_store *a = &w->stores[0], *b = &w->stores[1];
+    start(w, 1, 2, 1);
+    (void)put(w, 0, "a", "1", false, past);
+    (void)put(w, 0, "a", "", true, past);
+    w->now += 10 * w->limits.tombstone_ns;
+    assert_int_equal(br_kv_store_collect(a, w->now, 10), 1);
+    assert_true(br_kv_context_retire(&a->context, a->actor, w->now));
+    assert_int_equal(br_kv_context_forget(&a->context, w->now + 1), 0);
+    struct br_kv_write third = put(w, 0, "a", "3", false, past);
+    assert_true(br_kv_context_covers_all(&a->context, third.dot));
+    assert_true(merge(w, 1, &third, 0).has_gap); /* it has forgotten, or never known */
+    assert_int_equal(br_kv_store_join(b, &a->context, w->now), 0);
+    assert_int_equal(br_kv_context_gaps(&b->context), 0);
+    finish(w);
+}
+
 /* Random sets of dots, against plain bits: adding, uniting, and through bytes with and without names. */
 static void test_contexts_against_bits(void **state)
 {
@@ -1347,12 +1397,14 @@ int main(void)
         cmocka_unit_test(test_bounds_refuse_and_do_not_cover),
         cmocka_unit_test(test_a_deleted_key_makes_room),
         cmocka_unit_test(test_a_write_of_ours_that_we_never_made),
+        cmocka_unit_test(test_what_we_will_write_is_not_seen_yet),
         cmocka_unit_test(test_two_writes_of_one_dot),
         cmocka_unit_test(test_cursors_see_changes_or_are_told_what_they_missed),
         cmocka_unit_test(test_a_reset_store_begins_anew),
         cmocka_unit_test(test_lifetimes),
         cmocka_unit_test(test_many_keys),
         cmocka_unit_test(test_actors_retire),
+        cmocka_unit_test(test_nobody_forgets_himself),
         cmocka_unit_test(test_contexts_against_bits),
         cmocka_unit_test_teardown(test_histories_end_as_the_oracle_says, say_last),
         cmocka_unit_test_teardown(test_messages_alone_suffice, say_last),

@@ -713,6 +713,37 @@ static void test_a_small_cluster_is_not_told_twice(void **state)
     }
 }
 
+/* Three in a row are of another make, and tell nobody in particular: all of them are told, and who comes after. */
+static void test_strangers_on_the_ring_are_ours_to_tell(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct fixture f;
+        uint32_t slots[BR_PICK_MAX], ring[5];
+        bool is_told[64] = {false};
+        bruit_time now;
+        start_with(&f, 30, seed);
+        f.t.core.carries = 1;
+        ring[0] = next_on_ring(&f.t, f.t.core.self);
+        for (int i = 1; i < 5; i++)
+            ring[i] = next_on_ring(&f.t, ring[i - 1]);
+        for (uint32_t slot = 1; slot <= 30; slot++)
+            br_view_carry(&f.t.core.view, slot, 1);
+        for (int i = 0; i < 3; i++)
+            br_view_carry(&f.t.core.view, ring[i], 0);
+        tell_alive(&f, 1, 2, NOW);
+        assert_int_equal(round_targets(&f, slots, &now), 3);
+        assert_true(slots[0] == ring[0] && slots[1] == ring[1]);
+        for (int i = 0; i < 3; i++)
+            is_told[slots[i]] = true;
+        assert_int_equal(round_targets(&f, slots, &now), 3);
+        for (int i = 0; i < 3; i++)
+            is_told[slots[i]] = true;
+        assert_true(is_told[ring[2]] && is_told[ring[3]]); /* the fourth is of our make: he tells who follows */
+        finish(&f);
+    }
+}
+
 /* With a single target a round, that one is random: a successor may be dead without anybody knowing. */
 static void test_the_last_target_is_random(void **state)
 {
@@ -923,6 +954,7 @@ int main(void)
         cmocka_unit_test(test_holds_rounds_for_modules),
         cmocka_unit_test(test_each_round_begins_with_one_of_our_successors),
         cmocka_unit_test(test_a_small_cluster_is_not_told_twice),
+        cmocka_unit_test(test_strangers_on_the_ring_are_ours_to_tell),
         cmocka_unit_test(test_the_last_target_is_random),
         cmocka_unit_test(test_news_does_not_wait_for_the_grid),
         cmocka_unit_test(test_a_storm_falls_back_to_the_grid),
