@@ -36,12 +36,14 @@ struct merge {
 
     /* The plan. */
     enum fate fates[BR_KV_SIBLINGS_MAX];
+    bool is_held[BR_KV_SIBLINGS_MAX]; /* its very dot is here: it can only tell more of what it replaced */
     uint64_t leaving; /* bit i: the sibling at place i of the key's list goes */
     uint32_t places;  /* siblings of the key */
     uint32_t removed; /* of those leaving: live ones */
     uint32_t add_count;
     uint32_t heir_write;   /* which inherits what is pending; or BR_KV_NONE */
     uint32_t heir_sibling; /* slot; or BR_KV_NONE */
+    bool has_more;         /* something is inherited from a write that was here */
     bool heir_is_leaving;  /* it stays as a tombstone */
     struct br_kv_past past[BR_KV_PAST_MAX]; /* what is inherited */
     uint32_t past_count;
@@ -218,6 +220,7 @@ static enum br_kv_refusal plan_write(struct merge *m, uint32_t index)
         return BR_KV_ACCEPTED;
     if (place != BR_KV_NONE) {
         m->fates[index] = fate_of_held(m, write, place, slot);
+        m->is_held[index] = m->origin == FROM_THEM && m->fates[index] == SKIP;
     } else if (m->origin != FROM_THEM) {
         m->fates[index] = ADD;
     } else if (!br_kv_context_covers(&m->s->context, write->dot)) {
@@ -235,7 +238,7 @@ static enum br_kv_refusal plan_write(struct merge *m, uint32_t index)
 static bool is_leaving(const struct merge *m, struct br_kv_dot dot)
 {
     for (uint32_t i = 0; i < m->count; i++)
-        if (m->fates[i] != SKIP && any_names(m->writes[i].past, m->writes[i].past_count, dot))
+        if ((m->fates[i] != SKIP || m->is_held[i]) && any_names(m->writes[i].past, m->writes[i].past_count, dot))
             return true;
     if (m->state == NULL)
         return false;
@@ -287,6 +290,30 @@ static bool add_pending(const struct merge *m, struct br_kv_past *list, uint32_t
     return true;
 }
 
+static bool is_pending(const struct merge *m, const struct br_kv_past *past)
+{
+    for (uint32_t at = first_sibling(m); at != BR_KV_NONE; at = br_kv_store_next(m->s, at)) {
+        const struct br_kv_pending *pending = br_kv_store_sibling(m->s, at)->pending;
+        for (uint32_t i = 0; pending != NULL && i < pending->count; i++)
+            if (br_kv_dot_equal(pending->past[i].dot, past->dot) && pending->past[i].is_prefix >= past->is_prefix)
+                return true;
+    }
+    return false;
+}
+
+/*
+ * A write that is here, told once more by somebody who knows what it replaced: it may have come by a comparison, which
+ * tells values alone, and that did not come to its end.
+ */
+static bool plan_learning_more(struct merge *m, const struct br_kv_write *write)
+{
+    bool fits = true;
+    for (uint32_t i = 0; i < write->past_count; i++)
+        if (!is_pending(m, &write->past[i]))
+            fits = fits && add_pending(m, m->past, &m->past_count, &write->past[i], 1);
+    return fits;
+}
+
 static bool plan_inheritance(struct merge *m)
 {
     bool fits = true;
@@ -296,6 +323,11 @@ static bool plan_inheritance(struct merge *m)
         if (pending != NULL && (m->leaving >> place & 1) != 0)
             fits = fits && add_pending(m, m->past, &m->past_count, pending->past, pending->count);
     }
+    uint32_t before = m->past_count;
+    for (uint32_t i = 0; i < m->count; i++)
+        if (m->is_held[i])
+            fits = fits && plan_learning_more(m, &m->writes[i]);
+    m->has_more = m->past_count > before;
     for (uint32_t i = 0; i < m->count; i++)
         if (m->fates[i] == DEAD)
             fits = fits && add_pending(m, m->past, &m->past_count, m->writes[i].past, m->writes[i].past_count);
@@ -592,7 +624,8 @@ static void carry_out(struct merge *m, struct br_kv_merged *merged)
     br_kv_key_at(&s->keys, m->key)->change_count++;
     remove_leaving(m);
     merged->removed = m->removed;
-    merged->is_news = m->removed > 0;
+    merged->is_news = m->removed > 0 && m->state != NULL;
+    merged->is_more = m->removed > 0 || m->has_more;
     for (uint32_t i = 0; i < m->count; i++)
         learn(m, i, merged);
     note_change(m, merged);

@@ -165,7 +165,7 @@ static void learnt(struct br_kv *kv, struct bruit_bytes key, const struct br_kv_
                    const struct br_kv_merged *merged)
 {
     kv->merged += merged->added > 0 || merged->removed > 0;
-    if (!merged->is_news)
+    if (!merged->is_news && !merged->is_more)
         return;
     br_kv_disk_key(kv, key, before);
     if (merged->added > 0)

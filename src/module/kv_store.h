@@ -174,6 +174,7 @@ uint32_t br_kv_store_below(const struct br_kv_store *s, struct br_kv_path path, 
 struct br_kv_merged {
     uint32_t added;   /* live siblings that went in */
     uint32_t removed; /* live siblings that went out */
+    bool is_more;     /* the key changed, news or not: persist it. A write that is here may tell more of its past */
     bool is_news;     /* something was learnt (also of a dead write): pass it on, persist the key and the context */
     bool has_gap;     /* a dot came before others of its actor: compare with somebody soon */
     bool is_conflict; /* the key now has several live siblings */

@@ -414,7 +414,7 @@ static void judge_write(struct br_state *state, uint32_t number, const struct fi
         br_state_fail(state, "lost", "key-%u: %s was acknowledged, replaced by nothing, and is gone: all have %s",
                       (unsigned)write->key, tell_write(state, number).at,
                       list_writes(finding->shown, finding->shown_count).at);
-    write->is_buried = write->is_buried || (!is_shown && cover != BR_STATE_NONE);
+    write->is_buried = write->is_buried || (leaves_trace && !is_shown && cover != BR_STATE_NONE);
     br_state_count(state, BR_STATE_EXCUSED, !is_real && leaves_trace && !is_excused);
 }
 

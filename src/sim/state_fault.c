@@ -7,12 +7,16 @@
 #include "base/time.h"
 #include "sim/state.h"
 
+#include <bruit/member.h>
+
 #include <stdlib.h>
 
 #define RULES_MAX 2
 /* Of a thousand nodes a few dozens: whoever is cut off is suspected by all others, and half a thousand would be. */
 #define CUT_MAX 25
 #define YEAR INT64_C(31557600)
+/* Who crashed while cut off from all remembers nobody, and asks as an agent does that is told whom to join. */
+#define JOIN_AFTER (5 * BRUIT_SECOND)
 /* Else most nodes would do little but come back with nothing. */
 #define ASSASSIN_EVERY (3 * BRUIT_SECOND)
 
@@ -74,10 +78,12 @@ static void come_back(struct br_state *state, uint32_t node, bool has_disk)
                       bruit_strerror(status));
         return;
     }
-    if (has_disk)
+    if (has_disk) {
         br_state_check_return(state, node);
-    else
+        br_state_undo_later(state, JOIN_AFTER, BR_UNDO_JOIN, node);
+    } else {
         br_state_join(state, node);
+    }
 }
 
 static bool is_down(const struct br_state *state, uint32_t node)
@@ -87,7 +93,8 @@ static bool is_down(const struct br_state *state, uint32_t node)
 
 static void join_again(struct br_state *state, uint32_t node)
 {
-    if (bruit_sim_condition(state->sim, node) != BRUIT_SIM_RUNNING)
+    if (bruit_sim_condition(state->sim, node) != BRUIT_SIM_RUNNING ||
+        bruit_member_alive_count(bruit_sim_engine(state->sim, node)) > 1)
         return;
     br_state_log(state, "n%u asks others to join once more", (unsigned)node);
     br_state_join(state, node);

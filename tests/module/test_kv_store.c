@@ -947,6 +947,37 @@ static void test_a_comparison_gets_through_a_full_past(void **state)
     finish(w);
 }
 
+/*
+ * A value came by a comparison that did not end, so without what it replaced; its writer then tells the write itself,
+ * since it is to be held by two, and loses its disk. What the write replaced is dead here, before and after it comes.
+ */
+static void test_a_write_that_is_here_may_tell_more(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    struct br_kv_past p1[BR_KV_PAST_MAX], p2[BR_KV_PAST_MAX], told[BR_KV_PAST_MAX];
+    for (int is_late = 0; is_late < 2; is_late++) {
+        start(w, 1, 3, 1);
+        struct br_kv_write first = put(w, 0, "a", "1", false, p1);
+        (void)merge(w, 1, &first, 0);
+        struct br_kv_write second = put(w, 1, "a", "2", false, p2), value;
+        uint32_t held = br_kv_store_first(&w->stores[1], br_kv_store_find(&w->stores[1], br_bytes_text("a")));
+        br_kv_store_tell(&w->stores[1], held, w->now, &value, told);
+        assert_int_equal(value.past_count, 0);
+        (void)merge(w, 2, &value, 0);
+        if (is_late == 0)
+            (void)merge(w, 2, &first, 0);
+        assert_int_equal(live_count(w, 2, "a"), is_late == 0 ? 2 : 1);
+        struct br_kv_merged merged = merge(w, 2, &second, 0);
+        assert_false(merged.is_news);
+        assert_true(merged.is_more); /* the key is to be written to the disk */
+        (void)merge(w, 2, &first, 0);
+        assert_int_equal(live_count(w, 2, "a"), 1);
+        assert_false(merge(w, 2, &second, 0).is_more);
+        finish(w);
+    }
+}
+
 /* A sibling that stays as a tombstone for what is pending is no sibling to those who still have it alive. */
 static void test_a_buried_sibling_is_gone_for_others_too(void **state)
 {
@@ -1439,6 +1470,7 @@ int main(void)
         cmocka_unit_test(test_a_prefix_stands_in_for_what_was_lost),
         cmocka_unit_test(test_what_is_pending_outlives_its_sibling),
         cmocka_unit_test(test_a_comparison_gets_through_a_full_past),
+        cmocka_unit_test(test_a_write_that_is_here_may_tell_more),
         cmocka_unit_test(test_a_buried_sibling_is_gone_for_others_too),
         cmocka_unit_test(test_our_own_actor_has_its_place),
         cmocka_unit_test(test_two_writers_make_siblings_and_a_third_resolves_them),
