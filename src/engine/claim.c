@@ -189,10 +189,14 @@ static int become_alive(struct bruit_engine *engine, uint32_t slot, const struct
         slot = add_member(engine, record);
         BR_ASSERT(slot != 0); /* reserved */
     }
-    /* Whoever is new, or comes back, may be another program than the one we knew. */
-    bool is_new = !br_view_is_live(&core->view, slot) && !is_self(engine, slot);
-    if (is_new)
-        br_view_carry(&core->view, slot, core->carries == 0 ? 0 : alive->carries);
+    /*
+     * Whoever is new, comes back, or has a new incarnation may be another program than the one we knew, at the same
+     * address. Go members lose the key when they pass an alive on: then its next ping or ack tells us again.
+     */
+    uint8_t carries = core->carries == 0 ? 0 : alive->carries;
+    bool is_changed = !is_self(engine, slot) && core->view.carries[slot] != carries;
+    if (is_changed)
+        br_view_carry(&core->view, slot, carries);
     bool same_meta = br_bytes_equal(br_fragment_meta(br_core_fragment(core, slot)), alive->meta);
     uint32_t changes = br_transition_change((enum bruit_state)core->view.state[slot], BRUIT_ALIVE);
     if (!same_meta && !(changes & BRUIT_CHANGE_JOINED))
@@ -204,7 +208,7 @@ static int become_alive(struct bruit_engine *engine, uint32_t slot, const struct
     if (changes & BRUIT_CHANGE_JOINED && !is_self(engine, slot))
         br_sync_heard_join(&engine->sync, engine->is_repairing, core->now);
     br_hosts_changed(engine, slot, changes);
-    if (is_new && core->view.carries[slot] != 0)
+    if (is_changed)
         tell_peer(engine, slot);
     return 0;
 }
@@ -302,7 +306,9 @@ int br_claim_alive_of(struct bruit_engine *engine, uint32_t slot, struct br_aliv
     if (!is_sane(&engine->core, alive))
         return 0;
     int status = slot == 0 ? alive_about_unknown(engine, alive) : alive_about_known(engine, slot, alive);
-    if (BR_UNLIKELY(alive->carries != 0) && slot != 0)
+    /* Not of another of this name, elsewhere. */
+    if (BR_UNLIKELY(alive->carries != 0) && slot != 0 &&
+        br_fragment_same_address(br_core_fragment(&engine->core, slot), alive))
         br_claim_carries(engine, slot, alive->incarnation, alive->carries);
     return status;
 }

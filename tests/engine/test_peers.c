@@ -231,6 +231,42 @@ static void test_who_comes_back_as_another_program_is_no_peer(void **state)
     world_free(w);
 }
 
+/* A program of ours claims the name of a stranger, from another address: that does not make the stranger a peer. */
+static void test_another_of_a_name_is_no_proof(void **state)
+{
+    (void)state;
+    struct world *w = mixed_world(11, 4, 2); /* n1 and n3 carry it */
+    assert_int_equal(world_add(w), 4);
+    w->nodes[4].config.modules = modules;
+    w->nodes[4].config.module_count = 1;
+    w->nodes[4].config.name = world_bytes("n2");
+    assert_int_equal(world_start(w, 4), 0);
+    assert_int_equal(world_join(w, 4, 1), 0);
+    for (int i = 0; i < 200; i++) { /* its own pings would put it right by and by */
+        world_run(w, 5 * MS);
+        assert_false(is_peer(w, 1, 2) || is_peer(w, 3, 2));
+    }
+    say(w, 1, 7);
+    world_run(w, 2 * S);
+    assert_int_equal(unclaimed(w), 0);
+    world_free(w);
+}
+
+/* It is replaced at once by a program without the module, which learns that it was here and goes above: so much for it. */
+static void test_a_new_incarnation_starts_from_nothing(void **state)
+{
+    (void)state;
+    struct world *w = mixed_world(12, 4, 1);
+    world_kill(w, 3);
+    w->nodes[3].config.module_count = 0;
+    w->nodes[3].config.meta = world_bytes("other");
+    assert_int_equal(world_start(w, 3), 0);
+    assert_int_equal(world_join(w, 3, 0), 0);
+    world_run(w, 200 * MS);
+    assert_false(is_peer(w, 0, 3) || is_peer(w, 1, 3) || is_peer(w, 2, 3));
+    world_free(w);
+}
+
 /* What is said to nobody, or fits no packet, does not wait: the engine comes to rest. */
 static void test_nothing_waits_for_nobody(void **state)
 {
@@ -359,6 +395,8 @@ int main(void)
         cmocka_unit_test(test_heartbeat_clusters_know_their_peers),
         cmocka_unit_test(test_without_the_module_the_wire_is_serfs),
         cmocka_unit_test(test_who_comes_back_as_another_program_is_no_peer),
+        cmocka_unit_test(test_another_of_a_name_is_no_proof),
+        cmocka_unit_test(test_a_new_incarnation_starts_from_nothing),
         cmocka_unit_test(test_nothing_waits_for_nobody),
         cmocka_unit_test(test_long_messages_take_a_stream),
         cmocka_unit_test(test_writes_are_pulled_in_order),

@@ -263,7 +263,8 @@ class Watch:
 
     def __init__(self, lab, agent, *words):
         argv = [lab.binaries["ours"], "kv", "watch", "-rpc-addr=" + agent.rpc_text, *words]
-        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        # Unbuffered: of two lines that come at once the second would wait where select() does not look.
+        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0,
                                         preexec_fn=die_with_parent)
 
     def text(self):
