@@ -252,7 +252,7 @@ static void test_another_of_a_name_is_no_proof(void **state)
     world_free(w);
 }
 
-/* It is replaced at once by a program without the module, which learns that it was here and goes above: so much for it. */
+/* It is replaced at once by a program without the module, which learns that it was here, and goes above. */
 static void test_a_new_incarnation_starts_from_nothing(void **state)
 {
     (void)state;

@@ -15,7 +15,8 @@ import threading
 import time
 
 from story import kill_and_see_failed, leave_and_see_left, restart_and_see_alive
-from support import CONFLICT_TALK, KEY_TALK, Failure, Skip, hold, inside, interop, now, random_key, step, until
+from support import (CONFLICT_TALK, KEY_TALK, REPLACED_TALK, Failure, Skip, hold, inside, interop, now, random_key, step,
+                     until)
 
 CUT_SECONDS = 40
 GIVE_UP_SECONDS = 60        # three of six fall silent at once: with probes and confirmations lost, that takes its time
@@ -157,6 +158,7 @@ def test_replacement_bound_to_every_address_is_no_conflict(lab, network, first, 
     since = now()
     if how == "killed":
         old.kill()
+        lab.talk = REPLACED_TALK if first == "ours" else []
     elif how == "failed":
         kill_and_see_failed(lab, old)
     else:
