@@ -15,8 +15,8 @@ import threading
 import time
 
 from story import kill_and_see_failed, leave_and_see_left, restart_and_see_alive
-from support import (CONFLICT_TALK, KEY_TALK, REPLACED_TALK, Failure, Skip, hold, inside, interop, now, random_key, step,
-                     until)
+from support import (CONFLICT_TALK, KEY_TALK, REPLACED_TALK, Failure, Skip, hold, inside, interop, now, random_key,
+                     step, until)
 
 CUT_SECONDS = 40
 GIVE_UP_SECONDS = 60        # three of six fall silent at once: with probes and confirmations lost, that takes its time
