@@ -760,22 +760,26 @@ static void run(struct world *w, uint64_t seed, uint32_t steps, bool is_failing)
 
 static struct world world;
 
+/* As many as are asked for, more to search and fewer under valgrind, or the usual number. */
+static uint64_t test_runs(uint64_t usual)
+{
+    const char *runs = getenv("BRUIT_TEST_RUNS");
+    return runs == NULL ? usual : strtoull(runs, NULL, 10);
+}
+
 static void test_histories_end_as_the_oracle_says(void **state)
 {
     (void)state;
     uint64_t seed = test_seed();
-    const char *count = getenv("BRUIT_TEST_COUNT");
-    uint64_t runs = count == NULL ? 300 : strtoull(count, NULL, 10);
-    for (uint64_t i = 0; i < runs; i++) {
+    for (uint64_t i = 0; i < test_runs(300); i++)
         run(&world, seed + i, 400, false);
-    }
 }
 
 static void test_refused_memory_changes_nothing(void **state)
 {
     (void)state;
     uint64_t seed = test_seed();
-    for (uint64_t i = 0; i < 40; i++)
+    for (uint64_t i = 0; i < test_runs(40); i++)
         run(&world, seed + i, 200, true);
 }
 
@@ -787,7 +791,7 @@ static void test_messages_alone_suffice(void **state)
 {
     (void)state;
     uint64_t seed = test_seed();
-    for (uint64_t i = 0; i < 1000; i++) {
+    for (uint64_t i = 0; i < test_runs(1000); i++) {
         struct world *w = &world;
         last_seed = seed + i;
         start(w, seed + i, 2 + (uint32_t)i % (STORES_MAX - 1), 1 + (uint32_t)i % 3);
