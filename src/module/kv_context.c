@@ -418,7 +418,7 @@ static void add_piece(struct plan *plan, struct br_kv_run piece)
 static void unite(struct plan *plan, const struct br_kv_actor *a, const struct br_kv_actor *b)
 {
     uint32_t at_a = 0, at_b = 0;
-    struct br_kv_run piece_a, piece_b;
+    struct br_kv_run piece_a = {0}, piece_b = {0}; /* gcc at -O3 cannot see that they are set before they are used */
     bool has_a = next_piece(a, &at_a, &piece_a);
     bool has_b = next_piece(b, &at_b, &piece_b);
     while (has_a || has_b) {
