@@ -8,99 +8,10 @@
 
 #include <cmocka.h>
 
-#include "agent/request.h"
-#include "cli/command.h"
-
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-static struct {
-    int listener;
-    char address[48];
-    struct br_blob replies;
-    struct br_blob got; /* what the command sent */
-    uint64_t seq;       /* of the last reply */
-} server;
-
-/* Answers everything at once, as if the agent knew the questions. */
-static void *serve(void *context)
-{
-    uint8_t bytes[4096];
-    int fd = accept(server.listener, NULL, NULL);
-    (void)context;
-    (void)send(fd, server.replies.data, server.replies.size, MSG_NOSIGNAL);
-    (void)shutdown(fd, SHUT_WR);
-    for (ssize_t size; (size = recv(fd, bytes, sizeof bytes, 0)) > 0;)
-        br_blob_add(&server.got, br_bytes(bytes, (size_t)size));
-    close(fd);
-    return NULL;
-}
-
-static void reply(const char *error)
-{
-    br_rpc_write_header(&server.replies, ++server.seq, error);
-}
-
-static int setup(void **state)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET};
-    socklen_t size = sizeof at;
-    (void)state;
-    memset(&server, 0, sizeof server);
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    server.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(server.listener, (struct sockaddr *)&at, sizeof at), 0);
-    assert_int_equal(listen(server.listener, 4), 0);
-    assert_int_equal(getsockname(server.listener, (struct sockaddr *)&at, &size), 0);
-    snprintf(server.address, sizeof server.address, "-rpc-addr=127.0.0.1:%u", ntohs(at.sin_port));
-    reply(""); /* to the handshake */
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    close(server.listener);
-    br_blob_release(&server.replies);
-    br_blob_release(&server.got);
-    return 0;
-}
-
-static char output[65536];
-
-/* Runs it with stdout caught; `asks`: it is to connect. */
-static int run(bool asks, int count, char **words)
-{
-    char *argv[32];
-    pthread_t thread;
-    int argc = 0, caught = open("/tmp", O_TMPFILE | O_RDWR, 0600), saved = dup(STDOUT_FILENO);
-    argv[argc++] = server.address;
-    for (int i = 0; i < count; i++)
-        argv[argc++] = words[i];
-    argv[argc] = NULL;
-    if (asks)
-        assert_int_equal(pthread_create(&thread, NULL, serve, NULL), 0);
-    fflush(stdout);
-    assert_true(caught >= 0 && dup2(caught, STDOUT_FILENO) >= 0);
-    int code = br_command_agg.run(argc, argv);
-    fflush(stdout);
-    assert_true(dup2(saved, STDOUT_FILENO) >= 0);
-    close(saved);
-    if (asks)
-        pthread_join(thread, NULL);
-    ssize_t size = pread(caught, output, sizeof output - 1, 0);
-    output[size < 0 ? 0 : size] = 0;
-    close(caught);
-    return code;
-}
+#include "cli/played.h"
 
 #define RUN(asks, ...) \
-    run(asks, sizeof((char *[]){__VA_ARGS__}) / sizeof(char *), (char *[]){__VA_ARGS__})
+    run(&br_command_agg, asks, sizeof((char *[]){__VA_ARGS__}) / sizeof(char *), (char *[]){__VA_ARGS__})
 
 /* ------------------------------------------------------------------ answers */
 
@@ -241,7 +152,7 @@ static void test_an_agent_of_serfs_is_told_apart(void **state)
 static void test_wrong_words_are_told(void **state)
 {
     (void)state;
-    assert_int_equal(run(false, 0, NULL), 1);
+    assert_int_equal(run(&br_command_agg, false, 0, NULL), 1);
     assert_non_null(strstr(output, "It takes a word that says what to do."));
     assert_int_equal(RUN(false, "median", "load"), 1);
     assert_non_null(strstr(output, "There is no such word of bruit agg."));
@@ -264,7 +175,7 @@ static void test_answers_that_are_none_are_told(void **state)
         int count = words[i][1] == NULL ? 1 : 2;
         reply("");
         br_rpc_write_number(&server.replies, 5);
-        assert_int_equal(run(true, count, (char **)(uintptr_t)words[i]), 1);
+        assert_int_equal(run(&br_command_agg, true, count, (char **)(uintptr_t)words[i]), 1);
         assert_string_equal(output,
                             "Error asking for aggregates: the agent sent something that is no answer\n");
         teardown(state);
